@@ -1,0 +1,29 @@
+"""Errors that users cause and can mend; the command line prints them without a traceback."""
+
+
+class RnnjaxError(Exception):
+    """Base of the errors below. ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(RnnjaxError, ValueError):
+    """An option, an argument or a shape that cannot be right (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(RnnjaxError):
+    """Data that are missing, unreadable or not what was promised (exit code 1)."""
+
+
+class RunError(RnnjaxError):
+    """A run that cannot go on, such as one whose loss is no longer finite (exit code 1)."""
+
+
+class Interrupted(RnnjaxError):
+    """A run that was stopped by a signal after saving; ``exit_code`` is 128 + the signal's number."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
