@@ -1,0 +1,303 @@
+"""The configuration of a run: frozen dataclasses, checked when they are built, JSON in and out.
+
+Every field's comment is its help text on the command line. A field (or a whole section) marked
+``runtime`` may differ when a run is resumed; all others are the run's identity.
+"""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from rnnjax.errors import UsageError
+
+_RUNTIME = {"runtime": True}
+
+
+def _runtime(default: Any) -> Any:
+    return field(default=default, metadata=_RUNTIME)
+
+
+def _check(ok: bool, config: Any, name: str, wanted: str) -> None:
+    if not ok:
+        raise UsageError(f"{name.replace('_', '-')} must be {wanted}, got {getattr(config, name)!r}")
+
+
+def _positive(config: Any, name: str) -> None:
+    _check(getattr(config, name) > 0, config, name, "positive")
+
+
+def _rate(config: Any, name: str) -> None:
+    _check(0 <= getattr(config, name) < 1, config, name, "at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where examples come from and how they are batched."""
+
+    name: str
+    """Data set: digits (embedded) or a TFDS name such as mnist or imdb_reviews."""
+    batch_size: int = 128
+    """Examples in one step, over all devices together."""
+    validation_fraction: float = 0.1
+    """Share of the training split that is held out, stratified by class, to choose the best checkpoint."""
+    data_dir: str | None = _runtime(None)
+    """TFDS data directory; unset: TFDS_DATA_DIR, or else ~/tensorflow_datasets."""
+    cache_dir: str | None = _runtime(None)
+    """Folder for decoded data; unset: RNNJAX_CACHE_DIR, or else ~/.cache/rnnjax."""
+    device_budget_mib: int = _runtime(2048)
+    """A split of at most this many MiB lives on the devices; a larger one is streamed from the host."""
+
+    def __post_init__(self):
+        _positive(self, "batch_size")
+        _check(0 < self.validation_fraction < 1, self, "validation_fraction", "between 0 and 1")
+        _check(self.device_budget_mib >= 0, self, "device_budget_mib", "0 or more MiB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageData(DataConfig):
+    """Images with one label each."""
+
+    kind: ClassVar[str] = "image"
+    max_shift: int = 0
+    """Training images are shifted by up to this many pixels in each direction, zeros moving in."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(self.max_shift >= 0, self, "max_shift", "0 or more pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextData(DataConfig):
+    """Documents with one label each."""
+
+    kind: ClassVar[str] = "text"
+    vocabulary_size: int = 20_000
+    """Words in the vocabulary, the most frequent of the training documents, padding and unknown included."""
+    bucket_lengths: tuple[int, ...] = (200, 400)
+    """Padded lengths, in words. The last is the longest document kept: of a longer one, the first quarter
+    and the last three quarters of that many words."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
+        lengths = self.bucket_lengths
+        rising = all(a < b for a, b in zip(lengths, lengths[1:], strict=False))
+        _check(bool(lengths) and lengths[0] > 0 and rising, self, "bucket_lengths", "positive and rising")
+
+
+Cell = Literal["simple_rnn", "lstm", "gru"]
+Pooling = Literal["last", "mean", "max"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentModel:
+    """What image and text classifiers share: a stack of recurrent layers and a pooled head."""
+
+    cell: Cell = "lstm"
+    """Recurrent cell."""
+    features: tuple[int, ...] = (128,)
+    """Hidden features of each layer (of each direction, if bidirectional), lowest layer first."""
+    bidirectional: bool = False
+    """Read each sequence in both directions and concatenate."""
+    dropout: float = 0.0
+    """Dropout rate between layers and before the classifier."""
+    pooling: tuple[Pooling, ...] = ("last",)
+    """What the classifier sees of the outputs over real steps; several are concatenated."""
+
+    def __post_init__(self):
+        _check(bool(self.features) and min(self.features) > 0, self, "features", "positive, at least one layer")
+        _rate(self, "dropout")
+        _check(bool(self.pooling), self, "pooling", "at least one of last, mean, max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageModel(RecurrentModel):
+    """An image read row by row, after an optional stack of convolutions."""
+
+    kind: ClassVar[str] = "image"
+    conv: tuple[int, ...] = ()
+    """Channels of the 3x3 convolutions before the recurrence, each followed by ReLU and 2x2 max pooling."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(all(c > 0 for c in self.conv), self, "conv", "positive numbers of channels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModel(RecurrentModel):
+    """A document read word by word."""
+
+    kind: ClassVar[str] = "text"
+    embedding_features: int = 128
+    """Features of a word's embedding."""
+    embedding_dropout: float = 0.0
+    """Dropout rate on embedding features, one mask for all words of a document."""
+    word_dropout: float = 0.0
+    """Share of words that are replaced by the unknown word in training."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _positive(self, "embedding_features")
+        _rate(self, "embedding_dropout")
+        _rate(self, "word_dropout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Loss and optimizer."""
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    """Optimizer; sgd uses Nesterov momentum."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["constant", "cosine", "one-cycle"] = "one-cycle"
+    """How the learning rate falls: not at all, along a cosine to 0, or as one cycle (up for 30 % of the
+    steps, then down along a cosine; Smith and Topin 2017)."""
+    warmup_fraction: float = 0.0
+    """Share of all steps over which the constant and cosine schedules rise linearly from 0."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of adamw (L2 penalty's gradient for sgd and adam); biases and norms are exempt."""
+    clip_norm: float = 1.0
+    """Global norm to which gradients are clipped; 0 turns it off."""
+    label_smoothing: float = 0.0
+    """Probability mass spread evenly over all classes in the training loss."""
+    ema_decay: float = 0.0
+    """Decay a step of the exponential moving average of the parameters that is evaluated and saved for
+    prediction; 0 turns it off."""
+
+    def __post_init__(self):
+        _check(0 < self.learning_rate < float("inf"), self, "learning_rate", "positive and finite")
+        for name in ("warmup_fraction", "momentum", "label_smoothing", "ema_decay"):
+            _rate(self, name)
+        _check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
+        _check(self.clip_norm >= 0, self, "clip_norm", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Length of the training and what it leaves behind."""
+
+    epochs: int = 10
+    """Passes over the training split."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation accuracy; 0 never stops early."""
+    steps_per_call: int = 16
+    """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls."""
+    save_minutes: float = _runtime(10.0)
+    """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
+
+    def __post_init__(self):
+        _positive(self, "epochs")
+        _positive(self, "steps_per_call")
+        _check(self.patience >= 0, self, "patience", "0 or more epochs")
+        _check(self.save_minutes > 0, self, "save_minutes", "positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """Devices."""
+
+    cpu_devices: int = 1
+    """Devices to split the CPU into when there is no accelerator; one a core is often fastest."""
+    distributed: bool = False
+    """Join the other hosts of this run by jax.distributed.initialize() before anything else."""
+
+    def __post_init__(self):
+        _positive(self, "cpu_devices")
+
+
+DataT = TypeVar("DataT", bound=DataConfig)
+ModelT = TypeVar("ModelT", bound=RecurrentModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Generic[DataT, ModelT]):
+    """All that decides what a run computes."""
+
+    data: DataT
+    model: ModelT
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+    parallel: ParallelConfig = field(default=ParallelConfig(), metadata=_RUNTIME)
+
+
+_SECTIONS: dict[str, tuple[type, ...]] = {
+    "data": (ImageData, TextData),
+    "model": (ImageModel, TextModel),
+    "optim": (OptimConfig,),
+    "train": (TrainConfig,),
+    "parallel": (ParallelConfig,),
+}
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The configuration as plain JSON values; ``data`` and ``model`` say their ``kind``."""
+    out: dict[str, Any] = {}
+    for name in _SECTIONS:
+        section = getattr(config, name)
+        kind = {"kind": section.kind} if hasattr(section, "kind") else {}
+        out[name] = kind | {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(section).items()}
+    return out
+
+
+def from_json(data: dict[str, Any]) -> Config:
+    """The inverse of :func:`to_json`.
+
+    Raises:
+      UsageError: at a section or field that does not exist, or a value that is not allowed.
+    """
+    unknown = set(data) - set(_SECTIONS)
+    if unknown:
+        raise UsageError(f"unknown section {sorted(unknown)[0]!r} in the configuration")
+    return Config(**{name: _section(name, dict(data[name])) for name in _SECTIONS if name in data})
+
+
+def _section(name: str, values: dict[str, Any]) -> Any:
+    kind = values.pop("kind", None)
+    classes = [c for c in _SECTIONS[name] if getattr(c, "kind", None) == kind]
+    if not classes:
+        raise UsageError(f"{name}.kind: {kind!r} is not known here")
+    hints = typing.get_type_hints(classes[0])
+    for key, value in values.items():
+        if key not in hints:
+            raise UsageError(f"{name}.{key}: no such field")
+        if isinstance(value, list):
+            values[key] = tuple(value)
+        if not _fits(values[key], hints[key]):
+            raise UsageError(f"{name}.{key}: {value!r} is not a valid value")
+    return classes[0](**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(v, args[0]) for v in value)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, a) for a in args)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def identity_differences(ours: Config, theirs: Config) -> list[str]:
+    """The identity fields in which two configurations differ, as ``section.field: ours, not theirs``."""
+    differences = []
+    a, b = to_json(ours), to_json(theirs)
+    for section_field in dataclasses.fields(Config):
+        name = section_field.name
+        if section_field.metadata.get("runtime"):
+            continue
+        runtime = {f.name for f in dataclasses.fields(getattr(ours, name)) if f.metadata.get("runtime")}
+        for key in sorted((set(a[name]) | set(b[name])) - runtime):
+            left, right = a[name].get(key), b[name].get(key)
+            if left != right:
+                differences.append(f"{name}.{key}: {left!r}, not {right!r}")
+    return differences

@@ -1,0 +1,114 @@
+"""Examples as arrays, checked when they come in, and data sets made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnjax.data.preprocess import Preprocess
+from rnnjax.errors import DataError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split, as it is stored: nothing normalised, nothing augmented.
+
+    Attributes:
+      inputs: images ``[N, height, width, channels]`` (uint8 0..255, or finite floats), or word ids
+        ``[N, T]`` (int32).
+      labels: ``[N]`` int32.
+      lengths: ``[N]`` int32, how many of a row's T ids are words; None for images.
+
+    Raises:
+      DataError: if a split is empty, its arrays disagree in length, or a float is not finite.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    lengths: np.ndarray | None = None
+
+    def __post_init__(self):
+        if len(self.labels) == 0:
+            raise DataError("a split is empty: there is no example in it")
+        if len(self.inputs) != len(self.labels):
+            raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
+        if self.lengths is not None and len(self.lengths) != len(self.labels):
+            raise DataError(f"{len(self.lengths)} lengths but {len(self.labels)} labels")
+        if not np.issubdtype(self.labels.dtype, np.integer):
+            raise DataError(f"labels must be integers, got {self.labels.dtype}")
+        if np.issubdtype(self.inputs.dtype, np.floating):
+            bad = ~np.isfinite(self.inputs.reshape(len(self.inputs), -1)).all(-1)
+            if bad.any():
+                raise DataError(f"inputs hold NaN or infinity, first in example {int(bad.argmax())}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in self.arrays().values())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name, without ``lengths`` where there are none."""
+        arrays = {"inputs": self.inputs, "labels": self.labels, "lengths": self.lengths}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def take(self, rows: np.ndarray) -> "Examples":
+        """The examples at ``rows``, in that order."""
+        return Examples(**{name: array[rows] for name, array in self.arrays().items()})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits and what turns raw input into a model's.
+
+    Attributes:
+      name: the name that was asked for, version included where there is one.
+      train, validation, test: the splits; the validation split was cut from the training split.
+      preprocess: from raw input to a model's input; it is saved beside the checkpoints.
+
+    Raises:
+      DataError: if a label lies outside the classes or the training split has fewer than two.
+    """
+
+    name: str
+    train: Examples
+    validation: Examples
+    test: Examples
+    preprocess: Preprocess
+
+    def __post_init__(self):
+        names = self.class_names
+        for split in ("train", "validation", "test"):
+            labels = getattr(self, split).labels
+            outside = (labels < 0) | (labels >= len(names))
+            if outside.any():
+                row = int(outside.argmax())
+                raise DataError(
+                    f"{self.name}: label {int(labels[row])} of example {row} in {split} lies outside the "
+                    f"{len(names)} classes 0..{len(names) - 1}"
+                )
+        if len(np.unique(self.train.labels)) < 2:
+            raise DataError(f"{self.name}: the training split has one class only; a classifier needs two")
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self.preprocess.class_names
+
+
+def hold_out(labels: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts a validation split: row numbers ``(kept, held_out)``, each rising, stratified by class.
+
+    The cut depends on the labels, the fraction and ``seed`` alone, never on a run's seed, so that
+    all seeds of an experiment are compared on the same examples.
+
+    Raises:
+      DataError: if a class has too few examples to be in both parts.
+    """
+    from sklearn.model_selection import train_test_split  # a second of import that prediction need not pay
+
+    try:
+        kept, held = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise DataError(f"cannot hold out {fraction:g} of {len(labels)} examples by class: {error}") from error
+    return np.sort(kept), np.sort(held)

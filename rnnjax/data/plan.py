@@ -1,0 +1,117 @@
+"""The plan: which examples are in which step, decided on the host by the seed and the epoch alone.
+
+A plan is a list of chunks, and a chunk is what one compiled call works through: K batches of B
+rows, all padded to one length. Whatever feeds the steps follows the plan, so a position in the
+data is the number of a chunk, and a resumed run continues exactly where it stopped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """K batches of B examples.
+
+    Attributes:
+      length: the padded length T of its sequences; None where inputs have one size.
+      rows: ``[K, B]`` int32 row numbers in the split.
+      mask: ``[K, B]`` booleans, False at padding rows. A batch without a real row is no step.
+    """
+
+    length: int | None
+    rows: np.ndarray
+    mask: np.ndarray
+
+    @property
+    def steps(self) -> int:
+        return int(self.mask.any(1).sum())
+
+    @property
+    def examples(self) -> int:
+        return int(self.mask.sum())
+
+
+def train_plan(
+    *,
+    seed: int,
+    epoch: int,
+    examples: int,
+    batch_size: int,
+    steps_per_call: int,
+    lengths: np.ndarray | None = None,
+    buckets: Sequence[int] = (),
+) -> list[Chunk]:
+    """One epoch of training: shuffled, every batch full, the epoch's tail dropped.
+
+    With buckets, each example is padded to the smallest bucket that holds it; what does not fill a
+    batch there moves on to the next larger one, so that less than one batch an epoch is dropped.
+    """
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(examples).astype(np.int32)
+    chunks: list[Chunk] = []
+    carried = order[:0]
+    for length, rows in _by_bucket(order, lengths, buckets):
+        rows = np.concatenate([carried, rows])
+        full = len(rows) // batch_size * batch_size
+        carried = rows[full:]
+        if full:
+            batches = rows[:full].reshape(-1, batch_size)
+            chunks += _chunks(length, batches, np.ones(batches.shape, bool), steps_per_call)
+    if len(buckets) > 1:
+        chunks = [chunks[i] for i in rng.permutation(len(chunks))]
+    return chunks
+
+
+def eval_plan(
+    *,
+    examples: int,
+    batch_size: int,
+    steps_per_call: int,
+    lengths: np.ndarray | None = None,
+    buckets: Sequence[int] = (),
+) -> list[Chunk]:
+    """One pass over a split in order: nothing dropped, the last batch of each bucket padded and masked."""
+    chunks: list[Chunk] = []
+    for length, rows in _by_bucket(np.arange(examples, dtype=np.int32), lengths, buckets):
+        if len(rows):
+            batches, mask = _pad(rows, -(-len(rows) // batch_size) * batch_size)
+            chunks += _chunks(length, batches.reshape(-1, batch_size), mask.reshape(-1, batch_size), steps_per_call)
+    return chunks
+
+
+def steps_per_epoch(chunks: Sequence[Chunk]) -> int:
+    """The number of real steps in a plan. It is the same for every epoch of a split."""
+    return sum(chunk.steps for chunk in chunks)
+
+
+def calls_evenly(steps: int, most: int) -> int:
+    """Steps a call, at most ``most``, such that the last call wastes the fewest; ties go to longer calls."""
+    if steps <= most:
+        return steps
+    return min(range(most, max(most // 2, 1) - 1, -1), key=lambda k: (-steps % k, -k))
+
+
+def _by_bucket(rows: np.ndarray, lengths: np.ndarray | None, buckets: Sequence[int]):
+    if lengths is None or not buckets:
+        return [(None, rows)]
+    which = np.searchsorted(np.asarray(buckets), lengths[rows])
+    return [(int(length), rows[which == i]) for i, length in enumerate(buckets)]
+
+
+def _chunks(length: int | None, batches: np.ndarray, mask: np.ndarray, most: int) -> list[Chunk]:
+    # Every chunk of a bucket has the same K, so that each bucket compiles once; the few batches
+    # that fill up the last chunk have no real row, and the compiled step leaves the state as it is.
+    size = calls_evenly(len(batches), most)
+    missing = -len(batches) % size
+    batches = np.concatenate([batches, np.zeros((missing, batches.shape[1]), np.int32)])
+    mask = np.concatenate([mask, np.zeros((missing, mask.shape[1]), bool)])
+    return [Chunk(length, batches[i : i + size], mask[i : i + size]) for i in range(0, len(batches), size)]
+
+
+def _pad(rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    padded = np.zeros(size, np.int32)
+    padded[: len(rows)] = rows
+    return padded, np.arange(size) < len(rows)

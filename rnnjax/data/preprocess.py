@@ -1,0 +1,127 @@
+"""From raw input to a model's input. A preprocessing is saved beside the checkpoints as plain JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from rnnjax.errors import DataError
+from rnnjax.text import Vocabulary, tokenize
+
+
+@dataclass(frozen=True)
+class ImagePreprocess:
+    """Images of one size, normalised by the training split's mean and standard deviation.
+
+    Attributes:
+      shape: (height, width, channels) in pixels.
+      mean, std: one value a channel, of pixels scaled to 0..1.
+      class_names: names of the classes in the order of their numbers.
+    """
+
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, images: np.ndarray, class_names: Sequence[str]) -> "ImagePreprocess":
+        """Takes the statistics of training images ``[N, height, width, channels]``."""
+        scale = _scale(images)
+        mean = images.mean((0, 1, 2), dtype=np.float64) * scale
+        std = np.maximum(images.std((0, 1, 2), dtype=np.float64) * scale, 1e-6)
+        return cls(tuple(images.shape[1:]), tuple(mean.tolist()), tuple(std.tolist()), tuple(class_names))
+
+    def normalize(self, images: Any) -> Any:
+        """Stored pixels ``[..., channels]`` to the model's float32, inside or outside a compiled step."""
+        mean = jnp.asarray(self.mean, jnp.float32)
+        std = jnp.asarray(self.std, jnp.float32)
+        return (images.astype(jnp.float32) * _scale(images) - mean) / std
+
+    def __call__(self, images: np.ndarray) -> dict[str, Any]:
+        """A model's arguments for images ``[B, height, width, channels]`` of uint8 or floats in 0..1."""
+        images = np.asarray(images)
+        if images.shape[1:] != self.shape:
+            raise DataError(f"images must have shape [B, {', '.join(map(str, self.shape))}], got {images.shape}")
+        return {"inputs": self.normalize(images)}
+
+    def read(self, path: Path) -> np.ndarray:
+        """Reads an image file as uint8 of this shape: converted to grey or RGB, resized if need be.
+
+        Raises:
+          DataError: if the file is missing or is no readable image.
+        """
+        from PIL import Image, UnidentifiedImageError
+
+        height, width, channels = self.shape
+        try:
+            with Image.open(path) as image:
+                image = image.convert("L" if channels == 1 else "RGB")
+                if image.size != (width, height):
+                    image = image.resize((width, height), Image.Resampling.BILINEAR)
+                return np.asarray(image, np.uint8).reshape(self.shape)
+        except FileNotFoundError as error:
+            raise DataError(f"{path}: no such file") from error
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path}: not a readable image ({error})") from error
+
+
+@dataclass(frozen=True)
+class TextPreprocess:
+    """Documents as word ids with lengths.
+
+    Attributes:
+      vocabulary: words in the order of their ids.
+      max_length: the most words of a document that are kept.
+      class_names: names of the classes in the order of their numbers.
+    """
+
+    vocabulary: Vocabulary
+    max_length: int
+    class_names: tuple[str, ...]
+
+    def normalize(self, ids: Any) -> Any:
+        """Word ids need no normalisation."""
+        return ids
+
+    def __call__(self, documents: Sequence[str]) -> dict[str, Any]:
+        """A model's arguments for documents: ids ``[B, max_length]`` and ``lengths [B]``."""
+        ids, lengths = self.vocabulary.encode(map(tokenize, documents), self.max_length)
+        return {"inputs": ids, "lengths": lengths}
+
+
+Preprocess = ImagePreprocess | TextPreprocess
+
+
+def save(preprocess: Preprocess, path: Path) -> None:
+    """Writes a preprocessing as JSON."""
+    if isinstance(preprocess, TextPreprocess):
+        data = asdict(preprocess) | {"kind": "text", "vocabulary": list(preprocess.vocabulary.words)}
+    else:
+        data = asdict(preprocess) | {"kind": "image"}
+    path.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> Preprocess:
+    """Reads what :func:`save` wrote.
+
+    Raises:
+      DataError: if the file is missing or is not one of these.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        kind, names = data["kind"], tuple(data["class_names"])
+        if kind == "text":
+            return TextPreprocess(Vocabulary(tuple(data["vocabulary"])), data["max_length"], names)
+        height, width, channels = data["shape"]
+        return ImagePreprocess((height, width, channels), tuple(data["mean"]), tuple(data["std"]), names)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a readable preprocessing ({error})") from error
+
+
+def _scale(images: Any) -> float:
+    return 1 / 255 if images.dtype == np.uint8 else 1.0

@@ -1,0 +1,105 @@
+"""Reading TFDS data sets that were prepared in array_record format; no TensorFlow is imported.
+
+TFDS itself would download and prepare what is missing, in a format of its choosing, and fail far
+from the cause where it cannot. Here a set is either there and readable, or one sentence says what
+is missing, where it was looked for, and the one command that mends it.
+"""
+
+import contextlib
+import difflib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnjax.errors import DataError
+
+_READ_AT_ONCE = 1000
+
+
+def builder(name: str, data_dir: str | None) -> Any:
+    """The TFDS builder of a prepared data set.
+
+    Args:
+      name: a TFDS name, with config and version if wanted: ``mnist``, ``imdb_reviews/plain_text:1.0.0``.
+      data_dir: the TFDS data directory; None for ``TFDS_DATA_DIR`` or TFDS's default.
+
+    Raises:
+      DataError: if TFDS has no such set, or it is not prepared there, or not as array_record.
+    """
+    where = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    tfds = _import()
+    try:
+        with _quiet():
+            found = tfds.builder(name, data_dir=str(where), file_format=None)
+            prepared = found.is_prepared()
+    except tfds.core.registered.DatasetNotFoundError as error:
+        near = difflib.get_close_matches(name.split("/")[0].split(":")[0], tfds.list_builders(with_community_datasets=False), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise DataError(f"TFDS has no data set named {name!r}, and none is prepared in {where}{hint}") from error
+    except (ImportError, ValueError, AssertionError, KeyError) as error:
+        raise DataError(f"TFDS cannot read {name!r} in {where}: {error}\n{_how_to_prepare(name, where)}") from error
+    if not prepared:
+        raise DataError(f"the data set {name} is not prepared in {where}\n{_how_to_prepare(name, where)}")
+    if found.info.file_format is None or found.info.file_format.value != "array_record":
+        raise DataError(
+            f"the data set {name} in {where} is prepared as {getattr(found.info.file_format, 'value', 'another format')}, "
+            f"which only TensorFlow can read; prepare it as array_record\n{_how_to_prepare(name, where)}"
+        )
+    return found
+
+
+def columns(found: Any, split: str, names: tuple[str, ...]) -> dict[str, list[Any]]:
+    """All values of some features of a split, in the order in which they are stored."""
+    with _quiet():
+        source = found.as_data_source(split=split)
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    for example in _examples(source):
+        for name in names:
+            values[name].append(example[name])
+    return values
+
+
+def fingerprint(found: Any) -> dict[str, Any]:
+    """What identifies a prepared set: its full name and the sizes of its splits."""
+    splits = {name: [int(n) for n in split.shard_lengths] for name, split in sorted(found.info.splits.items())}
+    return {"tfds": found.info.full_name, "splits": splits, "bytes": int(found.info.dataset_size)}
+
+
+def class_names(found: Any) -> tuple[str, ...]:
+    """Names of the classes of the feature ``label``."""
+    label = found.info.features["label"]
+    return tuple(getattr(label, "names", None) or map(str, range(label.num_classes)))
+
+
+def _examples(source: Any) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, len(source), _READ_AT_ONCE):  # reading many at once is several times faster
+        yield from source.__getitems__(list(range(start, min(start + _READ_AT_ONCE, len(source)))))
+
+
+def _how_to_prepare(name: str, where: Path) -> str:
+    return (
+        "prepare it once, with TensorFlow (pip install 'rnnjax[prepare]'), by\n"
+        f"  python -m rnnjax.data.prepare {name} --data-dir {where}"
+    )
+
+
+def _import() -> Any:
+    # OpenCV's absence is no news to a user; TFDS warns about it at import.
+    with _quiet():
+        import tensorflow_datasets as tfds
+    return tfds
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
