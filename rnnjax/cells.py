@@ -18,6 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax import fused
 from rnnjax.errors import UsageError
 
 Array = jax.Array
@@ -78,6 +79,21 @@ class RecurrentCell(nn.Module):
     def step(self, carry: Carry, projected: Array) -> tuple[Carry, Array]:
         """One step: carry and ``projected [..., Z]`` give the next carry and the output ``[..., H]``."""
         raise NotImplementedError
+
+    def fused_sequence(
+        self, projected: Array, carry: Carry, mask: Array | None, *, reverse: bool, unroll: int
+    ) -> tuple[Carry, Array] | None:
+        """All steps at once with a hand-written backward pass, or None where the cell has none.
+
+        Args:
+          projected: ``[T, B, Z]``; carry: leaves ``[B, H]``; mask: ``[T, B]`` booleans or None.
+          reverse, unroll: as in :class:`rnnjax.recurrence.RNN`.
+
+        Returns:
+          ``(carry, outputs [T, B, H])``, equal to a masked scan of :meth:`step`.
+        """
+        del projected, carry, mask, reverse, unroll
+        return None
 
     def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> Carry:
         """The first carry (zeros) for inputs of shape ``(..., D)``; ``rng`` is unused by zeros."""
@@ -141,6 +157,10 @@ class LSTMCell(RecurrentCell):
         cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
         hidden = nn.sigmoid(o) * jnp.tanh(cell)
         return (cell, hidden), hidden
+
+    def fused_sequence(self, projected, carry, mask, *, reverse, unroll):
+        kernel = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 4)
+        return fused.lstm_sequence(projected, kernel, carry, mask, reverse=reverse, unroll=unroll)
 
 
 class GRUCell(RecurrentCell):

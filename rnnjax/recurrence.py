@@ -22,17 +22,21 @@ Array = jax.Array
 
 
 class RNN(nn.Module):
-    """Scans a cell over time with ``nn.scan``.
+    """Scans a cell over time.
 
     Attributes:
       cell: the recurrent cell.
       reverse: scan from each row's last real step to its first; outputs stay in the inputs' order.
       unroll: steps in one iteration of the compiled loop.
+      implementation: ``"scan"`` is ``nn.scan`` under ordinary differentiation, for any cell;
+        ``"fused"`` is the cell's hand-written backward pass (:mod:`rnnjax.fused`), with reverse-mode
+        derivatives only; ``"auto"`` is fused where the cell has it, else scan. Same parameters, same numbers.
     """
 
     cell: RecurrentCell
     reverse: bool = False
     unroll: int = 1
+    implementation: str = "auto"
 
     @nn.compact
     def __call__(
@@ -74,7 +78,19 @@ class RNN(nn.Module):
         projected = self.cell.project(jnp.moveaxis(inputs, -2, 0))
         # The scan's carry keeps its dtype, whatever the promotion of the parameters gives.
         carry = jax.tree.map(lambda leaf: leaf.astype(projected.dtype), carry)
-        steps = (projected, None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None])
+        carry, outputs = self._recur(carry, projected, None if mask is None else jnp.moveaxis(mask, -1, 0))
+        return carry, jnp.moveaxis(outputs, 0, -2)
+
+    def _recur(self, carry: Carry, projected: Array, mask: Array | None) -> tuple[Carry, Array]:
+        """The recurrence over time-major ``projected [T, ..., Z]`` and ``mask [T, ...]``."""
+        if self.implementation not in ("auto", "scan", "fused"):
+            raise UsageError(f"implementation must be one of auto, scan, fused, got {self.implementation!r}")
+        if self.implementation != "scan":
+            result = self._fused(carry, projected, mask)
+            if result is not None:
+                return result
+            if self.implementation == "fused":
+                raise UsageError(f"{type(self.cell).__name__} has no fused implementation; use scan or auto")
         scan = nn.scan(
             _masked_step,
             variable_broadcast="params",
@@ -82,8 +98,22 @@ class RNN(nn.Module):
             reverse=self.reverse,
             unroll=self.unroll,
         )
-        carry, outputs = scan(self.cell, carry, steps)
-        return carry, jnp.moveaxis(outputs, 0, -2)
+        return scan(self.cell, carry, (projected, None if mask is None else mask[..., None]))
+
+    def _fused(self, carry: Carry, projected: Array, mask: Array | None) -> tuple[Carry, Array] | None:
+        batch = projected.shape[1:-1]
+        result = self.cell.fused_sequence(
+            projected.reshape(projected.shape[0], -1, projected.shape[-1]),
+            jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), carry),
+            None if mask is None else mask.reshape(mask.shape[0], -1),
+            reverse=self.reverse,
+            unroll=self.unroll,
+        )
+        if result is None:
+            return None
+        carry, outputs = result
+        carry = jax.tree.map(lambda leaf: leaf.reshape(*batch, leaf.shape[-1]), carry)
+        return carry, outputs.reshape(outputs.shape[0], *batch, outputs.shape[-1])
 
 
 def _masked_step(cell: RecurrentCell, carry: Carry, step: tuple[Array, Array | None]) -> tuple[Carry, Array]:
