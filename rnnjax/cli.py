@@ -1,0 +1,174 @@
+"""The command line that every experiment has: train, evaluate, predict."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from rnnjax import data, parallel
+from rnnjax.build import build_model
+from rnnjax.config import Config
+from rnnjax.data import TextPreprocess
+from rnnjax.errors import RnnjaxError, UsageError
+from rnnjax.experiment import Experiment
+from rnnjax.summary import print_start, print_summary
+from rnnjax.workdir import WorkDir
+
+SplitName = Literal["train", "validation", "test"]
+
+COMMANDS = ("train", "evaluate", "predict")
+
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM after saving"
+
+
+def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
+    """Runs an experiment's command line.
+
+    Args:
+      experiment: what to train, evaluate or predict with.
+      arguments: command-line arguments; the process's own by default.
+
+    Returns:
+      The exit code: 0 done, 1 failed, 2 wrong usage, 128 + the signal if stopped by one.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help"):
+        arguments.insert(0, "train")
+    try:
+        return _parse(experiment, arguments)()
+    except RnnjaxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+        return 1
+
+
+def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
+    config_type = Config[type(experiment.config.data), type(experiment.config.model)]
+    default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
+
+    def train(
+        config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,
+        seeds: tuple[int, ...] = experiment.seeds,
+        runs_dir: Path = Path("runs"),
+        fresh: bool = False,
+    ) -> Callable[[], int]:
+        """Train, or resume what was interrupted, then evaluate on the test split.
+
+        Args:
+          config: What is trained.
+          seeds: Seeds to train, one after the other.
+          runs_dir: Work folders are made below this one, as EXPERIMENT/seed-N.
+          fresh: Delete what is in the work folders and start over.
+        """
+        return lambda: _train(experiment, config, seeds, runs_dir, fresh)
+
+    def evaluate(
+        workdir: Path = default_run,
+        split: SplitName = "validation",
+        data_dir: str | None = None,
+        cpu_devices: int = 1,
+    ) -> Callable[[], int]:
+        """Evaluate the best checkpoint of a work folder on a whole split.
+
+        Args:
+          workdir: Work folder of a run.
+          split: Split to evaluate on. Choose models by validation; test is for the end.
+          data_dir: TFDS data directory; unset: as the run was told, or TFDS_DATA_DIR.
+          cpu_devices: Devices to split the CPU into when there is no accelerator.
+        """
+        return lambda: _evaluate(workdir, split, data_dir, cpu_devices)
+
+    def predict(
+        inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+        workdir: Path = default_run,
+        text: tuple[str, ...] = (),
+        json_lines: bool = False,
+    ) -> Callable[[], int]:
+        """Predict with the best checkpoint of a work folder.
+
+        Args:
+          inputs: Image files, folders of images, text files with a document a line, or - for lines of stdin.
+          workdir: Work folder of a run.
+          text: Documents given on the command line.
+          json_lines: Print one JSON object an input.
+        """
+        return lambda: _predict(workdir, inputs, text, json_lines)
+
+    return tyro.extras.subcommand_cli_from_dict(
+        {"train": train, "evaluate": evaluate, "predict": predict},
+        prog=f"python -m experiments.{experiment.name}",
+        description=f"{experiment.summary}\n\ntarget: {experiment.target.accuracy:.1%} on test; {experiment.cost}\n"
+        f"{EXIT_CODES}",
+        args=arguments,
+        config=(tyro.conf.FlagConversionOff, tyro.conf.OmitSubcommandPrefixes),
+    )
+
+
+def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
+    from rnnjax.loop import fit
+    from rnnjax.program import Program
+
+    if not seeds:
+        raise UsageError("--seeds needs at least one seed")
+    parallel.start(cpu_devices=config.parallel.cpu_devices, distributed=config.parallel.distributed)
+    dataset = data.load(config.data)
+    program = Program(config, dataset, build_model(config.model, dataset.preprocess))
+    finished = []
+    for seed in seeds:
+        root = runs_dir / experiment.name / f"seed-{seed}"
+        if program.parallel.is_primary:
+            print_start(program, seed, root)
+        finished.append((root, fit(experiment, program, seed, root, fresh=fresh)))
+    if program.parallel.is_primary:
+        print_summary(experiment, finished)
+    return 0
+
+
+def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int) -> int:
+    import dataclasses
+
+    from rnnjax.predict import load
+    from rnnjax.program import Program
+
+    name, seed, config = WorkDir(root).read_config()
+    parallel.start(cpu_devices=cpu_devices)
+    if data_dir:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=data_dir))
+    loaded = load(root)
+    program = Program(config, data.load(config.data), loaded.model)
+    values = program.evaluate(loaded.variables, split)
+    if split == "test":
+        print("note: this looked at the test split; choose models by validation", file=sys.stderr)
+    print(json.dumps({"experiment": name, "seed": seed, "split": split, **values}))
+    return 0
+
+
+def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
+    from rnnjax.predict import image_inputs, load, predict, text_inputs
+
+    loaded = load(root)
+    if isinstance(loaded.preprocess, TextPreprocess):
+        inputs = text_inputs(texts, paths, sys.stdin)
+    elif texts:
+        raise UsageError(f"--text: {root} holds an image classifier; give image files")
+    else:
+        inputs = image_inputs(loaded.preprocess, paths)
+    if not inputs:
+        wanted = "--text LINE, text files or -" if isinstance(loaded.preprocess, TextPreprocess) else "image files"
+        raise UsageError(f"nothing to predict: give {wanted}")
+    failed = False
+    for answer in predict(loaded, inputs):
+        if answer.error is not None:
+            failed = True
+            print(f"error: {answer.error}", file=sys.stderr)
+        elif json_lines:
+            print(json.dumps({"input": answer.source, "label": answer.label, "probability": answer.probability}))
+        else:
+            print(f"{answer.label}\t{answer.probability:.1%}\t{answer.source}")
+    return 1 if failed else 0

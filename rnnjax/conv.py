@@ -1,0 +1,63 @@
+"""A stack of convolutions, from images to the feature maps that a recurrence reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.errors import UsageError
+
+Array = jax.Array
+
+
+class ConvStack(nn.Module):
+    """Convolution, optional batch norm, ReLU and max pooling, once per entry of ``features``.
+
+    Attributes:
+      features: channels of each convolution.
+      kernel_size: height and width of the kernels, in pixels.
+      pool: window and stride of the max pooling after each convolution; 1 pools nothing.
+      batch_norm: normalise before each ReLU (Ioffe and Szegedy 2015, arXiv:1502.03167).
+      axis_name: mapped axis over which batch norm's statistics are averaged in training, so that
+        every device normalises by the whole batch; None for one device.
+      dtype: dtype of the computation; None takes the inputs'.
+    """
+
+    features: Sequence[int]
+    kernel_size: tuple[int, int] = (3, 3)
+    pool: int = 2
+    batch_norm: bool = False
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool = False) -> Array:
+        """``[B, height, width, C] -> [B, height / pool^n, width / pool^n, features[-1]]``.
+
+        Raises:
+          UsageError: if the images are not of that rank, or too small to be pooled that often.
+        """
+        if images.ndim != 4:
+            raise UsageError(f"images must have shape [B, height, width, channels], got {images.shape}")
+        if min(images.shape[1:3]) < self.pool ** len(self.features):
+            raise UsageError(
+                f"images of {images.shape[1]} x {images.shape[2]} pixels cannot be pooled by {self.pool} "
+                f"{len(self.features)} times; use fewer convolutions"
+            )
+        for channels in self.features:
+            images = nn.Conv(channels, self.kernel_size, dtype=self.dtype, use_bias=not self.batch_norm)(images)
+            if self.batch_norm:
+                # Initialising runs outside the mapped step, where the axis has no meaning.
+                axis = None if self.is_initializing() else self.axis_name
+                images = nn.BatchNorm(use_running_average=not train, axis_name=axis, dtype=self.dtype)(images)
+            images = nn.relu(images)
+            if self.pool > 1:
+                images = nn.max_pool(images, (self.pool, self.pool), (self.pool, self.pool))
+        return images
+
+
+def rows_as_sequence(maps: Array) -> Array:
+    """Feature maps ``[B, height, width, C]`` as sequences of rows ``[B, height, width * C]``."""
+    return jnp.reshape(maps, (*maps.shape[:2], -1))

@@ -1,0 +1,26 @@
+"""A few inputs left in the work folder, so that there is something to try prediction on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rnnjax.data.examples import Dataset
+from rnnjax.data.preprocess import TextPreprocess
+
+
+def save(dataset: Dataset, texts: Sequence[str], folder: Path) -> None:
+    """Writes five test images as PNG, or ``texts`` as one file with a document a line."""
+    folder.mkdir(exist_ok=True)
+    if isinstance(dataset.preprocess, TextPreprocess):
+        (folder / "samples.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        return
+    from PIL import Image
+
+    for number, image in enumerate(np.asarray(dataset.test.inputs[:5])):
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / f"test-{number}.png")
+
+
+def listed(folder: Path) -> list[Path]:
+    """The sample files in a folder."""
+    return sorted(folder.glob("*")) if folder.is_dir() else []

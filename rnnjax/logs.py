@@ -1,0 +1,203 @@
+"""What a run tells while it runs: progress on the terminal, ``metrics.jsonl`` and TensorBoard events."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from tensorboardX import SummaryWriter
+
+from rnnjax.workdir import WorkDir
+
+_LINE_SECONDS = 30.0
+"""Without a terminal, an epoch that takes longer says how far it is this often."""
+
+
+class RunLog:
+    """Writes a run's metrics and shows its progress; use it as a context manager.
+
+    Args:
+      workdir: where the files go.
+      epochs, steps_per_epoch: of the whole training.
+      step: number of steps taken before this process took the run up.
+      written: length of ``metrics.jsonl`` in bytes that belongs to those steps; more is cut off.
+    """
+
+    def __init__(self, workdir: WorkDir, *, epochs: int, steps_per_epoch: int, step: int, written: int):
+        self._path = workdir.metrics
+        _truncate(self._path, written)
+        self._events = SummaryWriter(str(workdir.tensorboard), purge_step=step or None)
+        self._display = _Bar(epochs, steps_per_epoch) if sys.stdout.isatty() else _Lines(epochs, steps_per_epoch)
+
+    def __enter__(self) -> "RunLog":
+        self._display.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._display.stop()
+        self._events.close()
+
+    @property
+    def written(self) -> int:
+        """Length of ``metrics.jsonl`` in bytes."""
+        return self._path.stat().st_size
+
+    def progress(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
+        """Shows how far the training is, with the epoch's training loss and accuracy so far."""
+        self._display.update(step, loss, accuracy, examples_per_second)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Records one epoch."""
+        with self._path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(row) + "\n")
+        for name, value in row.items():
+            if name not in ("epoch", "step") and value is not None:
+                self._events.add_scalar(name.replace("_", "/", 1), value, row["step"])
+        self._display.epoch(row)
+
+    def say(self, message: str) -> None:
+        """Shows one line."""
+        self._display.say(message)
+
+
+class NoLog:
+    """Takes the place of :class:`RunLog` on every host but the first."""
+
+    written = 0
+
+    def __init__(self, *arguments: Any, **options: Any):
+        del arguments, options
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def progress(self, *values: float) -> None:
+        """Shows nothing."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Records nothing."""
+
+    def say(self, message: str) -> None:
+        """Says nothing."""
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``metrics.jsonl``."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
+        f"  train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:.2%}"
+        f"  validation loss {row['validation_loss']:.4f} accuracy {row['validation_accuracy']:.2%}"
+        + (f"  {rate:,.0f} examples/s" if (rate := row["examples_per_second"]) is not None else "")
+    )
+
+
+class _Estimate:
+    """Time left, from the steps that this process took since its first update."""
+
+    def __init__(self, total: int):
+        self._total = total
+        self._first: tuple[int, float] | None = None
+
+    def left(self, step: int) -> str:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (step, now)
+        done, seconds = step - self._first[0], now - self._first[1]
+        return duration(seconds / done * (self._total - step)) if done else "-:--"
+
+
+class _Lines:
+    """Plain lines, for logs and pipes: one an epoch, and one now and then within a long epoch."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int):
+        self._epochs, self._total = epochs, epochs * steps_per_epoch
+        self._estimate = _Estimate(self._total)
+        self._left = "-:--"
+        self._spoke = time.monotonic()
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def update(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
+        self._left = self._estimate.left(step)
+        if time.monotonic() - self._spoke > _LINE_SECONDS:
+            self.say(
+                f"step {step}/{self._total}  train loss {loss:.4f} accuracy {accuracy:.2%}"
+                f"  {examples_per_second:,.0f} examples/s  left {self._left}"
+            )
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        self.say(f"{_epoch_line(row, self._epochs)}  left {self._left}")
+
+    def say(self, message: str) -> None:
+        self._spoke = time.monotonic()
+        print(message, flush=True)
+
+
+class _Bar:
+    """A progress bar over all epochs, with a line above it for each epoch that is done."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int):
+        self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
+        self._estimate = _Estimate(epochs * steps_per_epoch)
+        self._console = Console(highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("compiling", total=epochs * steps_per_epoch, numbers="")
+
+    def start(self) -> None:
+        self._bar.start()
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+    def update(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
+        epoch = min((step - 1) // self._steps_per_epoch + 1, self._epochs)
+        self._bar.update(
+            self._task,
+            completed=step,
+            description=f"epoch {epoch}/{self._epochs}",
+            numbers=f"loss {loss:.4f}  accuracy {accuracy:.2%}  {examples_per_second:,.0f} examples/s  "
+            f"left {self._estimate.left(step)}",
+        )
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        self._console.print(_epoch_line(row, self._epochs))
+
+    def say(self, message: str) -> None:
+        self._console.print(message)
+
+
+def _truncate(path: Path, size: int) -> None:
+    path.touch()
+    with path.open("r+b") as file:
+        file.truncate(size)

@@ -1,0 +1,313 @@
+"""The training loop: fit a model chunk by chunk, so that a stop at any chunk costs nothing."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnjax import metrics, results
+from rnnjax.checkpoint import Checkpoints
+from rnnjax.config import to_json
+from rnnjax.data import preprocess, samples
+from rnnjax.data.plan import Chunk
+from rnnjax.errors import Interrupted, RunError
+from rnnjax.experiment import Experiment
+from rnnjax.interrupt import StopRequest, on_signals
+from rnnjax.logs import NoLog, RunLog, read_metrics
+from rnnjax.plots import save_curves
+from rnnjax.program import Program
+from rnnjax.state import TrainState, count_parameters
+from rnnjax.workdir import WorkDir, open_workdir, write_text
+
+OnChunk = Callable[[int], None]
+"""Called after each compiled call with the number of steps taken."""
+
+
+@dataclass
+class Progress:
+    """The run's state on the host; it lies in every checkpoint beside the state on the devices.
+
+    Attributes:
+      epoch: epochs done. chunk: chunks done of the epoch after them. step: steps done.
+      sums: metrics summed over those chunks.
+      best: ``accuracy``, ``loss``, ``epoch`` and ``step`` of the best validation so far.
+      stale_epochs: epochs since then.
+      written: bytes of ``metrics.jsonl`` that belong to the epochs done.
+      seconds: wall time of all sessions; compile_seconds, first_step_seconds: within it.
+      steady_examples, steady_seconds: of training, first calls excluded.
+      sessions: how often the run was started or resumed.
+    """
+
+    epoch: int = 0
+    chunk: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    stale_epochs: int = 0
+    written: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    first_step_seconds: float = 0.0
+    steady_examples: int = 0
+    steady_seconds: float = 0.0
+    sessions: int = 0
+
+
+def fit(
+    experiment: Experiment, program: Program, seed: int, root: Path, *, fresh: bool = False, on_chunk: OnChunk | None = None
+) -> dict[str, Any]:
+    """Trains, or resumes, or returns what is finished; then evaluates the best checkpoint on the test split.
+
+    Args:
+      experiment: its name and target go into the result.
+      program: the model, its data and its steps; ``program.config`` is what is trained.
+      seed: of the parameters, the order of the data, dropout and augmentation.
+      root: the work folder of this run.
+      fresh: delete the run that is in it.
+      on_chunk: called after every compiled call.
+
+    Returns:
+      The result, as it is written to ``result.json``.
+
+    Raises:
+      UsageError: if the folder holds another run.
+      RunError: if the loss is no longer finite, or a file cannot be written or read.
+      Interrupted: if SIGTERM or SIGINT stopped the run, after saving.
+    """
+    if program.parallel.is_primary:
+        workdir = open_workdir(root, experiment.name, seed, program.config, fresh=fresh)
+        preprocess.save(program.dataset.preprocess, workdir.preprocess)
+    program.parallel.wait_for_all("work folder")
+    workdir = WorkDir(root)
+    if (finished := workdir.finished()) is not None:
+        return finished
+    with on_signals() as stop, Checkpoints(workdir.checkpoints) as checkpoints:
+        training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)
+        training.run()
+        return _finish(experiment, training, workdir, checkpoints)
+
+
+class _Training:
+    """One session of a run: from its start or its newest checkpoint to its end."""
+
+    def __init__(
+        self,
+        program: Program,
+        seed: int,
+        workdir: WorkDir,
+        checkpoints: Checkpoints,
+        stop: StopRequest,
+        on_chunk: OnChunk | None,
+    ):
+        self._started = self._saved = time.perf_counter()
+        self.program, self.seed, self._checkpoints = program, seed, checkpoints
+        self._workdir, self._stop, self._on_chunk = workdir, stop, on_chunk or (lambda step: None)
+        self._compiled_before = program.compile_seconds
+        self.fresh_state = program.create_state(seed)
+        state, self.progress = self._restored()
+        self.progress.sessions += 1
+        self._seconds_before, self._compile_before = self.progress.seconds, self.progress.compile_seconds
+        self.state: TrainState = program.parallel.replicate(state)
+
+    def _restored(self) -> tuple[TrainState, Progress]:
+        restored = self._checkpoints.restore(self.fresh_state)
+        if restored is None:
+            return self.fresh_state, Progress()
+        state, progress = restored
+        return state, Progress(**progress)
+
+    def run(self) -> None:
+        """Trains to the last epoch, or to where patience ends."""
+        config = self.program.config.train
+        log = RunLog if self.program.parallel.is_primary else NoLog
+        self._log = log(
+            self._workdir,
+            epochs=config.epochs,
+            steps_per_epoch=self.program.steps_per_epoch,
+            step=self.progress.step,
+            written=self.progress.written,
+        )
+        with self._log:
+            if self.progress.step:
+                self._log.say(f"resuming {self._workdir.root} after step {self.progress.step} of {self.program.total_steps}")
+            while self.progress.epoch < config.epochs:
+                if config.patience and self.progress.stale_epochs >= config.patience:
+                    self._log.say(f"stopping early: no better validation accuracy for {config.patience} epochs")
+                    break
+                self._epoch()
+
+    def _epoch(self) -> None:
+        program, progress = self.program, self.progress
+        chunks = program.train_plan(seed=self.seed, epoch=progress.epoch)
+        last = len(chunks) - 1
+        pending: tuple[Chunk, Any, bool] | None = None
+        self._mark, self._steady = time.perf_counter(), 0
+        for chunk, advance in program.train_chunks(chunks[progress.chunk :], progress.epoch):
+            compiled = program.compile_seconds
+            self.state, sums = advance(self.state)
+            # The chunk before is looked at while the devices work on this one.
+            if pending is not None:
+                self._absorb(*pending)
+            first_call = program.compile_seconds > compiled
+            pending = (chunk, sums, not first_call)
+            if first_call:
+                self._first_call()
+            if self._asked_to_save() and progress.chunk < last:
+                self._absorb(*pending)
+                pending = None
+                self._save()
+                self._leave_if_stopped()
+        if pending is not None:
+            self._absorb(*pending)
+        self._end_epoch()
+
+    def _first_call(self) -> None:
+        """Starts the measurement of the steady speed anew behind a compilation."""
+        if not self.progress.first_step_seconds:
+            self.progress.first_step_seconds = time.perf_counter() - self._started
+        self._mark, self._steady = time.perf_counter(), 0
+
+    def _absorb(self, chunk: Chunk, sums: Any, timed: bool) -> None:
+        """Adds a chunk's metrics to the epoch's, once they are known to be finite; a first call is not timed."""
+        progress = self.progress
+        values = {name: np.asarray(value, np.float64)[chunk.mask.any(1)] for name, value in sums.items()}
+        bad = ~(np.isfinite(values["loss"]) & np.isfinite(values["grad_norm"]))
+        if bad.any():
+            self._diverged(progress.step + int(bad.argmax()), values, int(bad.argmax()))
+        for name in ("loss", "correct", "count"):
+            progress.sums[name] = progress.sums.get(name, 0.0) + float(values[name].sum())
+        progress.chunk += 1
+        progress.step += chunk.steps
+        self._steady += chunk.examples if timed else 0
+        now = metrics.scalars(progress.sums)
+        self._log.progress(progress.step, now["loss"], now["accuracy"], self._rate() or 0.0)
+        self._on_chunk(progress.step)
+
+    def _rate(self) -> float | None:
+        seconds = time.perf_counter() - self._mark
+        return self._steady / seconds if self._steady and seconds > 0 else None
+
+    def _diverged(self, step: int, values: dict[str, np.ndarray], index: int) -> None:
+        what = "loss" if not math.isfinite(values["loss"][index]) else "gradient"
+        self._checkpoints.wait()
+        kept = self._checkpoints.latest_step()
+        raise RunError(
+            f"the {what} became {'NaN' if np.isnan(values['loss'][index]) else 'infinite or NaN'} at step {step} "
+            f"(learning rate {float(self.program.schedule(step)):.3g}); "
+            + (f"the last good checkpoint, of step {kept}, is kept in {self._workdir.checkpoints}; " if kept else "")
+            + "try a lower --optim.learning-rate, or --optim.clip-norm 1 (with --fresh)"
+        )
+
+    def seconds(self) -> dict[str, float]:
+        """Wall time of all sessions so far, and what of it was compiling (first calls, one execution each included)."""
+        return {
+            "wall": self._seconds_before + time.perf_counter() - self._started,
+            "compile": self._compile_before + self.program.compile_seconds - self._compiled_before,
+        }
+
+    def _asked_to_save(self) -> bool:
+        due = time.perf_counter() - self._saved > 60 * self.program.config.train.save_minutes
+        return self.program.parallel.any_process(due or self._stop.signal_number is not None)
+
+    def _save(self, best: float | None = None) -> None:
+        progress = self.progress
+        progress.seconds, progress.compile_seconds = self.seconds()["wall"], self.seconds()["compile"]
+        self._checkpoints.save(progress.step, self.program.parallel.to_host(self.state), asdict(progress), best)
+        self._saved = time.perf_counter()
+
+    def _leave_if_stopped(self) -> None:
+        if not self.program.parallel.any_process(self._stop.signal_number is not None):
+            return
+        self._checkpoints.wait()
+        number = self._stop.signal_number or signal.SIGTERM
+        raise Interrupted(
+            f"stopped by {signal.Signals(number).name} after step {self.progress.step} of {self.program.total_steps}; "
+            "everything is saved, and the same command resumes",
+            number,
+        )
+
+    def _end_epoch(self) -> None:
+        program, progress = self.program, self.progress
+        rate = self._rate()
+        if rate is not None:
+            progress.steady_examples += self._steady
+            progress.steady_seconds += time.perf_counter() - self._mark
+        train = metrics.scalars(progress.sums)
+        validation = program.evaluate(self.state.variables(), "validation")
+        progress.epoch, progress.chunk, progress.sums = progress.epoch + 1, 0, {}
+        self._log.epoch(
+            {
+                "epoch": progress.epoch,
+                "step": progress.step,
+                "train_loss": train["loss"],
+                "train_accuracy": train["accuracy"],
+                "validation_loss": validation["loss"],
+                "validation_accuracy": validation["accuracy"],
+                "learning_rate": float(program.schedule(progress.step - 1)),
+                "examples_per_second": rate,
+            }
+        )
+        progress.written = self._log.written
+        better = self._is_better(validation)
+        progress.stale_epochs = 0 if better else progress.stale_epochs + 1
+        if better:
+            progress.best = {**validation, "epoch": progress.epoch, "step": progress.step}
+        self._save(validation["accuracy"] if better else None)
+        self._leave_if_stopped()
+
+    def _is_better(self, validation: dict[str, float]) -> bool:
+        """By accuracy; among equals, which a small validation split makes frequent, by loss."""
+        best = self.progress.best
+        if not best:
+            return True
+        return (validation["accuracy"], -validation["loss"]) > (best["accuracy"], -best["loss"])
+
+
+def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, checkpoints: Checkpoints) -> dict[str, Any]:
+    """Evaluates the best checkpoint on the test split and writes what a finished run leaves behind."""
+    program, progress = training.program, training.progress
+    checkpoints.wait()
+    restored = checkpoints.restore(training.fresh_state, int(progress.best["step"]))
+    if restored is None:
+        raise RunError(f"the best checkpoint, of step {int(progress.best['step'])}, is gone from {workdir.checkpoints}")
+    test = program.evaluate(restored[0].variables(), "test")
+    last = read_metrics(workdir.metrics)[-1] if program.parallel.is_primary else {}
+    rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
+    result = {
+        "experiment": experiment.name,
+        "seed": training.seed,
+        "metrics": {
+            "test": test,
+            "validation": {name: progress.best[name] for name in ("loss", "accuracy")},
+            "train": {name: last.get(f"train_{name}") for name in ("loss", "accuracy")},
+        },
+        "target": {**asdict(experiment.target), "reached": test["accuracy"] >= experiment.target.accuracy},
+        "best_epoch": int(progress.best["epoch"]),
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "parameters": count_parameters(training.fresh_state.params),
+        "data": _data_facts(program),
+        "device": program.parallel.describe(),
+        "seconds": training.seconds() | {"first_step": progress.first_step_seconds},
+        "examples_per_second": rate,
+        "sessions": progress.sessions,
+        "config": to_json(program.config),
+        **results.environment(),
+    }
+    if program.parallel.is_primary:
+        rows = read_metrics(workdir.metrics)
+        save_curves(rows, workdir.curves, f"{experiment.name}, seed {training.seed}: test {test['accuracy']:.2%}")
+        samples.save(program.dataset, experiment.sample_texts, workdir.samples)
+        write_text(workdir.result, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _data_facts(program: Program) -> dict[str, Any]:
+    dataset = program.dataset
+    return {"name": dataset.name} | {s: len(getattr(dataset, s)) for s in ("train", "validation", "test")}

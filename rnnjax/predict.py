@@ -1,0 +1,160 @@
+"""From a work folder to predictions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from rnnjax import state
+from rnnjax.build import build_model
+from rnnjax.checkpoint import Checkpoints
+from rnnjax.data import Preprocess, TextPreprocess
+from rnnjax.data import preprocess as preprocessing
+from rnnjax.errors import DataError, UsageError
+from rnnjax.metrics import class_probabilities
+from rnnjax.optim import make_optimizer
+from rnnjax.workdir import WorkDir
+
+_BATCH = 64
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+"""What counts as an image when a folder is given."""
+
+
+class Loaded(NamedTuple):
+    """A trained model, ready to use: ``model.apply(variables, **preprocess(raw))`` gives logits."""
+
+    model: nn.Module
+    variables: Any
+    preprocess: Preprocess
+
+
+def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
+    """Loads the best checkpoint of a work folder; nothing but the folder is needed.
+
+    Args:
+      root: the work folder, such as ``runs/mnist_rows/seed-0``.
+      model: the module that was trained, if it is not one that the configuration describes.
+
+    Raises:
+      UsageError: if the folder holds no run.
+      RunError: if it holds no checkpoint yet, or one that cannot be read.
+    """
+    workdir = WorkDir(Path(root))
+    _, _, config = workdir.read_config()
+    preprocess = preprocessing.load(workdir.preprocess)
+    model = model or build_model(config.model, preprocess)
+    # The optimizer's state has the same structure for any number of steps.
+    optimizer = make_optimizer(config.optim, 2)
+    like = state.abstract(model, optimizer, _any_input(preprocess), averaged=config.optim.ema_decay > 0)
+    if not workdir.checkpoints.is_dir():
+        raise UsageError(f"{root} holds no checkpoint yet; train it first")
+    with Checkpoints(workdir.checkpoints) as checkpoints:
+        restored = checkpoints.restore(like)
+        if restored is None:
+            raise UsageError(f"{root} holds no checkpoint yet; train it first")
+        best = restored[1]["best"].get("step")
+        if best is not None and best != restored[1]["step"]:
+            restored = checkpoints.restore(like, int(best)) or restored
+    return Loaded(model, restored[0].variables(), preprocess)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer, or why there is none.
+
+    Attributes:
+      source: the file, or the line.
+      label: the most probable class, or None.
+      probability: of that class, 0..1.
+      error: what was wrong with the input, or None.
+    """
+
+    source: str
+    label: str | None = None
+    probability: float = 0.0
+    error: str | None = None
+
+
+def predict(loaded: Loaded, inputs: Sequence[tuple[str, Callable[[], Any]]]) -> Iterator[Prediction]:
+    """Answers every input that can be read, in order, and says why it does not answer the others.
+
+    Args:
+      loaded: what :func:`load` gave.
+      inputs: pairs of a name and a function that reads the input (a pixel array or a document) and
+        may raise DataError.
+    """
+    model, variables, preprocess = loaded
+    apply = jax.jit(lambda variables, inputs: model.apply(variables, **inputs))
+    for start in range(0, len(inputs), _BATCH):
+        read = [_read(name, function) for name, function in inputs[start : start + _BATCH]]
+        raw = [value for value, _ in read if value is not None]
+        labelled = iter(_label(apply, variables, preprocess, raw))
+        for (value, error), (name, _) in zip(read, inputs[start : start + _BATCH], strict=True):
+            yield Prediction(name, error=error) if value is None else Prediction(name, *next(labelled))
+
+
+def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[tuple[str, Callable[[], Any]]]:
+    """Inputs for image files and folders of them (not searched deeper)."""
+    inputs = []
+    for path in map(Path, paths):
+        files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        if not files:
+            inputs.append((str(path), _raising(f"{path}: no images in this folder")))
+        inputs += [(str(file), lambda file=file: preprocess.read(file)) for file in files]
+    return inputs
+
+
+def text_inputs(documents: Sequence[str], paths: Sequence[str], stdin: Any) -> list[tuple[str, Callable[[], Any]]]:
+    """Inputs for documents, for text files with a document a line, and for standard input (``-``)."""
+    inputs = [(text, lambda text=text: text) for text in documents]
+    for path in paths:
+        try:
+            data = stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+            if b"\0" in data:
+                raise UnicodeError("it holds NUL bytes")
+            lines = data.decode("utf-8").splitlines()
+        except UnicodeError as error:
+            inputs.append((path, _raising(f"{path}: not a UTF-8 text file ({error})")))
+            continue
+        except OSError as error:
+            inputs.append((path, _raising(f"{path}: {error.strerror or error}")))
+            continue
+        inputs += [(line, lambda line=line: line) for line in lines if line.strip()]
+    return inputs
+
+
+def _label(apply: Callable, variables: Any, preprocess: Any, raw: list[Any]) -> list[tuple[str, float]]:
+    if not raw:
+        return []
+    # Padded to one size, so that any number of inputs compiles once.
+    padded = raw + [raw[0]] * (_BATCH - len(raw))
+    inputs = preprocess(padded if isinstance(preprocess, TextPreprocess) else np.stack(padded))
+    probabilities = class_probabilities(np.asarray(apply(variables, inputs)))[: len(raw)]
+    classes = probabilities.argmax(-1)
+    return [(preprocess.class_names[c], float(row[c])) for c, row in zip(classes, probabilities, strict=True)]
+
+
+def _read(name: str, function: Callable[[], Any]) -> tuple[Any, str | None]:
+    del name
+    try:
+        return function(), None
+    except DataError as error:
+        return None, str(error)
+
+
+def _raising(message: str) -> Callable[[], Any]:
+    def read() -> Any:
+        raise DataError(message)
+
+    return read
+
+
+def _any_input(preprocess: Preprocess) -> dict[str, Any]:
+    if isinstance(preprocess, TextPreprocess):
+        return preprocess(["any"])
+    return preprocess(np.zeros((1, *preprocess.shape), np.uint8))

@@ -1,0 +1,139 @@
+"""A model, its data and its compiled steps, put together once and shared by all seeds of a process."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from rnnjax import losses, metrics, state, step
+from rnnjax.augment import random_shift
+from rnnjax.config import Config, ImageData, TextData
+from rnnjax.data import Dataset, Examples
+from rnnjax.data.plan import Chunk, eval_plan, steps_per_epoch, train_plan
+from rnnjax.errors import UsageError
+from rnnjax.feed import CHUNK_AXES, Feed
+from rnnjax.optim import make_optimizer, make_schedule
+from rnnjax.parallel import DataParallel
+
+
+class Program:
+    """What runs: feeds of the splits, and train and eval steps compiled when first called.
+
+    Attributes:
+      parallel: the devices.
+      steps_per_epoch, total_steps: of the training.
+      schedule: learning rate by step.
+      compile_seconds: time spent so far in first calls, one execution each included.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, model: nn.Module, devices: Any = None):
+        self.config, self.dataset, self.model = config, dataset, model
+        self.parallel = DataParallel(devices)
+        self.compile_seconds = 0.0
+        batch_size, train = config.data.batch_size, len(dataset.train)
+        self.parallel.check_batch(batch_size)
+        if batch_size > train:
+            raise UsageError(f"a batch of {batch_size} is larger than the training split of {train} examples")
+        self.steps_per_epoch = steps_per_epoch(self.train_plan(seed=0, epoch=0))
+        self.total_steps = self.steps_per_epoch * config.train.epochs
+        self.schedule = make_schedule(config.optim, self.total_steps)
+        self._task = self._make_task()
+        self._feeds: dict[str, Feed] = {}
+        self._functions: dict[Any, Callable] = {}
+        self._called: set[Any] = set()
+
+    def train_plan(self, *, seed: int, epoch: int) -> list[Chunk]:
+        """The chunks of one epoch of training."""
+        return train_plan(seed=seed, epoch=epoch, **self._plan_arguments(self.dataset.train))
+
+    def create_state(self, seed: int) -> state.TrainState:
+        """A fresh training state, on the host."""
+        averaged = self.config.optim.ema_decay > 0
+        return state.create(self.model, self._task.optimizer, seed, self._sample_inputs(), averaged=averaged)
+
+    def train_chunks(self, chunks: list[Chunk], epoch: int):
+        """Yields ``(chunk, advance)`` with ``advance(state) -> (state, sums [K])``; the state is donated."""
+        feed = self._feed("train")
+        for chunk, data, arguments in feed(chunks, epoch):
+            function = self._function("train", feed, chunk)
+            yield chunk, functools.partial(self._call, ("train", chunk.length, chunk.rows.shape), function, data, arguments)
+
+    def evaluate(self, variables: Any, split: str) -> dict[str, float]:
+        """Loss and accuracy of a whole split, every example counted once.
+
+        Args:
+          variables: the model's variables.
+          split: ``train``, ``validation`` or ``test``.
+        """
+        feed = self._feed(split)
+        variables = self.parallel.replicate(variables)
+        total: dict[str, float] = {}
+        for chunk, data, arguments in feed(eval_plan(**self._plan_arguments(getattr(self.dataset, split)))):
+            function = self._function("eval", feed, chunk)
+            sums = self._call(("eval", chunk.length, chunk.rows.shape), function, data, arguments, variables)
+            # One fetch a call: an evaluation's result is awaited anyhow.
+            total = {name: total.get(name, 0.0) + float(value) for name, value in sums.items()}
+        return metrics.scalars(total)
+
+    def _make_task(self) -> step.Task:
+        config, preprocess = self.config, self.dataset.preprocess
+        outputs = jax.eval_shape(
+            lambda: self.model.init_with_output({"params": jax.random.key(0)}, **self._sample_inputs())[0]
+        ).shape[-1]
+        shift = config.data.max_shift if isinstance(config.data, ImageData) else 0
+        return step.Task(
+            model=self.model,
+            loss=losses.for_outputs(outputs),
+            normalize=preprocess.normalize,
+            augment=random_shift(shift) if shift else None,
+            optimizer=make_optimizer(config.optim, self.total_steps),
+            label_smoothing=config.optim.label_smoothing,
+            ema_decay=config.optim.ema_decay,
+            axis_name=self.parallel.axis_name,
+        )
+
+    def _sample_inputs(self) -> dict[str, Any]:
+        examples = self.dataset.train
+        inputs = self.dataset.preprocess.normalize(np.asarray(examples.inputs[:1]))
+        return {"inputs": inputs} | ({} if examples.lengths is None else {"lengths": np.asarray(examples.lengths[:1])})
+
+    def _plan_arguments(self, examples: Examples) -> dict[str, Any]:
+        config = self.config
+        return {
+            "examples": len(examples),
+            "batch_size": config.data.batch_size,
+            "steps_per_call": config.train.steps_per_call,
+            "lengths": examples.lengths,
+            "buckets": config.data.bucket_lengths if isinstance(config.data, TextData) else (),
+        }
+
+    def _feed(self, split: str) -> Feed:
+        if split not in self._feeds:
+            budget = self.config.data.device_budget_mib * 2**20
+            self._feeds[split] = Feed(getattr(self.dataset, split), self.parallel, budget)
+        return self._feeds[split]
+
+    def _function(self, kind: str, feed: Feed, chunk: Chunk) -> Callable:
+        key = (kind, chunk.length, feed.resident)
+        if key not in self._functions:
+            function = {"train": step.train_chunk, "eval": step.eval_chunk}[kind]
+            self._functions[key] = self.parallel.compile(
+                functools.partial(function, self._task, chunk.length),
+                in_axes=(None, feed.data_axis, CHUNK_AXES),
+                out_axes=(None, None) if kind == "train" else None,
+                donate=(0,) if kind == "train" else (),
+            )
+        return self._functions[key]
+
+    def _call(self, key: Any, function: Callable, data: Any, arguments: Any, replicated: Any) -> Any:
+        if key in self._called:
+            return function(replicated, data, arguments)
+        start = time.perf_counter()
+        result = jax.block_until_ready(function(replicated, data, arguments))
+        self.compile_seconds += time.perf_counter() - start
+        self._called.add(key)
+        return result

@@ -1,0 +1,140 @@
+"""The train and eval steps: pure functions of a state and a chunk of batches, for one device of several.
+
+Both work through a chunk with ``lax.scan`` and gather their batches from a split's arrays, which
+lie on the device. Sums over devices are ``psum``-ed and divided once: a mean of per-device masked
+means would weigh padding rows differently on every device.
+
+Axes: K steps of a chunk, B rows of a batch on this device.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from rnnjax import metrics
+from rnnjax.augment import Augment, example_keys
+from rnnjax.losses import Loss
+from rnnjax.state import TrainState
+
+Array = jax.Array
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a step does, apart from data and state.
+
+    Attributes:
+      model: ``model(inputs, lengths=..., train=...) -> logits [B, C]``.
+      loss: per-row loss of logits and labels.
+      normalize: stored inputs to the model's inputs, on the device.
+      augment: training's augmentation of stored inputs, or None.
+      optimizer: the optimizer.
+      label_smoothing: for the training loss.
+      ema_decay: of the averaged parameters; used where the state has them.
+      axis_name: name of the mapped axis of devices.
+    """
+
+    model: nn.Module
+    loss: Loss
+    normalize: Callable[[Array], Array]
+    augment: Augment | None
+    optimizer: optax.GradientTransformation
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+    axis_name: str = "batch"
+
+
+def train_chunk(task: Task, length: int | None, state: TrainState, data: Arrays, chunk: Arrays):
+    """K training steps.
+
+    Args:
+      task: what to do.
+      length: padded length of the chunk's sequences, or None.
+      state: replicated.
+      data: arrays of a split, or of this chunk's rows when the split is streamed.
+      chunk: ``rows [K, B]`` (where a batch's rows lie in ``data``), ``ids [K, B]`` (the examples'
+        numbers in the split), ``mask [K, B]``, ``valid [K]`` (False: no step, the state stays as it
+        is) and the scalar ``epoch``.
+
+    Returns:
+      The new state and, summed over devices, ``loss``, ``correct``, ``count``, ``grad_norm``, each ``[K]``.
+    """
+    epoch = chunk["epoch"]
+    steps = {name: chunk[name] for name in ("rows", "ids", "mask", "valid")}
+    return lax.scan(lambda s, step: _train_step(task, length, s, data, step, epoch), state, steps)
+
+
+def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays, step: Arrays, epoch: Array):
+    key = jax.random.wrap_key_data(state.key)
+    inputs, batch = _gather(data, step["rows"], length)
+    if task.augment is not None:
+        inputs = task.augment(example_keys(key, epoch, step["ids"]), inputs)
+    dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(task.axis_name))
+    count = lax.psum(step["mask"].sum(), task.axis_name)
+
+    def objective(params):
+        logits, model_state = task.model.apply(
+            {"params": params, **state.model_state},
+            task.normalize(inputs),
+            train=True,
+            rngs={"dropout": dropout},
+            mutable=list(state.model_state),
+            **batch["lengths"],
+        )
+        losses = task.loss(logits, batch["labels"], task.label_smoothing)
+        sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
+        return sums["loss"] / jnp.maximum(count, 1), (sums, model_state)
+
+    gradients, (sums, model_state) = jax.grad(objective, has_aux=True)(state.params)
+    gradients, sums = lax.psum((gradients, sums), task.axis_name)
+    updates, opt_state = task.optimizer.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    new = state.replace(
+        step=state.step + 1,
+        params=params,
+        model_state=model_state,
+        opt_state=opt_state,
+        averaged=_average(task.ema_decay, state, params),
+    )
+    new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
+    return new, sums | {"grad_norm": optax.global_norm(gradients)}
+
+
+def eval_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chunk: Arrays) -> Arrays:
+    """Sums of the metrics over a chunk's real rows and all devices: ``loss``, ``correct``, ``count``."""
+
+    def one(total: Arrays, step: Arrays):
+        inputs, batch = _gather(data, step["rows"], length)
+        logits = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
+        losses = task.loss(logits, batch["labels"], 0.0)
+        sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
+        return jax.tree.map(jnp.add, total, sums), None
+
+    zero = {"loss": jnp.zeros(()), "correct": jnp.zeros((), jnp.int32), "count": jnp.zeros((), jnp.int32)}
+    total, _ = lax.scan(one, zero, {name: chunk[name] for name in ("rows", "mask")})
+    return lax.psum(total, task.axis_name)
+
+
+def _gather(data: Arrays, rows: Array, length: int | None) -> tuple[Array, dict[str, Any]]:
+    """A batch's stored inputs, and its labels and lengths."""
+    inputs = data["inputs"][rows]
+    if length is not None:
+        inputs = inputs[:, :length]
+    lengths = {"lengths": data["lengths"][rows]} if "lengths" in data else {}
+    return inputs, {"labels": data["labels"][rows], "lengths": lengths}
+
+
+def _average(decay: float, state: TrainState, params: Any) -> Any:
+    if state.averaged is None:
+        return None
+    # The average follows closely at first, so that it is not held back by the initial parameters.
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda mean, new: decay * mean + (1 - decay) * new, state.averaged, params)
