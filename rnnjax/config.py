@@ -21,7 +21,8 @@ def _runtime(default: Any) -> Any:
 
 def _check(ok: bool, config: Any, name: str, wanted: str) -> None:
     if not ok:
-        raise UsageError(f"{name.replace('_', '-')} must be {wanted}, got {getattr(config, name)!r}")
+        option = f"{config.section}.{name}".replace("_", "-")
+        raise UsageError(f"--{option} must be {wanted}, got {getattr(config, name)!r}")
 
 
 def _positive(config: Any, name: str) -> None:
@@ -36,6 +37,7 @@ def _rate(config: Any, name: str) -> None:
 class DataConfig:
     """Where examples come from and how they are batched."""
 
+    section: ClassVar[str] = "data"
     name: str
     """Data set: digits (embedded) or a TFDS name such as mnist or imdb_reviews."""
     batch_size: int = 128
@@ -95,6 +97,7 @@ Pooling = Literal["last", "mean", "max"]
 class RecurrentModel:
     """What image and text classifiers share: a stack of recurrent layers and a pooled head."""
 
+    section: ClassVar[str] = "model"
     cell: Cell = "lstm"
     """Recurrent cell."""
     features: tuple[int, ...] = (128,)
@@ -148,6 +151,7 @@ class TextModel(RecurrentModel):
 class OptimConfig:
     """Loss and optimizer."""
 
+    section: ClassVar[str] = "optim"
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
     """Optimizer; sgd uses Nesterov momentum."""
     learning_rate: float = 1e-3
@@ -181,6 +185,7 @@ class OptimConfig:
 class TrainConfig:
     """Length of the training and what it leaves behind."""
 
+    section: ClassVar[str] = "train"
     epochs: int = 10
     """Passes over the training split."""
     patience: int = 0
@@ -201,6 +206,7 @@ class TrainConfig:
 class ParallelConfig:
     """Devices."""
 
+    section: ClassVar[str] = "parallel"
     cpu_devices: int = 1
     """Devices to split the CPU into when there is no accelerator; one a core is often fastest."""
     distributed: bool = False
