@@ -45,7 +45,7 @@ def measured(experiment: Experiment, results: Results) -> str:
 def table(results: dict[str, Results]) -> str:
     """The results table in Markdown."""
     lines = [
-        "| experiment | what | target | measured | seeds | data | device | time a seed (compiling) | parameters | commit |",
+        "| experiment | what | target | measured | seeds | data | device | time (compiling) | parameters | commit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name in NAMES:

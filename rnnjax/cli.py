@@ -5,9 +5,8 @@ import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -55,11 +54,12 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
-    config_type = Config[type(experiment.config.data), type(experiment.config.model)]
+    # The sections' own types, so that --help shows what this experiment has and nothing else.
+    config_type: Any = Config[type(experiment.config.data), type(experiment.config.model)]  # pyright: ignore
     default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
 
     def train(
-        config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,
+        config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,  # pyright: ignore
         seeds: tuple[int, ...] = experiment.seeds,
         runs_dir: Path = Path("runs"),
         fresh: bool = False,

@@ -5,6 +5,7 @@ Every field's comment is its help text on the command line. A field (or a whole 
 """
 
 import dataclasses
+import itertools
 import types
 import typing
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ class TextData(DataConfig):
         super().__post_init__()
         _check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
         lengths = self.bucket_lengths
-        rising = all(a < b for a, b in zip(lengths, lengths[1:], strict=False))
+        rising = all(a < b for a, b in itertools.pairwise(lengths))
         _check(bool(lengths) and lengths[0] > 0 and rising, self, "bucket_lengths", "positive and rising")
 
 

@@ -60,7 +60,10 @@ class Program:
         feed = self._feed("train")
         for chunk, data, arguments in feed(chunks, epoch):
             function = self._function("train", feed, chunk)
-            yield chunk, functools.partial(self._call, ("train", chunk.length, chunk.rows.shape), function, data, arguments)
+            yield (
+                chunk,
+                functools.partial(self._call, ("train", chunk.length, chunk.rows.shape), function, data, arguments),
+            )
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and accuracy of a whole split, every example counted once.

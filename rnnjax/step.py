@@ -79,8 +79,10 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(task.axis_name))
     count = lax.psum(step["mask"].sum(), task.axis_name)
 
+    apply: Any = task.model.apply  # returns a pair here, since `mutable` is a list
+
     def objective(params):
-        logits, model_state = task.model.apply(
+        logits, model_state = apply(
             {"params": params, **state.model_state},
             task.normalize(inputs),
             train=True,
@@ -136,5 +138,5 @@ def _average(decay: float, state: TrainState, params: Any) -> Any:
         return None
     # The average follows closely at first, so that it is not held back by the initial parameters.
     step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda mean, new: decay * mean + (1 - decay) * new, state.averaged, params)
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)

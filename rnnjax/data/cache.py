@@ -22,9 +22,7 @@ def folder(configured: str | None) -> Path:
     return Path(configured or os.environ.get("RNNJAX_CACHE_DIR") or "~/.cache/rnnjax").expanduser()
 
 
-def arrays(
-    root: Path, content: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
+def arrays(root: Path, content: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays made from ``content``, from the cache if they are there, else made and kept.
 
     Args:
@@ -45,7 +43,9 @@ def arrays(
         try:
             _write(target, made, text)
         except OSError as error:
-            raise DataError(f"cannot write the data cache {root}: {error}; name another with --data.cache-dir") from error
+            raise DataError(
+                f"cannot write the data cache {root}: {error}; name another with --data.cache-dir"
+            ) from error
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(target.glob("*.npy"))}
 
 

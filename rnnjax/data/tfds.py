@@ -37,17 +37,20 @@ def builder(name: str, data_dir: str | None) -> Any:
             found = tfds.builder(name, data_dir=str(where), file_format=None)
             prepared = found.is_prepared()
     except tfds.core.registered.DatasetNotFoundError as error:
-        near = difflib.get_close_matches(name.split("/")[0].split(":")[0], tfds.list_builders(with_community_datasets=False), n=1)
+        near = difflib.get_close_matches(
+            name.split("/")[0].split(":")[0], tfds.list_builders(with_community_datasets=False), n=1
+        )
         hint = f"; did you mean {near[0]}?" if near else ""
         raise DataError(f"TFDS has no data set named {name!r}, and none is prepared in {where}{hint}") from error
     except (ImportError, ValueError, AssertionError, KeyError) as error:
         raise DataError(f"TFDS cannot read {name!r} in {where}: {error}\n{_how_to_prepare(name, where)}") from error
     if not prepared:
         raise DataError(f"the data set {name} is not prepared in {where}\n{_how_to_prepare(name, where)}")
-    if found.info.file_format is None or found.info.file_format.value != "array_record":
+    file_format = getattr(found.info.file_format, "value", "another format")
+    if file_format != "array_record":
         raise DataError(
-            f"the data set {name} in {where} is prepared as {getattr(found.info.file_format, 'value', 'another format')}, "
-            f"which only TensorFlow can read; prepare it as array_record\n{_how_to_prepare(name, where)}"
+            f"the data set {name} in {where} is prepared as {file_format}, which only TensorFlow can read; "
+            f"prepare it as array_record\n{_how_to_prepare(name, where)}"
         )
     return found
 
