@@ -9,7 +9,7 @@ Axes: K steps of a chunk, B rows of a batch on this device.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -79,10 +79,8 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(task.axis_name))
     count = lax.psum(step["mask"].sum(), task.axis_name)
 
-    apply: Any = task.model.apply  # returns a pair here, since `mutable` is a list
-
     def objective(params):
-        logits, model_state = apply(
+        applied = task.model.apply(
             {"params": params, **state.model_state},
             task.normalize(inputs),
             train=True,
@@ -90,6 +88,7 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
             mutable=list(state.model_state),
             **batch["lengths"],
         )
+        logits, model_state = cast("tuple[Array, Any]", applied)  # a pair, since `mutable` is a list
         losses = task.loss(logits, batch["labels"], task.label_smoothing)
         sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
         return sums["loss"] / jnp.maximum(count, 1), (sums, model_state)
