@@ -54,7 +54,8 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
     model = model or build_model(config.model, preprocess)
     # The optimizer's state has the same structure for any number of steps.
     optimizer = make_optimizer(config.optim, 2)
-    like = state.abstract(model, optimizer, _any_input(preprocess), averaged=config.optim.ema_decay > 0)
+    make = state.initializer(model, optimizer, _any_input(preprocess), averaged=config.optim.ema_decay > 0)
+    like = jax.eval_shape(make, jax.random.key(0))
     if not workdir.checkpoints.is_dir():
         raise UsageError(f"{root} holds no checkpoint yet; train it first")
     with Checkpoints(workdir.checkpoints) as checkpoints:

@@ -1,7 +1,7 @@
 """One host of several: trains the digits on its share of four simulated devices.
 
 Started by test_multihost.py: ``python -m tests.multihost_worker PORT HOSTS HOST FOLDER [STEP]``; given STEP,
-host 1 alone is told to stop after that many steps, and all hosts must.
+host 1 alone is told to stop after exactly that many steps, and all hosts must.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ def main(port: str, hosts: int, host: int, folder: Path, stop_after: int) -> int
     config = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, dropout=0.0))
 
     def stop(step: int) -> None:
-        if stop_after and host == 1 and step >= stop_after:
+        if step == stop_after and host == 1:  # once: a second signal would end the process at once
             os.kill(os.getpid(), signal.SIGTERM)
 
     try:
