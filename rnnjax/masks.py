@@ -27,14 +27,15 @@ def sequence_mask(inputs: Array, lengths: Array | None, mask: Array | None) -> A
         return _booleans("mask", mask, (*batch, steps))
     if lengths is None:
         return None
-    lengths = jnp.asarray(lengths)
+    if not isinstance(lengths, jax.core.Tracer):
+        # In NumPy: inside jit even an operation on concrete values would be traced.
+        lengths = np.asarray(lengths)
     if not jnp.issubdtype(lengths.dtype, jnp.integer) or lengths.shape != batch:
         raise UsageError(f"lengths must be integers with shape {batch}, got {lengths.dtype} {lengths.shape}")
-    if not isinstance(lengths, jax.core.Tracer):
-        outside = np.asarray((lengths < 0) | (lengths > steps))
+    if isinstance(lengths, np.ndarray):
+        outside = (lengths < 0) | (lengths > steps)
         if outside.any():
-            bad = np.asarray(lengths)[outside].ravel()[0]
-            raise UsageError(f"lengths must lie in 0..{steps} (the inputs' T), got {bad}")
+            raise UsageError(f"lengths must lie in 0..{steps} (the inputs' T), got {lengths[outside].ravel()[0]}")
     return jnp.arange(steps) < lengths[..., None]
 
 

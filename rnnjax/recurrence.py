@@ -272,10 +272,9 @@ def _initial_carry(cell: RecurrentCell, inputs: Array, given: Carry | None) -> C
     own = cell.initialize_carry(None, shape, cell.compute_dtype(inputs))
     name = type(cell).__name__
     if given is not None:
-        if jax.tree.structure(given) != jax.tree.structure(own):
-            raise UsageError(
-                f"the initial carry of {name} must be built as {jax.tree.structure(own)}, got {jax.tree.structure(given)}"
-            )
+        want, got = jax.tree.structure(own), jax.tree.structure(given)
+        if want != got:
+            raise UsageError(f"the initial carry of {name} must be built as {want}, got {got}")
         for want, leaf in zip(jax.tree.leaves(own), jax.tree.leaves(given), strict=True):
             if jnp.shape(leaf) != want.shape or jnp.result_type(leaf) != want.dtype:
                 raise UsageError(
