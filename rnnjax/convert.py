@@ -1,6 +1,6 @@
-"""Weights and carries from and to ``torch.nn.{RNN, LSTM, GRU}`` and Keras' recurrent layers.
+"""Weights and carries from and to ``torch.nn.{RNN, LSTM, GRU}``, Keras' and Flax' recurrent layers.
 
-Pure functions over arrays: neither framework is imported, and everything returned is NumPy.
+Pure functions over arrays: no framework is imported, and everything returned is NumPy.
 
 ``kind`` names the layer: ``"rnn"`` (torch.nn.RNN, keras SimpleRNN), ``"lstm"`` or ``"gru"``. The
 tree of one direction is ``{"cell": {...}}``, as the parameters of an :class:`~rnnjax.recurrence.RNN`;
@@ -20,6 +20,8 @@ from rnnjax.errors import UsageError
 
 Tree = dict[str, Any]
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+_FLAX = {"rnn": ("",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
+"""What Flax calls the gates, in our order."""
 
 
 def from_torch(state: Mapping[str, Any], kind: str) -> Tree:
@@ -141,10 +143,62 @@ def to_keras(params: Mapping[str, Any], kind: str) -> list[np.ndarray]:
     return [array for cell in _directions(params) for array in _cell_to_keras(cell, kind, gates)]
 
 
-def _gates(kind: str) -> int:
+def from_flax(cell: Mapping[str, Any], kind: str) -> Tree:
+    """The parameters of an ``RNN`` from those of a ``flax.linen`` cell.
+
+    Args:
+      cell: the parameters of ``SimpleCell`` (kind ``"rnn"``), ``LSTMCell``, ``OptimizedLSTMCell``
+        (``"lstm"``) or ``GRUCell`` (``"gru"``): what ``nn.RNN`` keeps under ``params["cell"]``.
+      kind: ``"rnn"``, ``"lstm"`` or ``"gru"``.
+
+    Raises:
+      UsageError: if the names are not those of such a cell.
+    """
+    names = _FLAX[_known(kind)]
+    parts = {f"i{name}" for name in names} | {f"h{name}" for name in names}
+    if set(cell) != parts:
+        raise UsageError(f"a flax.linen {kind} cell has {sorted(parts)}, got {sorted(cell)}")
+
+    def fused(side: str, part: str) -> np.ndarray:
+        return np.concatenate([np.asarray(cell[side + name][part]) for name in names], axis=-1)
+
+    tree = {"input_kernel": fused("i", "kernel"), "recurrent_kernel": fused("h", "kernel")}
+    tree["bias"] = fused("h" if kind == "lstm" else "i", "bias")
+    if kind == "gru":
+        tree["recurrent_bias"] = np.asarray(cell["hn"]["bias"])
+    return {"cell": tree}
+
+
+def to_flax(params: Mapping[str, Any], kind: str) -> Tree:
+    """The inverse of :func:`from_flax`: the parameters of a ``flax.linen`` cell from those of an ``RNN``.
+
+    Raises:
+      UsageError: if the tree is not that of an ``RNN`` over a cell that Flax has.
+    """
+    names, (cell,) = _FLAX[_known(kind)], _directions(params)[:1]
+    _check_cell(cell, {"recurrent_bias"} if kind == "gru" else set(), "flax.linen")
+    kernel = _take(cell, "input_kernel", None, None)
+    width, features = kernel.shape[1], kernel.shape[1] // len(names)
+    recurrent = _take(cell, "recurrent_kernel", features, width)
+    tree: Tree = {}
+    for side, fused in (("i", kernel), ("h", recurrent)):
+        for name, part in zip(names, np.split(fused, len(names), axis=1), strict=True):
+            tree[side + name] = {"kernel": part}
+    for name, part in zip(names, np.split(_take(cell, "bias", width), len(names)), strict=True):
+        tree[("h" if kind == "lstm" else "i") + name]["bias"] = part
+    if kind == "gru":
+        tree["hn"]["bias"] = _take(cell, "recurrent_bias", features)
+    return tree
+
+
+def _known(kind: str) -> str:
     if kind not in _GATES:
         raise UsageError(f"kind must be one of {', '.join(_GATES)}, got {kind!r}")
-    return _GATES[kind]
+    return kind
+
+
+def _gates(kind: str) -> int:
+    return _GATES[_known(kind)]
 
 
 def _directions(tree: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:

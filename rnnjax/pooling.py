@@ -70,6 +70,7 @@ class AttentionPool(nn.Module):
         query = nn.Dense(1, use_bias=False, dtype=self.dtype, param_dtype=self.param_dtype, name="query")
         scores = query(jnp.tanh(hidden))[..., 0]
         wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-        weights = jax.nn.softmax(wide, axis=-1, where=mask, initial=jnp.finfo(wide.dtype).min)
+        # A finite lowest score keeps rows without real steps free of NaN; their weights become zero below.
+        weights = jax.nn.softmax(jnp.where(mask, wide, jnp.finfo(wide.dtype).min), axis=-1)
         weights = jnp.where(mask, weights, 0).astype(outputs.dtype)
         return (weights[..., None] * outputs).sum(-2)

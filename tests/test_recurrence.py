@@ -202,6 +202,6 @@ def test_errors_say_what_was_wrong(call, message):
 
 
 def test_lengths_under_jit_are_checked_where_they_are_concrete():
-    variables, inputs = initialised(lstm()), drawn_inputs()
+    variables, inputs, lengths = initialised(lstm()), drawn_inputs(), jnp.array([9, 0, 0])
     with pytest.raises(UsageError, match="got 9"):
-        jax.jit(lambda x: lstm().apply(variables, x, lengths=jnp.array([9, 0, 0])))(inputs)
+        jax.jit(lambda x: lstm().apply(variables, x, lengths=lengths))(inputs)
