@@ -86,9 +86,10 @@ def test_carries_go_in_as_they_come_out():
     """Stateful use: the second half, from the first half's carry, is the second half of the whole."""
     model = StackedRNN([lstm(), RNN(GRUCell(3))])
     variables, inputs = initialised(model), drawn_inputs()
-    last, outputs = model.apply(variables, inputs)
-    carry, first = model.apply(variables, inputs[:, :2])
-    carry, second = model.apply(variables, inputs[:, 2:], initial_carry=carry)
+    run = jax.jit(lambda x, carry=None: model.apply(variables, x, initial_carry=carry))
+    last, outputs = run(inputs)
+    carry, first = run(inputs[:, :2])
+    carry, second = run(inputs[:, 2:], carry)
     close((carry, np.concatenate([first, second], 1)), (last, outputs), 1e-6)
 
 
@@ -102,9 +103,9 @@ def test_truncated_gradients_stop_at_the_cut():
         carry = jax.lax.stop_gradient(carry) if cut else carry
         return model.apply(variables, inputs[:, 3:], initial_carry=carry)[1].sum()
 
-    whole = jax.grad(lambda x: model.apply(variables, x)[1][:, 3:].sum())(inputs)
-    close(jax.grad(lambda x: loss(x, False))(inputs), whole, 1e-6)
-    truncated = jax.grad(lambda x: loss(x, True))(inputs)
+    whole = jax.jit(jax.grad(lambda x: model.apply(variables, x)[1][:, 3:].sum()))(inputs)
+    close(jax.jit(jax.grad(lambda x: loss(x, False)))(inputs), whole, 1e-6)
+    truncated = jax.jit(jax.grad(lambda x: loss(x, True)))(inputs)
     assert not truncated[:, :3].any() and whole[:, :3].any()
 
 
@@ -116,12 +117,12 @@ def test_streaming_equals_the_scan(model):
     for at in range(STEPS):
         carry, output = step(carry, inputs[:, at])
         outputs.append(output)
-    close((carry, np.stack(outputs, 1)), model.apply(variables, inputs), 1e-6)
+    close((carry, np.stack(outputs, 1)), jax.jit(model.apply)(variables, inputs), 1e-6)
 
 
 def test_unroll_and_no_steps():
     variables, inputs = initialised(lstm()), drawn_inputs()
-    close(lstm(unroll=4).apply(variables, inputs), lstm().apply(variables, inputs), 1e-6)
+    close(jax.jit(lstm(unroll=4).apply)(variables, inputs), jax.jit(lstm().apply)(variables, inputs), 1e-6)
     carry = (np.ones((BATCH, FEATURES), np.float32),) * 2
     last, outputs = lstm().apply(variables, inputs[:, :0], initial_carry=carry)
     close(last, carry, 0)
