@@ -19,9 +19,7 @@ CONFIG = Config(
     train=TrainConfig(epochs=2, steps_per_call=4),
 )
 
-EXPERIMENT = Experiment(
-    name="small", summary="a small one", target=Target(0.5, "ours"), cost="seconds", config=CONFIG
-)
+EXPERIMENT = Experiment(name="small", summary="a small one", target=Target(0.5, "ours"), cost="seconds", config=CONFIG)
 
 TEXT_CONFIG = Config(
     data=TextData(name="made_up", batch_size=16, bucket_lengths=(6, 12)),

@@ -40,7 +40,9 @@ def test_two_hosts_of_two_devices_train_what_one_host_of_four_trains(tmp_path):
     (one,) = run_hosts(1, tmp_path / "one")
     assert one.returncode == 0, one.stdout
     stopped = run_hosts(2, tmp_path / "two", "8")
-    assert all("stopped by SIGTERM after step 12" in host.stdout for host in stopped), "\n".join(host.stdout for host in stopped)
+    assert all("stopped by SIGTERM after step 12" in host.stdout for host in stopped), "\n".join(
+        host.stdout for host in stopped
+    )
     two = run_hosts(2, tmp_path / "two")
     assert all(host.returncode == 0 for host in two), "\n".join(host.stdout for host in two)
     ours, theirs = (load(tmp_path / name).variables["params"] for name in ("one", "two"))
