@@ -14,7 +14,7 @@ from rnnjax import data, parallel
 from rnnjax.build import build_model
 from rnnjax.config import Config
 from rnnjax.data import TextPreprocess
-from rnnjax.errors import RnnjaxError, UsageError
+from rnnjax.errors import Interrupted, RnnjaxError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.summary import print_start, print_summary
 from rnnjax.workdir import WorkDir
@@ -45,6 +45,9 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
             hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(COMMANDS)}"
             raise UsageError(f"unknown command {arguments[0]!r}; {hint}")
         return _parse(experiment, arguments)()
+    except Interrupted as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
     except RnnjaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

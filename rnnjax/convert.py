@@ -279,7 +279,7 @@ def _swap_gates(array: np.ndarray) -> np.ndarray:
 
 
 def _cell_from_keras(arrays: Sequence[np.ndarray], kind: str, gates: int, reset_after: bool) -> Tree:
-    names = dict(zip(("kernel", "recurrent_kernel", "bias"), arrays, strict=False))
+    names: dict[str, np.ndarray] = dict(zip(("kernel", "recurrent_kernel", "bias"), arrays, strict=False))
     kernel = _take(names, "kernel", None, None)
     width = kernel.shape[1]
     recurrent = _take(names, "recurrent_kernel", width // gates, width)

@@ -326,7 +326,7 @@ class _Loop(nn.Module):
         return nn.scan(step, reverse=self.reverse, unroll=self.unroll)(self, carry, steps)
 
 
-def _scan(step, carry, steps, reverse, unroll):
+def _scan(step, carry, steps, reverse, unroll) -> Any:
     return _Loop(step, reverse, unroll, parent=None).apply({}, carry, steps)
 
 

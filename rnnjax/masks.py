@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from rnnjax.errors import UsageError
 
@@ -27,16 +28,15 @@ def sequence_mask(inputs: Array, lengths: Array | None, mask: Array | None) -> A
         return _booleans("mask", mask, (*batch, steps))
     if lengths is None:
         return None
-    if not isinstance(lengths, jax.core.Tracer):
-        # In NumPy: inside jit even an operation on concrete values would be traced.
-        lengths = np.asarray(lengths)
-    if not jnp.issubdtype(lengths.dtype, jnp.integer) or lengths.shape != batch:
-        raise UsageError(f"lengths must be integers with shape {batch}, got {lengths.dtype} {lengths.shape}")
-    if isinstance(lengths, np.ndarray):
-        outside = (lengths < 0) | (lengths > steps)
+    # Concrete ones in NumPy: inside jit even an operation on concrete values would be traced.
+    counts: Any = lengths if isinstance(lengths, Tracer) else np.asarray(lengths)
+    if not jnp.issubdtype(counts.dtype, jnp.integer) or counts.shape != batch:
+        raise UsageError(f"lengths must be integers with shape {batch}, got {counts.dtype} {counts.shape}")
+    if isinstance(counts, np.ndarray):
+        outside = (counts < 0) | (counts > steps)
         if outside.any():
-            raise UsageError(f"lengths must lie in 0..{steps} (the inputs' T), got {lengths[outside].ravel()[0]}")
-    return jnp.arange(steps) < lengths[..., None]
+            raise UsageError(f"lengths must lie in 0..{steps} (the inputs' T), got {counts[outside].ravel()[0]}")
+    return jnp.arange(steps) < jnp.asarray(counts)[..., None]
 
 
 def sequence_starts(inputs: Array, resets: Array | None, mask: Array | None, reverse: bool) -> Array | None:

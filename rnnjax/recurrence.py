@@ -10,7 +10,7 @@ Axes: B batch (any number of leading axes), T time, D input features, H hidden f
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -144,8 +144,8 @@ class RNN(nn.Module):
 
     def _rules(self, inputs: Array, carry: Carry, train: bool) -> "_Rules":
         """Draws what is drawn once a sequence and settles how to run."""
-        name, shape = type(self.cell).__name__, self.cell.recurrent_shape
-        if shape is None and (self.recurrent_dropout or self.weight_dropout):
+        name, shape = type(self.cell).__name__, self.cell.recurrent_shape or (0, 0)
+        if not shape[0] and (self.recurrent_dropout or self.weight_dropout):
             raise UsageError(f"RNN: {name} has no recurrent kernel for recurrent_dropout or weight_dropout")
         leaves, tree = jax.tree.flatten(carry)
         rates = self.zoneout if isinstance(self.zoneout, Sequence) else (self.zoneout,) * len(leaves)
@@ -194,7 +194,7 @@ def _run(cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules) -> tup
     dtype = cell.compute_dtype(steps.inputs)
     projected = steps._replace(inputs=cell.project(steps.inputs))
     if rules.implementation == "associative":
-        carry, outputs = _associative_scan(cell, carry, projected, rules)
+        carry, outputs = _associative_scan(cast("LinearCell", cell), carry, projected, rules)
     else:
         fused = None if rules.implementation == "scan" else _fused(cell, carry, projected, rules)
         carry, outputs = _scan(cell, carry, projected, rules) if fused is None else fused
@@ -241,7 +241,7 @@ def _step(cell: RecurrentCell, carry: Carry, step: _Steps, *, rules: _Rules) -> 
         carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.initial, carry)
     noise = rules.noise
     if rules.step_dropout:
-        width = cell.recurrent_shape[0]
+        width = (cell.recurrent_shape or (0, 0))[0]
         shape = (*jax.tree.leaves(carry)[0].shape[:-1], width)
         noise = noise._replace(hidden=dropout_mask(cell.make_rng("dropout"), shape, rules.step_dropout))
     new_carry, output = cell.step(carry, projected, noise)

@@ -113,7 +113,8 @@ def eval_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chu
 
     def one(total: Arrays, step: Arrays):
         inputs, batch = _gather(data, step["rows"], length)
-        logits = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
+        applied = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
+        logits = cast("Array", applied)
         losses = task.loss(logits, batch["labels"], 0.0)
         sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
         return jax.tree.map(jnp.add, total, sums), None

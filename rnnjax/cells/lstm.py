@@ -5,6 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 
 from rnnjax import fused
 from rnnjax.cells.base import SILENT, Array, Initializer, Noise, RecurrentCell
@@ -127,7 +128,7 @@ class ProjectedLSTMCell(LSTMCell):
     def step(self, carry: Carry, projected: Array, noise: Noise = SILENT) -> tuple[Carry, Array]:
         (cell, _), unprojected = super().step(carry, projected, noise)
         kernel = self._parameter("projection_kernel", self.projection_init, self.features, self.projection)
-        unprojected, kernel = nn.dtypes.promote_dtype(unprojected, kernel, dtype=self.dtype)
+        unprojected, kernel = promote_dtype(unprojected, kernel, dtype=self.dtype)
         hidden = unprojected @ kernel
         return (cell, hidden), hidden
 

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 
 from rnnjax.cells.base import SILENT, Array, Noise, RecurrentCell
 from rnnjax.cells.gru import GRUCell
@@ -30,7 +31,7 @@ class LayerNormLSTMCell(LSTMCell):
     def project(self, inputs: Array) -> Array:
         kernel = self._kernel("input_kernel", self.input_init, inputs.shape[-1], 4)
         bias = self._parameter("bias", self._gate_bias(4, forget=1, enter=0), 4 * self.features)
-        inputs, kernel, bias = nn.dtypes.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         return _scaled(self, "input_scale", inputs @ kernel) + bias
 
     def step(self, carry, projected: Array, noise: Noise = SILENT):
@@ -64,7 +65,7 @@ class LayerNormGRUCell(GRUCell):
     def project(self, inputs: Array) -> Array:
         kernel = self._kernel("input_kernel", self.input_init, inputs.shape[-1], 3)
         bias = self._parameter("bias", self.bias_init, 3 * self.features)
-        inputs, kernel, bias = nn.dtypes.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         return _scaled(self, "input_scale", inputs @ kernel, 2 * self.features) + bias
 
     def step(self, carry: Array, projected: Array, noise: Noise = SILENT) -> tuple[Array, Array]:
