@@ -5,6 +5,7 @@ Every field's comment is its help text on the command line. A field (or a whole 
 """
 
 import dataclasses
+import itertools
 import types
 import typing
 from dataclasses import dataclass, field
@@ -30,6 +31,11 @@ def _positive(config: Any, name: str) -> None:
 
 def _rate(config: Any, name: str) -> None:
     _check(0 <= getattr(config, name) < 1, config, name, "at least 0 and below 1")
+
+
+def _choice(config: Any, name: str, choices: Any) -> None:
+    allowed = typing.get_args(choices)
+    _check(getattr(config, name) in allowed, config, name, f"one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +89,14 @@ class TextData(DataConfig):
         super().__post_init__()
         _check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
         lengths = self.bucket_lengths
-        rising = all(a < b for a, b in zip(lengths, lengths[1:], strict=False))
+        rising = all(a < b for a, b in itertools.pairwise(lengths))
         _check(bool(lengths) and lengths[0] > 0 and rising, self, "bucket_lengths", "positive and rising")
 
 
 Cell = Literal["simple_rnn", "lstm", "gru"]
 Pooling = Literal["last", "mean", "max"]
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "cosine", "one-cycle"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +117,10 @@ class RecurrentModel:
     def __post_init__(self):
         _check(bool(self.features) and min(self.features) > 0, self, "features", "positive, at least one layer")
         _rate(self, "dropout")
-        _check(bool(self.pooling), self, "pooling", "at least one of last, mean, max")
+        _choice(self, "cell", Cell)
+        kinds = typing.get_args(Pooling)
+        known = bool(self.pooling) and set(self.pooling) <= set(kinds)
+        _check(known, self, "pooling", f"at least one of {', '.join(kinds)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +159,11 @@ class TextModel(RecurrentModel):
 class OptimConfig:
     """Loss and optimizer."""
 
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    optimizer: Optimizer = "adamw"
     """Optimizer; sgd uses Nesterov momentum."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
-    schedule: Literal["constant", "cosine", "one-cycle"] = "one-cycle"
+    schedule: Schedule = "one-cycle"
     """How the learning rate falls: not at all, along a cosine to 0, or as one cycle (up for 30 % of the
     steps, then down along a cosine; Smith and Topin 2017)."""
     warmup_fraction: float = 0.0
@@ -170,6 +181,8 @@ class OptimConfig:
     prediction; 0 turns it off."""
 
     def __post_init__(self):
+        _choice(self, "optimizer", Optimizer)
+        _choice(self, "schedule", Schedule)
         _check(0 < self.learning_rate < float("inf"), self, "learning_rate", "positive and finite")
         for name in ("warmup_fraction", "momentum", "label_smoothing", "ema_decay"):
             _rate(self, name)
@@ -248,15 +261,21 @@ def from_json(data: dict[str, Any]) -> Config:
     """The inverse of :func:`to_json`.
 
     Raises:
-      UsageError: at a section or field that does not exist, or a value that is not allowed.
+      UsageError: at a section or field that is missing or does not exist, or a value that is not allowed.
     """
     unknown = set(data) - set(_SECTIONS)
     if unknown:
         raise UsageError(f"unknown section {sorted(unknown)[0]!r} in the configuration")
-    return Config(**{name: _section(name, dict(data[name])) for name in _SECTIONS if name in data})
+    for name in ("data", "model"):
+        if name not in data:
+            raise UsageError(f"section {name!r} is missing in the configuration")
+    return Config(**{name: _section(name, data[name]) for name in _SECTIONS if name in data})
 
 
-def _section(name: str, values: dict[str, Any]) -> Any:
+def _section(name: str, given: Any) -> Any:
+    if not isinstance(given, dict):
+        raise UsageError(f"{name}: {given!r} is not a valid value")
+    values = dict(given)
     kind = values.pop("kind", None)
     classes = [c for c in _SECTIONS[name] if getattr(c, "kind", None) == kind]
     if not classes:
@@ -269,6 +288,9 @@ def _section(name: str, values: dict[str, Any]) -> Any:
             values[key] = tuple(value)
         if not _fits(values[key], hints[key]):
             raise UsageError(f"{name}.{key}: {value!r} is not a valid value")
+    for needed in dataclasses.fields(classes[0]):
+        if needed.default is dataclasses.MISSING and needed.name not in values:
+            raise UsageError(f"{name}.{needed.name} is missing")
     return classes[0](**values)
 
 
