@@ -22,9 +22,7 @@ def folder(configured: str | None) -> Path:
     return Path(configured or os.environ.get("RNNJAX_CACHE_DIR") or "~/.cache/rnnjax").expanduser()
 
 
-def arrays(
-    root: Path, content: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
+def arrays(root: Path, content: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays made from ``content``, from the cache if they are there, else made and kept.
 
     Args:
@@ -40,12 +38,14 @@ def arrays(
     """
     text = json.dumps({"format": _FORMAT, **content}, sort_keys=True)
     target = root / hashlib.sha256(text.encode()).hexdigest()[:20]
-    if not target.is_dir():
+    if not os.path.isdir(target):  # unlike Path.is_dir, False where the folder may not even be looked at
         made = make()
         try:
             _write(target, made, text)
         except OSError as error:
-            raise DataError(f"cannot write the data cache {root}: {error}; name another with --data.cache-dir") from error
+            raise DataError(
+                f"cannot write the data cache {root}: {error}; name another with --data.cache-dir"
+            ) from error
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(target.glob("*.npy"))}
 
 
@@ -59,7 +59,7 @@ def _write(target: Path, made: Mapping[str, np.ndarray], content: str) -> None:
         (aside / "content.json").write_text(content + "\n", encoding="utf-8")
         os.replace(aside, target)
     except OSError:
-        if not target.is_dir():  # else another process finished the same folder first
+        if not os.path.isdir(target):  # else another process finished the same folder first
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
