@@ -1,6 +1,6 @@
 """scikit-learn's handwritten digits (8 x 8 pixels, embedded, no download), read row by row by an LSTM.
 
-Source: the row-by-row reading is Keras' mnist_irnn-style example brought to 8 x 8; a plain Keras LSTM(128) x 2 gets 96.6 %.
+A plain Keras LSTM(128) x 2 gets 96.6 %; training images are shifted by a pixel here, and that makes the difference.
 """
 
 import sys

@@ -40,7 +40,7 @@ _HOMES = {
     "StackedRNN": "recurrence",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
 
 

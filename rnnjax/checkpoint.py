@@ -77,7 +77,9 @@ class Checkpoints:
         try:
             restored = self._manager.restore(step, args=parts)
         except (ValueError, OSError, KeyError, TypeError) as error:
-            raise RunError(f"the checkpoint of step {step} in {self._manager.directory} cannot be read: {error}") from error
+            raise RunError(
+                f"the checkpoint of step {step} in {self._manager.directory} cannot be read: {error}"
+            ) from error
         return restored["state"], restored["progress"]
 
 

@@ -1,11 +1,12 @@
 """The command line that every experiment has: train, evaluate, predict."""
 
+import dataclasses
+import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -22,7 +23,7 @@ SplitName = Literal["train", "validation", "test"]
 
 COMMANDS = ("train", "evaluate", "predict")
 
-EXIT_CODES = "exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM after saving"
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM after saving."
 
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
@@ -36,9 +37,13 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
       The exit code: 0 done, 1 failed, 2 wrong usage, 128 + the signal if stopped by one.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] not in (*COMMANDS, "-h", "--help"):
-        arguments.insert(0, "train")
     try:
+        if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+            arguments.insert(0, "train")
+        elif arguments[0] not in (*COMMANDS, "-h", "--help"):
+            near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(COMMANDS)}"
+            raise UsageError(f"unknown command {arguments[0]!r}; {hint}")
         return _parse(experiment, arguments)()
     except RnnjaxError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -49,11 +54,12 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
-    config_type = Config[type(experiment.config.data), type(experiment.config.model)]
+    # The sections' own types, so that --help shows what this experiment has and nothing else.
+    config_type: Any = Config[type(experiment.config.data), type(experiment.config.model)]  # pyright: ignore
     default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
 
     def train(
-        config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,
+        config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,  # pyright: ignore
         seeds: tuple[int, ...] = experiment.seeds,
         runs_dir: Path = Path("runs"),
         fresh: bool = False,
@@ -103,10 +109,11 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
     return tyro.extras.subcommand_cli_from_dict(
         {"train": train, "evaluate": evaluate, "predict": predict},
         prog=f"python -m experiments.{experiment.name}",
-        description=f"{experiment.summary}\n\ntarget: {experiment.target.accuracy:.1%} on test; {experiment.cost}\n"
-        f"{EXIT_CODES}",
+        description=f"{experiment.summary}\n\n"
+        f"Target: {experiment.target.accuracy:.1%} on test ({experiment.target.source}). Cost: {experiment.cost}.\n\n"
+        f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
         args=arguments,
-        config=(tyro.conf.FlagConversionOff, tyro.conf.OmitSubcommandPrefixes),
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )
 
 
@@ -122,17 +129,18 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
     finished = []
     for seed in seeds:
         root = runs_dir / experiment.name / f"seed-{seed}"
-        if program.parallel.is_primary:
+        done = not fresh and WorkDir(root).finished() is not None
+        if program.parallel.is_primary and not done:
             print_start(program, seed, root)
         finished.append((root, fit(experiment, program, seed, root, fresh=fresh)))
+        if program.parallel.is_primary and done:
+            print(f"seed {seed} is finished already in {root}; --fresh trains it again")
     if program.parallel.is_primary:
         print_summary(experiment, finished)
     return 0
 
 
 def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int) -> int:
-    import dataclasses
-
     from rnnjax.predict import load
     from rnnjax.program import Program
 

@@ -22,7 +22,8 @@ def _runtime(default: Any) -> Any:
 
 def _check(ok: bool, config: Any, name: str, wanted: str) -> None:
     if not ok:
-        raise UsageError(f"{name.replace('_', '-')} must be {wanted}, got {getattr(config, name)!r}")
+        option = f"{config.section}.{name}".replace("_", "-")
+        raise UsageError(f"--{option} must be {wanted}, got {getattr(config, name)!r}")
 
 
 def _positive(config: Any, name: str) -> None:
@@ -42,6 +43,7 @@ def _choice(config: Any, name: str, choices: Any) -> None:
 class DataConfig:
     """Where examples come from and how they are batched."""
 
+    section: ClassVar[str] = "data"
     name: str
     """Data set: digits (embedded) or a TFDS name such as mnist or imdb_reviews."""
     batch_size: int = 128
@@ -103,6 +105,7 @@ Schedule = Literal["constant", "cosine", "one-cycle"]
 class RecurrentModel:
     """What image and text classifiers share: a stack of recurrent layers and a pooled head."""
 
+    section: ClassVar[str] = "model"
     cell: Cell = "lstm"
     """Recurrent cell."""
     features: tuple[int, ...] = (128,)
@@ -159,6 +162,7 @@ class TextModel(RecurrentModel):
 class OptimConfig:
     """Loss and optimizer."""
 
+    section: ClassVar[str] = "optim"
     optimizer: Optimizer = "adamw"
     """Optimizer; sgd uses Nesterov momentum."""
     learning_rate: float = 1e-3
@@ -194,6 +198,7 @@ class OptimConfig:
 class TrainConfig:
     """Length of the training and what it leaves behind."""
 
+    section: ClassVar[str] = "train"
     epochs: int = 10
     """Passes over the training split."""
     patience: int = 0
@@ -214,6 +219,7 @@ class TrainConfig:
 class ParallelConfig:
     """Devices."""
 
+    section: ClassVar[str] = "parallel"
     cpu_devices: int = 1
     """Devices to split the CPU into when there is no accelerator; one a core is often fastest."""
     distributed: bool = False
@@ -281,14 +287,15 @@ def _section(name: str, given: Any) -> Any:
     if not classes:
         raise UsageError(f"{name}.kind: {kind!r} is not known here")
     hints = typing.get_type_hints(classes[0])
+    fields = dataclasses.fields(classes[0])
     for key, value in values.items():
-        if key not in hints:
+        if key not in {f.name for f in fields}:
             raise UsageError(f"{name}.{key}: no such field")
         if isinstance(value, list):
             values[key] = tuple(value)
         if not _fits(values[key], hints[key]):
             raise UsageError(f"{name}.{key}: {value!r} is not a valid value")
-    for needed in dataclasses.fields(classes[0]):
+    for needed in fields:
         if needed.default is dataclasses.MISSING and needed.name not in values:
             raise UsageError(f"{name}.{needed.name} is missing")
     return classes[0](**values)

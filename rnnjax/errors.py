@@ -7,7 +7,7 @@ class RnnjaxError(Exception):
     exit_code = 1
 
 
-class UsageError(RnnjaxError, ValueError):
+class UsageError(RnnjaxError):
     """An option, an argument or a shape that cannot be right (exit code 2)."""
 
     exit_code = 2

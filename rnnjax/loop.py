@@ -60,7 +60,13 @@ class Progress:
 
 
 def fit(
-    experiment: Experiment, program: Program, seed: int, root: Path, *, fresh: bool = False, on_chunk: OnChunk | None = None
+    experiment: Experiment,
+    program: Program,
+    seed: int,
+    root: Path,
+    *,
+    fresh: bool = False,
+    on_chunk: OnChunk | None = None,
 ) -> dict[str, Any]:
     """Trains, or resumes, or returns what is finished; then evaluates the best checkpoint on the test split.
 
@@ -135,7 +141,9 @@ class _Training:
         )
         with self._log:
             if self.progress.step:
-                self._log.say(f"resuming {self._workdir.root} after step {self.progress.step} of {self.program.total_steps}")
+                self._log.say(
+                    f"resuming {self._workdir.root} after step {self.progress.step} of {self.program.total_steps}"
+                )
             while self.progress.epoch < config.epochs:
                 if config.patience and self.progress.stale_epochs >= config.patience:
                     self._log.say(f"stopping early: no better validation accuracy for {config.patience} epochs")

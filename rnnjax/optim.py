@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules, put together from optax."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import optax
 from rnnjax.config import OptimConfig
 
 
-def make_schedule(config: OptimConfig, total_steps: int) -> optax.Schedule:
+def make_schedule(config: OptimConfig, total_steps: int) -> Callable[[Any], Any]:
     """The learning rate as a function of the step, 0-based, over ``total_steps`` steps."""
     peak = config.learning_rate
     if config.schedule == "one-cycle":

@@ -95,7 +95,9 @@ class DataParallel:
 
     def to_host(self, tree: Any) -> Any:
         """Replicated leaves as NumPy arrays of their own memory, safe from donation and ready to be saved."""
-        return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf), tree)
+        return jax.tree.map(
+            lambda leaf: np.array(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf), tree
+        )
 
     def any_process(self, flag: bool) -> bool:
         """Whether ``flag`` is set on any host; every host must ask."""

@@ -1,5 +1,6 @@
 """From a work folder to predictions."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from rnnjax.optim import make_optimizer
 from rnnjax.workdir import WorkDir
 
 _BATCH = 64
+
+Input = tuple[str, Callable[[], Any]]
+"""A name to answer under, and a function that reads the input and may raise DataError."""
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 """What counts as an image when a folder is given."""
@@ -50,7 +54,8 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
     model = model or build_model(config.model, preprocess)
     # The optimizer's state has the same structure for any number of steps.
     optimizer = make_optimizer(config.optim, 2)
-    like = state.abstract(model, optimizer, _any_input(preprocess), averaged=config.optim.ema_decay > 0)
+    make = state.initializer(model, optimizer, _any_input(preprocess), averaged=config.optim.ema_decay > 0)
+    like = jax.eval_shape(make, jax.random.key(0))
     if not workdir.checkpoints.is_dir():
         raise UsageError(f"{root} holds no checkpoint yet; train it first")
     with Checkpoints(workdir.checkpoints) as checkpoints:
@@ -80,13 +85,12 @@ class Prediction:
     error: str | None = None
 
 
-def predict(loaded: Loaded, inputs: Sequence[tuple[str, Callable[[], Any]]]) -> Iterator[Prediction]:
+def predict(loaded: Loaded, inputs: Sequence[Input]) -> Iterator[Prediction]:
     """Answers every input that can be read, in order, and says why it does not answer the others.
 
     Args:
       loaded: what :func:`load` gave.
-      inputs: pairs of a name and a function that reads the input (a pixel array or a document) and
-        may raise DataError.
+      inputs: what to answer; each is read as a pixel array or a document.
     """
     model, variables, preprocess = loaded
     apply = jax.jit(lambda variables, inputs: model.apply(variables, **inputs))
@@ -98,20 +102,20 @@ def predict(loaded: Loaded, inputs: Sequence[tuple[str, Callable[[], Any]]]) -> 
             yield Prediction(name, error=error) if value is None else Prediction(name, *next(labelled))
 
 
-def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[tuple[str, Callable[[], Any]]]:
+def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[Input]:
     """Inputs for image files and folders of them (not searched deeper)."""
-    inputs = []
+    inputs: list[Input] = []
     for path in map(Path, paths):
         files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
         if not files:
             inputs.append((str(path), _raising(f"{path}: no images in this folder")))
-        inputs += [(str(file), lambda file=file: preprocess.read(file)) for file in files]
+        inputs += [(str(file), functools.partial(preprocess.read, file)) for file in files]
     return inputs
 
 
-def text_inputs(documents: Sequence[str], paths: Sequence[str], stdin: Any) -> list[tuple[str, Callable[[], Any]]]:
+def text_inputs(documents: Sequence[str], paths: Sequence[str], stdin: Any) -> list[Input]:
     """Inputs for documents, for text files with a document a line, and for standard input (``-``)."""
-    inputs = [(text, lambda text=text: text) for text in documents]
+    inputs = [_line(text) for text in documents]
     for path in paths:
         try:
             data = stdin.buffer.read() if path == "-" else Path(path).read_bytes()
@@ -124,7 +128,7 @@ def text_inputs(documents: Sequence[str], paths: Sequence[str], stdin: Any) -> l
         except OSError as error:
             inputs.append((path, _raising(f"{path}: {error.strerror or error}")))
             continue
-        inputs += [(line, lambda line=line: line) for line in lines if line.strip()]
+        inputs += [_line(line) for line in lines if line.strip()]
     return inputs
 
 
@@ -145,6 +149,10 @@ def _read(name: str, function: Callable[[], Any]) -> tuple[Any, str | None]:
         return function(), None
     except DataError as error:
         return None, str(error)
+
+
+def _line(text: str) -> Input:
+    return text, lambda: text
 
 
 def _raising(message: str) -> Callable[[], Any]:

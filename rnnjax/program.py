@@ -42,6 +42,10 @@ class Program:
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = make_schedule(config.optim, self.total_steps)
         self._task = self._make_task()
+        averaged = config.optim.ema_decay > 0
+        self._initialize = jax.jit(
+            state.initializer(model, self._task.optimizer, self._sample_inputs(), averaged=averaged)
+        )
         self._feeds: dict[str, Feed] = {}
         self._functions: dict[Any, Callable] = {}
         self._called: set[Any] = set()
@@ -52,15 +56,17 @@ class Program:
 
     def create_state(self, seed: int) -> state.TrainState:
         """A fresh training state, on the host."""
-        averaged = self.config.optim.ema_decay > 0
-        return state.create(self.model, self._task.optimizer, seed, self._sample_inputs(), averaged=averaged)
+        return jax.tree.map(np.array, self._initialize(jax.random.key(seed)))
 
     def train_chunks(self, chunks: list[Chunk], epoch: int):
         """Yields ``(chunk, advance)`` with ``advance(state) -> (state, sums [K])``; the state is donated."""
         feed = self._feed("train")
         for chunk, data, arguments in feed(chunks, epoch):
             function = self._function("train", feed, chunk)
-            yield chunk, functools.partial(self._call, ("train", chunk.length, chunk.rows.shape), function, data, arguments)
+            yield (
+                chunk,
+                functools.partial(self._call, ("train", chunk.length, chunk.rows.shape), function, data, arguments),
+            )
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and accuracy of a whole split, every example counted once.

@@ -7,36 +7,80 @@ All three are called alike and return alike, so that each can stand where anothe
 Axes: B batch (any number of leading axes), T time, D input features, H hidden features.
 """
 
+import functools
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from rnnjax.cells import Carry, RecurrentCell
+from rnnjax.cells import Carry, LinearCell, Noise, RecurrentCell
+from rnnjax.cells.base import keep_dtypes
+from rnnjax.cells.noise import dropout_mask, zoneout
 from rnnjax.errors import UsageError
+from rnnjax.masks import sequence_mask, sequence_starts
+from rnnjax.pooling import pool
+
+__all__ = ["RNN", "Bidirectional", "StackedRNN", "pool", "sequence_mask"]
 
 Array = jax.Array
 
 
 class RNN(nn.Module):
-    """Scans a cell over time.
+    """Runs a cell over time.
+
+    All dropout needs a ``dropout`` key and is off unless ``train=True``.
 
     Attributes:
       cell: the recurrent cell.
       reverse: scan from each row's last real step to its first; outputs stay in the inputs' order.
       unroll: steps in one iteration of the compiled loop.
-      implementation: ``"scan"`` is ``nn.scan`` under ordinary differentiation, for any cell;
-        ``"fused"`` is the cell's hand-written backward pass (:mod:`rnnjax.fused`), with reverse-mode
-        derivatives only; ``"auto"`` is fused where the cell has it, else scan. Same parameters, same numbers.
+      input_dropout: rate of dropout on the inputs.
+      recurrent_dropout: rate of dropout on the hidden state where it meets ``recurrent_kernel``.
+      variational: draw the masks of both once a sequence (Gal and Ghahramani 2016,
+        arXiv:1512.05287, and Keras) instead of once a step.
+      weight_dropout: rate of DropConnect on ``recurrent_kernel``, one mask for the call (Merity et
+        al. 2018, arXiv:1708.02182).
+      zoneout: probability that a unit of the carry keeps its old value (Krueger et al. 2017,
+        arXiv:1606.01305), or one for each array of the carry: ``(c, h)`` for the LSTM. Without
+        ``train`` it is what that paper has at test time, the expectation over the draws.
+      remat: length of the chunks of time whose inside is computed again in the backward pass, or
+        ``"sqrt"`` for chunks of about √T steps, with which the memory for gradients grows like √T.
+      implementation: ``"scan"`` is ``nn.scan`` under ordinary differentiation, for every cell and
+        option. ``"fused"`` is the hand-written backward pass of :mod:`rnnjax.fused`, for the plain
+        SimpleRNN, LSTM and GRU without resets, recurrent dropout, zoneout or a carry of another
+        dtype; it has no forward-mode derivatives. ``"associative"`` is ``lax.associative_scan``, for
+        linear cells without zoneout. ``"auto"`` takes one of the latter two where it can. All share
+        their parameters and give the same numbers.
     """
 
     cell: RecurrentCell
     reverse: bool = False
     unroll: int = 1
+    input_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    variational: bool = True
+    weight_dropout: float = 0.0
+    zoneout: float | tuple[float, ...] = 0.0
+    remat: int | str | None = None
     implementation: str = "auto"
+
+    def __post_init__(self):
+        rates = {name: getattr(self, name) for name in ("input_dropout", "recurrent_dropout", "weight_dropout")}
+        for place, rate in enumerate(self.zoneout if isinstance(self.zoneout, Sequence) else [self.zoneout]):
+            rates[f"zoneout {place}"] = rate
+        for name, rate in rates.items():
+            if not 0 <= rate < 1:
+                raise UsageError(f"RNN: {name} must lie in [0, 1), got {rate}")
+        if not (self.remat is None or self.remat == "sqrt" or (isinstance(self.remat, int) and self.remat > 0)):
+            raise UsageError(f"RNN: remat must be a positive number of steps, 'sqrt' or None, got {self.remat!r}")
+        if self.implementation not in ("auto", "scan", "fused", "associative"):
+            raise UsageError(
+                f"RNN: implementation must be auto, scan, fused or associative, got {self.implementation!r}"
+            )
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -45,6 +89,7 @@ class RNN(nn.Module):
         *,
         lengths: Array | None = None,
         mask: Array | None = None,
+        resets: Array | None = None,
         initial_carry: Carry | None = None,
         train: bool = False,
     ) -> tuple[Carry, Array]:
@@ -55,8 +100,10 @@ class RNN(nn.Module):
           lengths: ``[...]`` integers in 0..T: how many leading steps of each row are real.
           mask: ``[..., T]`` booleans, True at real steps; use it or ``lengths``. A masked step
             leaves the carry as it is.
+          resets: ``[..., T]`` booleans, True at the first step of each of the sequences that are
+            packed into a row; they start from the initial carry, in either direction.
           initial_carry: the cell's carry before the first step; zeros by default.
-          train: whether dropout is active (the plain cells have none).
+          train: whether dropout is active.
 
         Returns:
           ``(carry, outputs)``: each row's carry after its own last real step (the initial carry
@@ -64,87 +111,256 @@ class RNN(nn.Module):
           masked steps, NaN included, changes neither results nor gradients.
 
         Raises:
-          UsageError: if ``inputs`` lack a time axis, or ``lengths`` or ``mask`` have a wrong shape
-            or dtype, or concrete lengths lie outside 0..T.
+          UsageError: if ``inputs`` lack a time axis; if ``lengths``, ``mask``, ``resets`` or
+            ``initial_carry`` have a wrong shape or dtype, or concrete lengths lie outside 0..T.
         """
-        del train
         mask = sequence_mask(inputs, lengths, mask)
-        carry = initial_carry
-        if carry is None:
-            carry = self.cell.initialize_carry(None, inputs.shape[:-2] + inputs.shape[-1:])
+        starts = sequence_starts(inputs, resets, mask, self.reverse)
         if mask is not None:
             # NaN * 0 is NaN: padding must be gone before it meets a kernel, or gradients see it.
             inputs = jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
-        projected = self.cell.project(jnp.moveaxis(inputs, -2, 0))
-        # The scan's carry keeps its dtype, whatever the promotion of the parameters gives.
-        carry = jax.tree.map(lambda leaf: leaf.astype(projected.dtype), carry)
-        carry, outputs = self._recur(carry, projected, None if mask is None else jnp.moveaxis(mask, -1, 0))
+        if self.input_dropout:
+            shared = (-2,) if self.variational else ()
+            inputs = nn.Dropout(self.input_dropout, broadcast_dims=shared)(inputs, deterministic=not train)
+        carry = _initial_carry(self.cell, inputs, initial_carry)
+        rules = self._rules(inputs, carry, train)
+        steps = _Steps(
+            jnp.moveaxis(inputs, -2, 0),
+            None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None],
+            None if starts is None else jnp.moveaxis(starts, -1, 0)[..., None],
+        )
+        if self.remat is None:
+            carry, outputs = _run(self.cell, carry, steps, rules)
+        else:
+            carry, outputs = _run_chunks(self.cell, carry, steps, rules, self.remat)
         return carry, jnp.moveaxis(outputs, 0, -2)
 
-    def _recur(self, carry: Carry, projected: Array, mask: Array | None) -> tuple[Carry, Array]:
-        """The recurrence over time-major ``projected [T, ..., Z]`` and ``mask [T, ...]``."""
-        if self.implementation not in ("auto", "scan", "fused"):
-            raise UsageError(f"implementation must be one of auto, scan, fused, got {self.implementation!r}")
-        if self.implementation != "scan":
-            result = self._fused(carry, projected, mask)
-            if result is not None:
-                return result
-            if self.implementation == "fused":
-                raise UsageError(f"{type(self.cell).__name__} has no fused implementation; use scan or auto")
-        scan = nn.scan(
-            _masked_step,
-            variable_broadcast="params",
-            split_rngs={"params": False, "dropout": True},
-            reverse=self.reverse,
-            unroll=self.unroll,
-        )
-        return scan(self.cell, carry, (projected, None if mask is None else mask[..., None]))
+    def step(self, carry: Carry | None, inputs: Array) -> tuple[Carry, Array]:
+        """One step for streaming: ``inputs [..., D]`` give ``(carry, output [..., H])``; None starts a stream."""
+        if self.reverse:
+            raise UsageError("RNN.step: a reverse recurrence cannot stream, it begins with the last step")
+        carry, outputs = self(inputs[..., None, :], initial_carry=carry)
+        return carry, outputs[..., 0, :]
 
-    def _fused(self, carry: Carry, projected: Array, mask: Array | None) -> tuple[Carry, Array] | None:
-        batch = projected.shape[1:-1]
-        result = self.cell.fused_sequence(
-            projected.reshape(projected.shape[0], -1, projected.shape[-1]),
+    def _rules(self, inputs: Array, carry: Carry, train: bool) -> "_Rules":
+        """Draws what is drawn once a sequence and settles how to run."""
+        name, shape = type(self.cell).__name__, self.cell.recurrent_shape
+        if shape is None and (self.recurrent_dropout or self.weight_dropout):
+            raise UsageError(f"RNN: {name} has no recurrent kernel for recurrent_dropout or weight_dropout")
+        leaves, tree = jax.tree.flatten(carry)
+        rates = self.zoneout if isinstance(self.zoneout, Sequence) else (self.zoneout,) * len(leaves)
+        if len(rates) != len(leaves):
+            raise UsageError(f"RNN: {len(rates)} zoneout rates, but the carry of {name} has {len(leaves)} arrays")
+        keep = jax.tree.unflatten(tree, rates) if any(rates) else None
+        associative = isinstance(self.cell, LinearCell) and keep is None and inputs.shape[-2] > 0
+        if self.implementation == "associative" and not associative:
+            raise UsageError(f"RNN: {name} with these options does not run as an associative scan")
+        noise, step_rate = Noise(), 0.0
+        if train and self.recurrent_dropout and self.variational:
+            noise = noise._replace(
+                hidden=dropout_mask(self.make_rng("dropout"), (*inputs.shape[:-2], shape[0]), self.recurrent_dropout)
+            )
+        elif train:
+            step_rate = self.recurrent_dropout
+        if train and self.weight_dropout:
+            noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
+        run = "associative" if self.implementation == "auto" and associative else self.implementation
+        return _Rules(carry, noise, step_rate, keep, train, self.reverse, self.unroll, run)
+
+
+class _Steps(NamedTuple):
+    """What a scan runs over, time first: inputs ``[T, ..., D]``, real and starts ``[T, ..., 1]`` or None."""
+
+    inputs: Any
+    real: Array | None
+    starts: Array | None
+
+
+class _Rules(NamedTuple):
+    """What is the same for all steps of a scan."""
+
+    initial: Carry
+    noise: Noise
+    step_dropout: float
+    zoneout: Any
+    train: bool
+    reverse: bool
+    unroll: int
+    implementation: str
+
+
+def _run(cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules) -> tuple[Carry, Array]:
+    """All steps: the projection at once, then the recurrence. Outputs ``[T, ..., H]``."""
+    dtype = cell.compute_dtype(steps.inputs)
+    projected = steps._replace(inputs=cell.project(steps.inputs))
+    if rules.implementation == "associative":
+        carry, outputs = _associative_scan(cell, carry, projected, rules)
+    else:
+        fused = None if rules.implementation == "scan" else _fused(cell, carry, projected, rules)
+        carry, outputs = _scan(cell, carry, projected, rules) if fused is None else fused
+    if steps.real is not None:
+        outputs = jnp.where(steps.real, outputs, jnp.zeros((), outputs.dtype))
+    return carry, outputs.astype(dtype)
+
+
+def _fused(cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules) -> tuple[Carry, Array] | None:
+    """The recurrence with its hand-written backward pass, or None where there is none for these options."""
+    leaves = jax.tree.leaves(carry)
+    plain = rules.noise == Noise() and not rules.step_dropout and rules.zoneout is None and steps.starts is None
+    if plain and isinstance(steps.inputs, jax.Array) and all(leaf.dtype == steps.inputs.dtype for leaf in leaves):
+        batch = steps.inputs.shape[1:-1]
+        result = cell.fused_sequence(
+            steps.inputs.reshape(steps.inputs.shape[0], -1, steps.inputs.shape[-1]),
             jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), carry),
-            None if mask is None else mask.reshape(mask.shape[0], -1),
-            reverse=self.reverse,
-            unroll=self.unroll,
+            None if steps.real is None else steps.real.reshape(steps.real.shape[0], -1),
+            reverse=rules.reverse,
+            unroll=rules.unroll,
         )
-        if result is None:
-            return None
-        carry, outputs = result
-        carry = jax.tree.map(lambda leaf: leaf.reshape(*batch, leaf.shape[-1]), carry)
-        return carry, outputs.reshape(outputs.shape[0], *batch, outputs.shape[-1])
+        if result is not None:
+            return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
+    if rules.implementation == "fused":
+        raise UsageError(f"RNN: {type(cell).__name__} with these options has no fused implementation; use auto or scan")
+    return None
 
 
-def _masked_step(cell: RecurrentCell, carry: Carry, step: tuple[Array, Array | None]) -> tuple[Carry, Array]:
-    projected, real = step
-    new_carry, output = cell.step(carry, projected)
-    if real is None:
-        return new_carry, output
-    new_carry = jax.tree.map(lambda new, old: jnp.where(real, new, old), new_carry, carry)
-    return new_carry, jnp.where(real, output, jnp.zeros((), output.dtype))
+def _scan(cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules) -> tuple[Carry, Array]:
+    """The recurrence as ``nn.scan``, for every cell."""
+    scan = nn.scan(
+        functools.partial(_step, rules=rules),
+        variable_broadcast="params",
+        split_rngs={"params": False, "dropout": True},
+        reverse=rules.reverse,
+        unroll=rules.unroll,
+    )
+    return scan(cell, carry, steps)
+
+
+def _step(cell: RecurrentCell, carry: Carry, step: _Steps, *, rules: _Rules) -> tuple[Carry, Array]:
+    projected, real, start = step
+    if start is not None:
+        carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.initial, carry)
+    noise = rules.noise
+    if rules.step_dropout:
+        width = cell.recurrent_shape[0]
+        shape = (*jax.tree.leaves(carry)[0].shape[:-1], width)
+        noise = noise._replace(hidden=dropout_mask(cell.make_rng("dropout"), shape, rules.step_dropout))
+    new_carry, output = cell.step(carry, projected, noise)
+    new_carry = keep_dtypes(new_carry, carry)
+    if rules.zoneout is not None:
+        key = cell.make_rng("dropout") if rules.train else None
+        new_carry = zoneout(key, carry, new_carry, rules.zoneout)
+        output = cell.readout(new_carry, projected)
+    if real is not None:
+        new_carry = jax.tree.map(lambda new, old: jnp.where(real, new, old), new_carry, carry)
+    return new_carry, output
+
+
+def _associative_scan(cell: LinearCell, carry: Carry, steps: _Steps, rules: _Rules) -> tuple[Carry, Array]:
+    """The recurrence of a linear cell, ``x' = a * x + b``, in O(log T) parallel steps (Blelloch 1990)."""
+    a, b = cell.coefficients(steps.inputs)
+    b = b.astype(jnp.promote_types(b.dtype, carry.dtype))
+    a = jnp.broadcast_to(a, b.shape).astype(b.dtype)
+    if steps.starts is not None:
+        a, b = jnp.where(steps.starts, 0, a), jnp.where(steps.starts, a * rules.initial + b, b)
+    if steps.real is not None:
+        a, b = jnp.where(steps.real, a, 1), jnp.where(steps.real, b, 0)
+    first, last = (-1, 0) if rules.reverse else (0, -1)
+    b = b.at[first].add(a[first] * carry)
+
+    def combine(early, late):
+        return early[0] * late[0], late[0] * early[1] + late[1]
+
+    _, states = jax.lax.associative_scan(combine, (a, b), reverse=rules.reverse)
+    return keep_dtypes(states[last], carry), cell.readout(states, steps.inputs)
+
+
+def _run_chunks(
+    cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules, length: int | str
+) -> tuple[Carry, Array]:
+    """As :func:`_run`, in chunks of time of which the backward pass keeps only the carries between them."""
+    total = steps.inputs.shape[0]
+    length = max(1, math.isqrt(total)) if length == "sqrt" else max(1, min(length, total))
+    extra = -total % length
+    if extra:
+        if steps.real is None:
+            steps = steps._replace(real=jnp.ones((*steps.inputs.shape[:-1], 1), bool))
+        steps = jax.tree.map(lambda part: jnp.pad(part, [(0, extra)] + [(0, 0)] * (part.ndim - 1)), steps)
+    chunks = jax.tree.map(lambda part: part.reshape(-1, length, *part.shape[1:]), steps)
+    scan = nn.scan(
+        nn.remat(functools.partial(_run, rules=rules), prevent_cse=False),
+        variable_broadcast="params",
+        split_rngs={"params": False, "dropout": True},
+        reverse=rules.reverse,
+    )
+    carry, outputs = scan(cell, carry, chunks)
+    return carry, outputs.reshape(-1, *outputs.shape[2:])[:total]
+
+
+def _initial_carry(cell: RecurrentCell, inputs: Array, given: Carry | None) -> Carry:
+    """The given carry, checked, or the cell's own; in the dtype that the scan keeps."""
+    shape = inputs.shape[:-2] + inputs.shape[-1:]
+    own = cell.initialize_carry(None, shape, cell.compute_dtype(inputs))
+    name = type(cell).__name__
+    if given is not None:
+        want, got = jax.tree.structure(own), jax.tree.structure(given)
+        if want != got:
+            raise UsageError(f"the initial carry of {name} must be built as {want}, got {got}")
+        for want, leaf in zip(jax.tree.leaves(own), jax.tree.leaves(given), strict=True):
+            if jnp.shape(leaf) != want.shape or jnp.result_type(leaf) != want.dtype:
+                raise UsageError(
+                    f"the initial carry of {name} needs {want.dtype} {want.shape}, "
+                    f"got {jnp.result_type(leaf)} {jnp.shape(leaf)}"
+                )
+        own = jax.tree.map(jnp.asarray, given)
+    # Inside jax.shard_map a scan's carry must vary over the same mesh axes as what it becomes.
+    return jax.tree.map(lambda leaf: _varying_like(leaf, inputs), own)
+
+
+def _varying_like(leaf: Array, inputs: Array) -> Array:
+    missing = jax.typeof(inputs).manual_axis_type.varying - jax.typeof(leaf).manual_axis_type.varying
+    return jax.lax.pcast(leaf, tuple(missing), to="varying") if missing else leaf
 
 
 class Bidirectional(nn.Module):
     """A forward and a backward recurrence over the same inputs (Schuster and Paliwal 1997).
 
-    The carry is the pair of both carries; the outputs are concatenated: ``[..., T, H_f + H_b]``.
+    The carry is the pair of both carries.
+
+    Attributes:
+      forward: the recurrence in the inputs' order.
+      backward: the other, with ``reverse=True``.
+      merge: ``"concat"`` (outputs ``[..., T, H_f + H_b]``), ``"sum"``, ``"mean"`` or ``"mul"``.
     """
 
     forward: RNN
     backward: RNN
+    merge: str = "concat"
 
     def __post_init__(self):
         if isinstance(self.backward, RNN) and not self.backward.reverse:
             raise UsageError("Bidirectional: the backward RNN needs reverse=True")
+        if isinstance(self.forward, RNN) and self.forward.reverse:
+            raise UsageError("Bidirectional: the forward RNN needs reverse=False")
+        if self.merge not in ("concat", "sum", "mean", "mul"):
+            raise UsageError(f"Bidirectional: merge must be one of concat, sum, mean, mul, got {self.merge!r}")
         super().__post_init__()
 
-    def __call__(self, inputs, *, lengths=None, mask=None, initial_carry=None, train=False):
+    def __call__(self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, train=False):
         """As :meth:`RNN.__call__`; ``initial_carry`` is the pair of both directions' carries."""
-        carries = (None, None) if initial_carry is None else initial_carry
-        forward, ahead = self.forward(inputs, lengths=lengths, mask=mask, initial_carry=carries[0], train=train)
-        backward, behind = self.backward(inputs, lengths=lengths, mask=mask, initial_carry=carries[1], train=train)
-        return (forward, backward), jnp.concatenate([ahead, behind], axis=-1)
+        carries = _carries("Bidirectional", initial_carry, 2)
+        options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
+        forward, ahead = self.forward(inputs, initial_carry=carries[0], **options)
+        backward, behind = self.backward(inputs, initial_carry=carries[1], **options)
+        return (forward, backward), self._merged(ahead, behind)
+
+    def _merged(self, ahead: Array, behind: Array) -> Array:
+        if self.merge == "concat":
+            return jnp.concatenate([ahead, behind], axis=-1)
+        if ahead.shape != behind.shape:
+            raise UsageError(f"Bidirectional: cannot {self.merge} outputs {ahead.shape} and {behind.shape}")
+        if self.merge == "mul":
+            return ahead * behind
+        return ahead + behind if self.merge == "sum" else (ahead + behind) / 2
 
 
 class StackedRNN(nn.Module):
@@ -153,75 +369,59 @@ class StackedRNN(nn.Module):
     Attributes:
       layers: :class:`RNN` or :class:`Bidirectional` modules, lowest first.
       dropout: rate of dropout on the inputs of every layer but the first; needs a ``dropout`` key.
+      residual: add each layer's inputs to its outputs (Wu et al. 2016, arXiv:1609.08144). The first
+        layer, which usually changes the width, has none where it does.
+      pre_norm: layer-normalise each layer's inputs (not what ``residual`` adds).
     """
 
     layers: Sequence[nn.Module]
     dropout: float = 0.0
+    residual: bool = False
+    pre_norm: bool = False
+
+    def __post_init__(self):
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"StackedRNN: dropout must lie in [0, 1), got {self.dropout}")
+        super().__post_init__()
 
     @nn.compact
-    def __call__(self, inputs, *, lengths=None, mask=None, initial_carry=None, train=False):
+    def __call__(self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, train=False):
         """As :meth:`RNN.__call__`; carries are tuples with one entry a layer."""
-        carries = [None] * len(self.layers) if initial_carry is None else list(initial_carry)
-        if len(carries) != len(self.layers):
-            raise UsageError(f"StackedRNN: {len(self.layers)} layers but {len(carries)} initial carries")
+        carries = _carries("StackedRNN", initial_carry, len(self.layers))
+        mask = sequence_mask(inputs, lengths, mask)
+        if mask is not None:
+            inputs = jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
         outputs, last = inputs, []
         for depth, (layer, carry) in enumerate(zip(self.layers, carries, strict=True)):
+            below = outputs
+            if self.pre_norm:
+                outputs = nn.LayerNorm(dtype=outputs.dtype, name=f"norm_{depth}")(outputs)
             if depth and self.dropout:
                 outputs = nn.Dropout(self.dropout)(outputs, deterministic=not train)
-            carry, outputs = layer(outputs, lengths=lengths, mask=mask, initial_carry=carry, train=train)
+            carry, outputs = layer(outputs, mask=mask, resets=resets, initial_carry=carry, train=train)
+            if self.residual and (depth or below.shape == outputs.shape):
+                if below.shape != outputs.shape:
+                    raise UsageError(
+                        f"StackedRNN: residual needs layers of one width, layer {depth} makes {outputs.shape[-1]} "
+                        f"features of {below.shape[-1]}"
+                    )
+                outputs = outputs + below.astype(outputs.dtype)
             last.append(carry)
         return tuple(last), outputs
 
-
-def sequence_mask(inputs: Array, lengths: Array | None, mask: Array | None) -> Array | None:
-    """The boolean mask ``[..., T]`` that ``lengths`` or ``mask`` mean for ``inputs [..., T, D]``, or None.
-
-    Raises:
-      UsageError: as described in :meth:`RNN.__call__`.
-    """
-    if inputs.ndim < 2:
-        raise UsageError(f"inputs must have shape [..., T, D], got {inputs.shape}")
-    batch, steps = inputs.shape[:-2], inputs.shape[-2]
-    if lengths is not None and mask is not None:
-        raise UsageError("give lengths or mask, not both")
-    if mask is not None:
-        mask = jnp.asarray(mask)
-        if mask.dtype != jnp.bool_ or mask.shape != (*batch, steps):
-            raise UsageError(f"mask must be boolean with shape {(*batch, steps)}, got {mask.dtype} {mask.shape}")
-        return mask
-    if lengths is None:
-        return None
-    lengths = jnp.asarray(lengths)
-    if not jnp.issubdtype(lengths.dtype, jnp.integer) or lengths.shape != batch:
-        raise UsageError(f"lengths must be integers with shape {batch}, got {lengths.dtype} {lengths.shape}")
-    if not isinstance(lengths, jax.core.Tracer):
-        outside = np.asarray((lengths < 0) | (lengths > steps))
-        if outside.any():
-            bad = np.asarray(lengths)[outside].ravel()[0]
-            raise UsageError(f"lengths must lie in 0..{steps} (the inputs' T), got {bad}")
-    return jnp.arange(steps) < lengths[..., None]
+    def step(self, carry, inputs: Array):
+        """One step for streaming, as :meth:`RNN.step`."""
+        if not all(isinstance(layer, RNN) and not layer.reverse for layer in self.layers):
+            raise UsageError("StackedRNN.step: every layer must be a forward RNN, a backward one cannot stream")
+        carry, outputs = self(inputs[..., None, :], initial_carry=carry)
+        return carry, outputs[..., 0, :]
 
 
-def pool(outputs: Array, mask: Array | None, kind: str) -> Array:
-    """Pools outputs ``[..., T, H]`` over real steps to ``[..., H]``; a row without real steps gives zeros.
-
-    Args:
-      outputs: ``[..., T, H]``.
-      mask: ``[..., T]`` booleans or None when every step is real.
-      kind: ``"last"`` (the last real step), ``"mean"`` or ``"max"``.
-    """
-    if mask is None:
-        mask = jnp.ones(outputs.shape[:-1], bool)
-    real = mask[..., None]
-    if kind == "mean":
-        count = jnp.maximum(real.sum(-2), 1).astype(outputs.dtype)
-        return jnp.where(real, outputs, 0).sum(-2) / count
-    if kind == "max":
-        highest = jnp.where(real, outputs, jnp.finfo(outputs.dtype).min).max(-2)
-        return jnp.where(real.any(-2), highest, 0)
-    if kind == "last":
-        steps = jnp.arange(outputs.shape[-2])
-        index = jnp.where(mask, steps, -1).max(-1)
-        last = jnp.take_along_axis(outputs, jnp.maximum(index, 0)[..., None, None], axis=-2)[..., 0, :]
-        return jnp.where((index >= 0)[..., None], last, 0)
-    raise UsageError(f"pooling must be one of last, mean, max, got {kind!r}")
+def _carries(name: str, given: Any, count: int) -> Sequence[Any]:
+    """One initial carry a part, None where none was given."""
+    if given is None:
+        return [None] * count
+    if not isinstance(given, Sequence) or len(given) != count:
+        size = len(given) if isinstance(given, Sequence) else "no tuple of"
+        raise UsageError(f"{name}: {count} layers or directions, but {size} initial carries")
+    return given

@@ -38,32 +38,21 @@ class TrainState(flax.struct.PyTreeNode):
         return {"params": params, **self.model_state}
 
 
-def create(
-    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, inputs: dict[str, Any], *, averaged: bool
-) -> TrainState:
-    """A fresh state, on the host.
+def initializer(
+    model: nn.Module, optimizer: optax.GradientTransformation, inputs: dict[str, Any], *, averaged: bool
+) -> Callable[[Array], TrainState]:
+    """The function from a random key to a fresh state, to be compiled or evaluated for its shapes.
 
     Args:
       model: called as ``model(**inputs)``.
       optimizer: the optimizer.
-      seed: of the parameters and of everything random in the training.
       inputs: arguments of the model for a batch of any size; only shapes and dtypes matter.
       averaged: whether to keep a moving average of the parameters.
+
+    Returns:
+      A function of the key of the parameters and of everything random in the training.
     """
-    make = jax.jit(_initializer(model, optimizer, inputs, averaged))
-    return jax.tree.map(np.asarray, make(jax.random.key(seed)))
 
-
-def abstract(
-    model: nn.Module, optimizer: optax.GradientTransformation, inputs: dict[str, Any], *, averaged: bool
-) -> TrainState:
-    """The shapes and dtypes of :func:`create`'s state."""
-    return jax.eval_shape(_initializer(model, optimizer, inputs, averaged), jax.random.key(0))
-
-
-def _initializer(
-    model: nn.Module, optimizer: optax.GradientTransformation, inputs: dict[str, Any], averaged: bool
-) -> Callable[[Array], TrainState]:
     def make(key: Array) -> TrainState:
         variables = dict(model.init({"params": key}, **inputs))
         params = variables.pop("params")

@@ -9,7 +9,7 @@ Axes: K steps of a chunk, B rows of a batch on this device.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -80,7 +80,7 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
     count = lax.psum(step["mask"].sum(), task.axis_name)
 
     def objective(params):
-        logits, model_state = task.model.apply(
+        applied = task.model.apply(
             {"params": params, **state.model_state},
             task.normalize(inputs),
             train=True,
@@ -88,6 +88,7 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
             mutable=list(state.model_state),
             **batch["lengths"],
         )
+        logits, model_state = cast("tuple[Array, Any]", applied)  # a pair, since `mutable` is a list
         losses = task.loss(logits, batch["labels"], task.label_smoothing)
         sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
         return sums["loss"] / jnp.maximum(count, 1), (sums, model_state)
@@ -136,5 +137,5 @@ def _average(decay: float, state: TrainState, params: Any) -> Any:
         return None
     # The average follows closely at first, so that it is not held back by the initial parameters.
     step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda mean, new: decay * mean + (1 - decay) * new, state.averaged, params)
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)

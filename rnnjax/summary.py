@@ -39,7 +39,10 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
     mean = statistics.fmean(accuracies)
     verdict = "reached" if mean >= experiment.target.accuracy else "MISSED"
     spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
-    print(f"  test accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s); target {experiment.target.accuracy:.2%}: {verdict}")
+    print(
+        f"  test accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s); "
+        f"target {experiment.target.accuracy:.2%}: {verdict}"
+    )
     _print_next(experiment, finished[0][0])
 
 

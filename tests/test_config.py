@@ -103,6 +103,7 @@ def test_a_value_that_cannot_be_right_is_named(make, message):
     [
         ("optim", {"learning_rat": 0.1}, "optim.learning_rat: no such field"),
         ("data", {"vocabulary_size": 5}, "data.vocabulary_size: no such field"),  # of a text, not an image
+        ("data", {"section": "model"}, "data.section: no such field"),
         ("data", {"kind": "sound"}, "data.kind: 'sound' is not known here"),
         ("optim", {"kind": "image"}, "optim.kind: 'image' is not known here"),
         ("train", {"epochs": "3"}, "train.epochs: '3' is not a valid value"),

@@ -30,7 +30,7 @@ def _digits(config: ImageData) -> Dataset:
     """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels; a fixed stratified fifth is the test split."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     # Pixels count 0..16 strokes; stored like any other image, in 0..255.
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     every = Examples(images, digits.target.astype(np.int32))
@@ -46,7 +46,9 @@ def _images(config: ImageData) -> Dataset:
     splits = {}
     for split in ("train", "test"):
         content = {"kind": "images", "split": split, **tfds.fingerprint(found)}
-        splits[split] = Examples(**cache.arrays(cache.folder(config.cache_dir), content, lambda s=split: _decode(found, s)))
+        splits[split] = Examples(
+            **cache.arrays(cache.folder(config.cache_dir), content, lambda s=split: _decode(found, s))
+        )
     name = found.info.full_name
     return _image_dataset(name, splits["train"], splits["test"], config, tfds.class_names(found))
 

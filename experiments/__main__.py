@@ -1,0 +1,29 @@
+"""Lists the experiments: ``python -m experiments``."""
+
+import sys
+
+from experiments import NAMES, load
+from experiments.report import measured, read_results
+
+
+def main(arguments: list[str]) -> int:
+    """Prints every experiment with its target, what was measured, and its cost."""
+    if arguments:
+        wanted = "" if arguments[0] in ("-h", "--help") else f"error: no option {arguments[0]!r}; "
+        print(f"{wanted}usage: python -m experiments  (lists all experiments; run one by python -m experiments.NAME)")
+        return 2 if wanted else 0
+    results = read_results()
+    for name in NAMES:
+        experiment = load(name)
+        print(
+            f"python -m experiments.{name}\n"
+            f"  shows     {experiment.summary}\n"
+            f"  target    {experiment.target.accuracy:.1%} test accuracy ({experiment.target.source})\n"
+            f"  measured  {measured(experiment, results.get(name, []))}\n"
+            f"  cost      {experiment.cost}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

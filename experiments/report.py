@@ -1,0 +1,120 @@
+"""Makes the README's results tables from the committed result files: ``python -m experiments.report``."""
+
+import json
+import shutil
+import statistics
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from experiments import NAMES, load
+from rnnjax.experiment import Experiment
+from rnnjax.logs import duration
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- results: made by python -m experiments.report -->", "<!-- end of results -->"
+
+Results = list[dict[str, Any]]
+
+
+def read_results(folder: Path = RESULTS) -> dict[str, Results]:
+    """The committed results by experiment, in the order of their seeds."""
+    found: dict[str, Results] = defaultdict(list)
+    for path in sorted(folder.glob("*-seed-*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found[result["experiment"]].append(result)
+    return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
+
+
+def measured(experiment: Experiment, results: Results) -> str:
+    """Mean test accuracy with its spread over seeds, and whether the target was reached."""
+    if not results:
+        return "not yet measured"
+    accuracies = [result["metrics"]["test"]["accuracy"] for result in results]
+    mean = statistics.fmean(accuracies)
+    spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
+    missed = "" if mean >= experiment.target.accuracy else " (missed)"
+    return f"{mean:.2%}{spread}{missed}"
+
+
+def table(results: dict[str, Results]) -> str:
+    """The results table in Markdown."""
+    lines = [
+        "| experiment | what | target | measured | seeds | data | device | time (compiling) | parameters | commit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in NAMES:
+        experiment = load(name)
+        cells = [
+            f"[`{name}`](experiments/{name}.py)",
+            experiment.summary,
+            f"{experiment.target.accuracy:.1%}",
+            measured(experiment, results.get(name, [])),
+            *_facts(results.get(name, [])),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _facts(results: Results) -> list[str]:
+    if not results:
+        return [""] * 6
+    first = results[0]
+    wall = statistics.fmean(result["seconds"]["wall"] for result in results)
+    compiling = statistics.fmean(result["seconds"]["compile"] for result in results)
+    device = first["device"]
+    return [
+        str(len(results)),
+        first["data"]["name"],
+        f"{device['count']} × {device['platform']} ({device['kind']})",
+        f"{duration(wall)} ({duration(compiling)})",
+        f"{first['parameters']:,}",
+        ", ".join(sorted({(result["commit"] or "unknown")[:8] for result in results})),
+    ]
+
+
+def with_table(text: str, results: dict[str, Results]) -> str:
+    """A README's text with the table between its two marks made anew."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{table(results)}\n{END}{after}"
+
+
+def collect(workdirs: tuple[Path, ...]) -> None:
+    """Copies the results of finished work folders to the committed ones."""
+    for workdir in workdirs:
+        result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
+        target = RESULTS / f"{result['experiment']}-seed-{result['seed']}.json"
+        shutil.copyfile(workdir / "result.json", target)
+        print(f"{workdir / 'result.json'} -> {target.relative_to(HERE.parent)}")
+
+
+def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False) -> int:
+    """Make the README's results table from the result files.
+
+    Args:
+      workdirs: Finished work folders whose result.json is to be added to experiments/results first.
+      check: Change nothing; fail if the README's table is not the one that the result files make.
+    """
+    missing = [workdir for workdir in workdirs if not (workdir / "result.json").is_file()]
+    if missing:
+        print(f"error: {missing[0]} holds no finished run (no result.json)", file=sys.stderr)
+        return 1
+    collect(workdirs)
+    old = README.read_text(encoding="utf-8")
+    new = with_table(old, read_results())
+    if check:
+        if old != new:
+            print("error: README.md's results are not those of experiments/results; run python -m experiments.report")
+        return int(old != new)
+    README.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main, prog="python -m experiments.report", config=(tyro.conf.FlagCreatePairsOff,)))

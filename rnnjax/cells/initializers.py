@@ -1,0 +1,55 @@
+"""Initialisers that recurrences ask for: identity, chrono, and one block per gate."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.errors import UsageError
+
+Array = jax.Array
+Initializer = Callable[..., Any]
+
+
+def identity(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    """Identity initialiser for a square recurrent kernel (IRNN; Le et al. 2015, arXiv:1504.00941)."""
+    del key
+    return jnp.eye(shape[0], shape[1], dtype=dtype)
+
+
+def chrono(steps: int) -> Initializer:
+    """Initialiser of forget-gate biases for memories of up to ``steps`` steps.
+
+    Draws ``log(U(1, steps - 1))`` (Tallec and Ollivier 2018, arXiv:1804.11188); the
+    input gate's bias is the negative of it.
+
+    Raises:
+      UsageError: if ``steps`` is below 3, where the interval is empty.
+    """
+    if steps < 3:
+        raise UsageError(f"chrono initialisation needs at least 3 steps, got {steps}")
+
+    def forget(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+        return jnp.log(jax.random.uniform(key, shape, dtype, 1, steps - 1))
+
+    return forget
+
+
+def per_gate(init: Initializer, gates: int) -> Initializer:
+    """Initialises each gate's block of a fused kernel by itself, so that its fan and rank are right."""
+
+    def fused(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+        blocks = [init(k, (shape[0], shape[1] // gates), dtype) for k in jax.random.split(key, gates)]
+        return jnp.concatenate(blocks, axis=-1)
+
+    return fused
+
+
+def at_least_float32(init: Initializer) -> Initializer:
+    """Draws in float32 or better, then casts: the orthogonal initialiser's QR exists in no half precision."""
+
+    def drawn(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+        return init(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+
+    return drawn

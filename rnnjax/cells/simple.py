@@ -1,0 +1,32 @@
+"""The simple (Elman) recurrence."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from rnnjax import fused
+from rnnjax.cells.base import SILENT, Array, Noise, RecurrentCell
+
+
+class SimpleRNNCell(RecurrentCell):
+    r"""Elman's recurrence, :math:`h' = \phi(x W + h U + b)` (Elman 1990, "Finding structure in time").
+
+    With ``activation=nn.relu`` and ``recurrent_init=identity`` it is the IRNN of Le, Jaitly and
+    Hinton (2015, arXiv:1504.00941). Parameters: ``input_kernel [D, H]``, ``recurrent_kernel [H, H]``,
+    ``bias [H]``. Carry: ``h [..., H]``.
+    """
+
+    activation: Callable[[Array], Array] = jnp.tanh
+
+    def step(self, carry: Array, projected: Array, noise: Noise = SILENT) -> tuple[Array, Array]:
+        hidden = self.activation(projected + self._recurrent(carry, 1, noise))
+        return hidden, hidden
+
+    def fused_sequence(self, projected, carry, mask, *, reverse, unroll):
+        if type(self) is not SimpleRNNCell or self.activation not in (jnp.tanh, nn.relu):
+            return None  # a subclass has another step, and the slopes of these two are known
+        kernel = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 1)
+        return fused.simple_rnn_sequence(
+            projected, kernel, carry, mask, activation=self.activation, reverse=reverse, unroll=unroll
+        )

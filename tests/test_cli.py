@@ -1,0 +1,183 @@
+"""The command line, as a user meets it: help, overrides, typos, exit codes, evaluate and predict."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.digits_rows import EXPERIMENT as DIGITS
+from rnnjax.cli import main
+from rnnjax.loop import fit
+from rnnjax.predict import load
+from tests.small import EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SMALL = ["--model.features", "8", "--train.epochs", "1", "--seeds", "0"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """The work folder of a finished run on the digits, made by the command line itself."""
+    runs = tmp_path_factory.mktemp("runs")
+    assert main(DIGITS, [*SMALL, "--runs-dir", str(runs)]) == 0
+    return runs / "digits_rows" / "seed-0"
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """The work folder of a finished run on made-up texts."""
+    root = tmp_path_factory.mktemp("texts") / "run"
+    fit(EXPERIMENT, small_program(TEXT_CONFIG, made_up_texts()), 0, root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "did you mean train?"),
+        (["--data.batch-size", "0"], "--data.batch-size must be positive, got 0"),
+        (["--data.batch-size", "-3"], "--data.batch-size must be positive, got -3"),
+        (["--data.batch-size", "5000"], "larger than the training split of 1293"),
+        (["--optim.learning-rate", "nan"], "--optim.learning-rate must be positive and finite"),
+        (["--model.dropout", "1"], "--model.dropout must be at least 0 and below 1"),
+        (["--data.batch-size", "62", "--seeds"], "needs at least one seed"),
+        (["evaluate", "--workdir", "nowhere"], "holds no run"),
+        (["predict", "--workdir", "nowhere"], "holds no run"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments, message, capsys):
+    assert main(DIGITS, arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optim.learning-rat", "1"], "--optim.learning-rate"),
+        (["train", "--optim.optimizer", "lion"], "adamw"),
+        (["evaluate", "--splt", "test"], "--split"),
+    ],
+)
+def test_a_typo_names_what_was_meant(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(DIGITS, arguments)
+    assert exit.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_data_set_that_does_not_exist_is_exit_code_1(capsys):
+    assert main(DIGITS, ["--data.name", "mnst"]) == 1
+    assert "did you mean mnist?" in capsys.readouterr().err
+
+
+def test_help_explains_every_option(capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(DIGITS, ["train", "--help"])
+    assert exit.value.code == 0
+    shown = capsys.readouterr().out
+    for option in ("--optim.learning-rate", "--data.batch-size", "--model.features", "--seeds", "--fresh"):
+        assert option in shown
+    assert "(default: 0.005)" in shown
+    assert "vocabulary" not in shown, "an image experiment does not offer the options of texts"
+
+
+def test_an_unwritable_folder_is_exit_code_1(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(DIGITS, [*SMALL, "--runs-dir", str(tmp_path / "file")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_same_options_with_and_without_the_word_train(images, capsys):
+    runs = str(images.parent.parent)
+    assert main(DIGITS, ["train", *SMALL, "--runs-dir", runs]) == 0
+    assert "is finished already" in capsys.readouterr().out
+    assert main(DIGITS, [*SMALL, "--runs-dir", runs, "--optim.learning-rate", "3e-3"]) == 2
+    assert "optim.learning_rate: 0.003, not 0.005" in capsys.readouterr().err
+
+
+def test_the_summary_names_what_comes_next(tmp_path, capsys):
+    assert main(DIGITS, [*SMALL, "--runs-dir", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "MISSED" in shown, "one epoch does not reach the target, and that is said"
+    for word in ("evaluate --workdir", "predict", "--fresh", "tensorboard --logdir", "result.json", "curves.png"):
+        assert word in shown
+
+
+def test_evaluate_needs_only_the_folder_and_agrees_with_training(images, capsys):
+    assert main(DIGITS, ["evaluate", "--workdir", str(images), "--split", "test"]) == 0
+    captured = capsys.readouterr()
+    assert "looked at the test split" in captured.err
+    shown, result = json.loads(captured.out), json.loads((images / "result.json").read_text())
+    assert shown["accuracy"] == result["metrics"]["test"]["accuracy"]
+    assert shown["loss"] == pytest.approx(result["metrics"]["test"]["loss"], rel=1e-5)
+
+
+def test_predict_answers_what_it_can_and_names_the_rest(images, tmp_path, capsys):
+    (tmp_path / "notes.png").write_text("no image")
+    samples = images / "samples"
+    inputs = [str(tmp_path / "notes.png"), str(samples), str(tmp_path / "gone.png")]
+    assert main(DIGITS, ["predict", *inputs, "--workdir", str(images), "--json-lines"]) == 1
+    captured = capsys.readouterr()
+    answers = [json.loads(line) for line in captured.out.splitlines()]
+    assert [Path(a["input"]).name for a in answers] == [f"test-{i}.png" for i in range(5)]
+    assert "notes.png: not a readable image" in captured.err
+    assert "gone.png: no such file" in captured.err
+    loaded = load(images)
+    pixels = np.stack([np.asarray(Image.open(a["input"])) for a in answers])[..., None]
+    logits = np.asarray(loaded.model.apply(loaded.variables, **loaded.preprocess(pixels)))
+    assert [a["label"] for a in answers] == [str(n) for n in logits.argmax(-1)]
+
+
+def test_predict_texts_from_the_command_line_a_file_and_stdin(texts, tmp_path, capsys, monkeypatch):
+    (tmp_path / "lines.txt").write_text("b b b\n\nש a ש\n", encoding="utf-8")
+    (tmp_path / "binary").write_bytes(b"a\0b")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"c c\n"), encoding="utf-8"))
+    inputs = [str(tmp_path / "lines.txt"), str(tmp_path / "binary"), "-", str(tmp_path / "gone.txt")]
+    assert main(DIGITS, ["predict", *inputs, "--workdir", str(texts), "--text", "a d", "", "--json-lines"]) == 1
+    captured = capsys.readouterr()
+    answers = [json.loads(line) for line in captured.out.splitlines()]
+    assert [a["input"] for a in answers] == ["a d", "", "b b b", "ש a ש", "c c"]
+    assert {a["label"] for a in answers} <= {"with", "without"}
+    assert "binary: not a UTF-8 text file" in captured.err
+    assert "gone.txt" in captured.err
+
+
+def test_predict_refuses_text_for_an_image_classifier(images, capsys):
+    assert main(DIGITS, ["predict", "--text", "hello", "--workdir", str(images)]) == 2
+    assert "image classifier" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_same_command_resumes(number, code, tmp_path):
+    command = [sys.executable, "-m", "experiments.digits_rows", "--seeds", "0", "--train.epochs", "300"]
+    command += ["--model.features", "8", "--runs-dir", str(tmp_path)]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+
+    def run_until(text: str) -> tuple[str, int]:
+        process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=-1, stderr=-2, text=True)
+        shown, deadline = "", time.monotonic() + 300
+        while text not in shown:
+            line = process.stdout.readline()
+            assert line, shown
+            assert time.monotonic() < deadline, shown
+            shown += line
+        process.send_signal(number)
+        return shown + process.communicate(timeout=300)[0], process.returncode
+
+    shown, returned = run_until("epoch   2/300")
+    assert returned == code, shown
+    assert f"stopped by {signal.Signals(number).name}" in shown
+    assert "Traceback" not in shown
+    shown, returned = run_until("resuming")
+    assert returned == code, shown

@@ -1,0 +1,30 @@
+"""Runs every snippet of ``rnnjax/COMING_FROM.md``."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import rnnjax.errors
+
+PAGE = (Path(rnnjax.errors.__file__).parent / "COMING_FROM.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def test_the_page_has_its_parts():
+    assert len(SNIPPETS) >= 6
+    for option in (
+        *("return_sequences", "return_state", "stateful", "go_backwards", "recurrent_dropout"),
+        *("batch_first", "proj_size", "packed sequences", "seq_lengths", "keep_order"),
+    ):
+        assert f"`{option}" in PAGE or option in PAGE
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_snippet(number):
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    for framework in ("torch", "keras"):
+        if f"import {framework}" in SNIPPETS[number]:
+            pytest.importorskip(framework, reason=f"{framework} (extra bench) is not installed")
+    exec(compile(SNIPPETS[number], f"COMING_FROM.md, snippet {number}", "exec"), {})

@@ -1,0 +1,216 @@
+"""The loop: interrupted runs against unbroken ones, divergence, refusals, and what a finished run leaves."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.imdb_bilstm import EXPERIMENT as IMDB
+from experiments.mnist_rows import EXPERIMENT as MNIST
+from rnnjax import data
+from rnnjax.checkpoint import Checkpoints
+from rnnjax.errors import Interrupted, RunError, UsageError
+from rnnjax.logs import read_metrics
+from rnnjax.loop import fit
+from rnnjax.predict import load
+from rnnjax.workdir import WorkDir
+from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return small_program(devices=jax.devices()[:2])
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return small_program(TEXT_CONFIG, made_up_texts(), devices=jax.devices()[:2])
+
+
+def outcome(program, root):
+    """Everything of a finished run that must not depend on interruptions."""
+    workdir = WorkDir(root)
+    with Checkpoints(workdir.checkpoints) as checkpoints:
+        state, progress = checkpoints.restore(program.create_state(0))
+    rows = [{k: v for k, v in row.items() if k != "examples_per_second"} for row in read_metrics(workdir.metrics)]
+    return state, rows, progress["best"], workdir.finished()["metrics"]
+
+
+def assert_identical(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def fit_with_stops(program, root, every):
+    """Fits, stopped by SIGTERM or SIGINT at every ``every``-th chunk of each session, and resumed; counts stops."""
+    stops, numbers = 0, (signal.SIGTERM, signal.SIGINT)
+    while True:
+        seen, number = [], numbers[stops % 2]
+
+        def stop(step, seen=seen, number=number):
+            seen.append(step)
+            if len(seen) == every:
+                os.kill(os.getpid(), number)
+
+        try:
+            fit(EXPERIMENT, program, 0, root, on_chunk=stop)
+            return stops
+        except Interrupted as stopped:
+            assert stopped.exit_code == 128 + number
+            stops += 1
+            assert stops < 50
+
+
+@pytest.mark.parametrize(("kind", "every"), [("digits", 3), ("texts", 1)])
+def test_a_run_stopped_at_chunks_and_resumed_is_the_unbroken_run(kind, every, tmp_path, request):
+    program = request.getfixturevalue(kind)
+    fit(EXPERIMENT, program, 0, tmp_path / "unbroken")
+    assert fit_with_stops(program, tmp_path / "stopped", every) >= 2
+    assert_identical(outcome(program, tmp_path / "unbroken"), outcome(program, tmp_path / "stopped"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", [MNIST, IMDB], ids=lambda e: e.name)
+def test_real_data_stopped_and_resumed_with_dropout(experiment, tmp_path, tfds_dir):
+    del tfds_dir
+    config = dataclasses.replace(
+        experiment.config,
+        data=dataclasses.replace(experiment.config.data, batch_size=64),
+        model=dataclasses.replace(experiment.config.model, features=(8,)),
+        train=dataclasses.replace(experiment.config.train, epochs=2, steps_per_call=3),
+    )
+    assert config.model.dropout > 0
+    program = small_program(config, subset(data.load(config.data), 640, 100), devices=jax.devices()[:2])
+    fit(experiment, program, 0, tmp_path / "unbroken")
+    seen = []
+
+    def stop(step):
+        seen.append(step)
+        if len(seen) in (1, 4):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            fit(experiment, program, 0, tmp_path / "stopped", on_chunk=stop)
+    fit(experiment, program, 0, tmp_path / "stopped")
+    assert_identical(outcome(program, tmp_path / "unbroken"), outcome(program, tmp_path / "stopped"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(digits, tmp_path, monkeypatch):
+    train_chunks, poisoned_step = digits.train_chunks, digits.steps_per_epoch + 6
+
+    def poisoned(chunks, epoch):
+        for chunk, advance in train_chunks(chunks, epoch):
+
+            def poison(state, chunk=chunk, advance=advance):
+                before = int(state.step)
+                state, sums = advance(state)
+                if before <= poisoned_step < before + chunk.steps:
+                    sums = sums | {"loss": sums["loss"].at[poisoned_step - before].set(np.nan)}
+                    state = state.replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
+                return state, sums
+
+            yield chunk, poison
+
+    monkeypatch.setattr(digits, "train_chunks", poisoned)
+    with pytest.raises(RunError, match=rf"loss became NaN at step {poisoned_step} \(learning rate [0-9.e-]+\)"):
+        fit(EXPERIMENT, digits, 0, tmp_path / "run")
+    with Checkpoints(WorkDir(tmp_path / "run").checkpoints) as checkpoints:
+        state, progress = checkpoints.restore(digits.create_state(0))
+    assert progress["step"] == digits.steps_per_epoch
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_a_diverging_run_says_so(tmp_path):
+    optim = dataclasses.replace(
+        CONFIG.optim, optimizer="sgd", learning_rate=1e30, schedule="constant", clip_norm=0.0, ema_decay=0.0
+    )
+    program = small_program(dataclasses.replace(CONFIG, optim=optim), devices=jax.devices()[:1])
+    with pytest.raises(RunError, match=r"(NaN|infinite) at step \d+ \(learning rate 1e\+30\)"):
+        fit(EXPERIMENT, program, 0, tmp_path / "run")
+
+
+def test_a_folder_of_another_run_is_refused_and_left_alone(digits, tmp_path):
+    root = tmp_path / "run"
+    fit(EXPERIMENT, digits, 0, root)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    other = small_program(
+        dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, epochs=3, save_minutes=99)),
+        digits.dataset,
+        devices=jax.devices()[:1],
+    )
+    with pytest.raises(UsageError, match=r"train.epochs: 3, not 2") as refused:
+        fit(EXPERIMENT, other, 0, root)
+    assert "save_minutes" not in str(refused.value)
+    with pytest.raises(UsageError, match="seed: 1, not 0"):
+        fit(EXPERIMENT, digits, 1, root)
+    assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_folder_with_something_else_in_it_is_never_deleted(digits, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match="no run"):
+            fit(EXPERIMENT, digits, 0, tmp_path, fresh=fresh)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_finished_run_returns_its_result_and_fresh_starts_over(digits, tmp_path):
+    steps = []
+    first = fit(EXPERIMENT, digits, 0, tmp_path / "run", on_chunk=steps.append)
+    taken = len(steps)
+    assert fit(EXPERIMENT, digits, 0, tmp_path / "run", on_chunk=steps.append) == first
+    assert len(steps) == taken
+    again = fit(EXPERIMENT, digits, 0, tmp_path / "run", fresh=True, on_chunk=steps.append)
+    assert len(steps) == 2 * taken
+    assert again["metrics"] == first["metrics"]
+
+
+def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
+    evaluate, looked_at = digits.evaluate, []
+    monkeypatch.setattr(digits, "evaluate", lambda v, split: looked_at.append(split) or evaluate(v, split))
+    root = tmp_path / "run"
+    result = fit(EXPERIMENT, digits, 0, root)
+    assert looked_at == ["validation", "validation", "test"], "training reads the test split once, at its end"
+    assert json.loads((root / "result.json").read_text()) == result
+    for key in ("command", "commit", "config", "seed", "versions", "device", "parameters", "epochs", "metrics"):
+        assert result[key] is not None or key == "commit", key
+    assert 0 < result["seconds"]["first_step"] <= result["seconds"]["wall"]
+    assert list((root / "tensorboard").glob("events.out.tfevents.*"))
+    assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((root / "samples").glob("*.png"))) == 5
+    rows = read_metrics(root / "metrics.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    best = max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    assert result["best_epoch"] == best["epoch"]
+    assert evaluate(load(root).variables, "test") == result["metrics"]["test"]
+
+
+def test_patience_ends_a_run_that_gets_no_better(tmp_path):
+    config = dataclasses.replace(
+        CONFIG,
+        optim=dataclasses.replace(CONFIG.optim, learning_rate=1e-30),
+        train=dataclasses.replace(CONFIG.train, epochs=9, patience=2),
+    )
+    result = fit(EXPERIMENT, small_program(config, devices=jax.devices()[:1]), 0, tmp_path / "run")
+    assert result["epochs"] < 9
+    assert result["epochs"] - result["best_epoch"] == 2
+
+
+def test_a_lost_checkpoint_is_an_error_that_names_it(digits, tmp_path):
+    root = tmp_path / "run"
+
+    def stop(step):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        fit(EXPERIMENT, digits, 0, root, on_chunk=stop)
+    for path in (root / "checkpoints").rglob("*"):
+        if path.is_file() and "state" in path.parts and path.name != "_METADATA":
+            path.write_bytes(b"broken")
+    with pytest.raises(RunError, match="cannot be read"):
+        fit(EXPERIMENT, digits, 0, root)

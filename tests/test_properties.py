@@ -1,0 +1,184 @@
+"""What must hold for every cell, in both directions, whatever the numbers are."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cell_cases import BATCH, CELLS, INPUTS, STEPS, close, drawn_carry, drawn_inputs, name_of, run_case
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+each_cell = pytest.mark.parametrize("case", CELLS, ids=name_of)
+each_direction = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+few = settings(max_examples=5, derandomize=True, deadline=None)
+seeds = st.integers(0, 2**16)
+masks = st.lists(st.booleans(), min_size=BATCH * STEPS, max_size=BATCH * STEPS).map(
+    lambda bits: np.array(bits).reshape(BATCH, STEPS)
+)
+
+
+def window(start: int, stop: int) -> np.ndarray:
+    """A mask ``[BATCH, STEPS]`` that is true from ``start`` until ``stop``."""
+    steps = np.arange(STEPS)
+    return np.broadcast_to((start <= steps) & (steps < stop), (BATCH, STEPS))
+
+
+@each_cell
+@each_direction
+def test_padding_changes_nothing(case, reverse):
+    @few
+    @given(seeds, masks)
+    def check(seed, mask):
+        params, inputs, carry = case.params(), drawn_inputs(seed=seed), drawn_carry(case, seed=seed)
+        run = functools.partial(run_case, case, params, mask=mask, carry=carry, reverse=reverse)
+        last, outputs = run(inputs)
+        for filling in (np.nan, np.inf, 1e30):
+            close(run(np.where(mask[..., None], inputs, np.float32(filling))), (last, outputs), 0)
+        assert not np.asarray(outputs)[~mask].any()
+        # The masked row is the row of its real steps alone, moved to the front.
+        order = np.argsort(~mask, axis=1, kind="stable")
+        front = np.arange(STEPS) < mask.sum(1)[:, None]
+        packed = np.take_along_axis(inputs, order[..., None], axis=1)
+        packed_last, packed_outputs = run(packed, mask=front)
+        close(packed_last, last, 1e-6)
+        close(packed_outputs[front], np.asarray(outputs)[mask], 1e-6)
+        # A row without real steps ends where it began.
+        empty = mask.any(1) == 0
+        jax.tree.map(lambda new, old: np.testing.assert_array_equal(new[empty], old[empty]), last, carry)
+
+    check()
+
+
+@each_cell
+def test_zero_length_gives_the_initial_carry(case):
+    params, carry = case.params(), drawn_carry(case)
+    for reverse in (False, True):
+        last, outputs = run_case(case, params, drawn_inputs(), mask=window(0, 0), carry=carry, reverse=reverse)
+        close(last, carry, 0)
+        assert not outputs.any()
+
+
+@each_cell
+@each_direction
+def test_rows_are_independent(case, reverse):
+    @few
+    @given(seeds, masks, st.permutations(range(BATCH)))
+    def check(seed, mask, order):
+        params, inputs, carry = case.params(), drawn_inputs(seed=seed), drawn_carry(case, seed=seed)
+        order = np.array(order)
+        permuted = run_case(
+            case,
+            params,
+            inputs[order],
+            mask=mask[order],
+            carry=jax.tree.map(lambda a: a[order], carry),
+            reverse=reverse,
+        )
+        whole = run_case(case, params, inputs, mask=mask, carry=carry, reverse=reverse)
+        close(permuted, jax.tree.map(lambda a: a[order], whole), 1e-6)
+
+    check()
+
+
+@each_cell
+def test_reverse_of_the_reversed_is_forward(case):
+    @few
+    @given(seeds, st.lists(st.integers(0, STEPS), min_size=BATCH, max_size=BATCH))
+    def check(seed, lengths):
+        params, inputs, carry = case.params(), drawn_inputs(seed=seed), drawn_carry(case, seed=seed)
+        lengths = np.array(lengths)[:, None]
+        steps = np.arange(STEPS)
+        mask = steps < lengths
+        flip = np.where(mask, lengths - 1 - steps, steps)[..., None]  # real steps reversed, padding left in place
+        last, outputs = run_case(
+            case, params, np.take_along_axis(inputs, flip, 1), mask=mask, carry=carry, reverse=True
+        )
+        flipped = np.take_along_axis(np.asarray(outputs), flip, 1)
+        close((last, flipped), run_case(case, params, inputs, mask=mask, carry=carry), 1e-6)
+
+    check()
+
+
+@each_cell
+@each_direction
+def test_a_sequence_may_be_split_anywhere(case, reverse):
+    @few
+    @given(seeds, st.integers(0, STEPS))
+    def check(seed, cut):
+        params, inputs, carry = case.params(), drawn_inputs(seed=seed), drawn_carry(case, seed=seed)
+        run = functools.partial(run_case, case, params, inputs, reverse=reverse)
+        whole = run(carry=carry)
+        parts = [window(0, cut), window(cut, STEPS)]
+        first, first_outputs = run(mask=parts.pop(-1 if reverse else 0), carry=carry)
+        last, last_outputs = run(mask=parts.pop(), carry=first)
+        close((last, first_outputs + last_outputs), whole, 1e-6)
+
+    check()
+
+
+@each_cell
+@each_direction
+def test_resets_equal_separate_sequences(case, reverse):
+    @few
+    @given(seeds, st.integers(1, STEPS - 1), st.integers(0, 2))
+    def check(seed, cut, gap):
+        params, inputs, carry = case.params(), drawn_inputs(seed=seed), drawn_carry(case, seed=seed)
+        run = functools.partial(run_case, case, params, inputs, carry=carry, reverse=reverse)
+        first, second = window(0, cut), window(min(cut + gap, STEPS - 1), STEPS)  # with padding between them
+        resets = np.zeros((BATCH, STEPS), bool)
+        resets[:, 0] = resets[:, np.argmax(second[0])] = True
+        alone = [run(mask=first), run(mask=second)]
+        last, outputs = run(mask=first | second, resets=resets)
+        close((last, outputs), (alone[0 if reverse else 1][0], alone[0][1] + alone[1][1]), 1e-6)
+        # A reset at a masked step counts for nothing.
+        stray = np.ones((BATCH, STEPS), bool) & ~(first | second)
+        close(run(mask=first | second, resets=resets | stray), (last, outputs), 0)
+
+    check()
+
+
+@each_cell
+def test_vmap_pmap_and_more_batch_axes_equal_one_batch(case):
+    params = case.params()
+    devices = jax.local_device_count()
+    inputs = np.random.default_rng(3).normal(size=(devices, BATCH, STEPS, INPUTS)).astype(np.float32)
+    lengths = np.random.default_rng(4).integers(0, STEPS + 1, size=(devices, BATCH))
+    run = lambda x, n: case.rnn().apply(params, x, lengths=n)  # noqa: E731
+    parts = [
+        run_case(case, params, x, mask=np.arange(STEPS) < n[:, None]) for x, n in zip(inputs, lengths, strict=True)
+    ]
+    expected = jax.tree.map(lambda *rows: np.stack(rows), *parts)
+    close(jax.jit(jax.vmap(run))(inputs, lengths), expected, 1e-6)
+    per_device = jax.pmap(lambda x, n: jax.tree.map(lambda leaf: leaf[0], run(x[None], n[None])))
+    close(per_device(inputs, lengths), expected, 1e-6)  # with two batch axes on each device
+
+
+def test_shard_map_with_its_check_of_varying_axes():
+    case = CELLS[2]
+    params, devices = case.params(), jax.local_device_count()
+    inputs = np.random.default_rng(3).normal(size=(devices, STEPS, INPUTS)).astype(np.float32)
+    mesh = jax.make_mesh((devices,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("batch")
+    run = jax.shard_map(case.rnn().apply, mesh=mesh, in_specs=(jax.sharding.PartitionSpec(), spec), out_specs=spec)
+    close(jax.jit(run)(params, inputs), case.rnn().apply(params, inputs), 1e-6)
+
+
+@each_cell
+def test_padding_changes_no_gradient(case):
+    params, inputs = case.params(), drawn_inputs()
+    mask = np.arange(STEPS) < np.array([STEPS, 3, 0])[:, None]
+
+    @jax.jit
+    def gradients(inputs):
+        def loss(params, inputs):
+            last, outputs = case.rnn().apply(params, inputs, mask=mask)
+            return jnp.sin(outputs).sum() + sum(jnp.sin(jnp.abs(leaf)).sum() for leaf in jax.tree.leaves(last))
+
+        return jax.grad(loss, argnums=(0, 1))(params, inputs)
+
+    clean = gradients(np.where(mask[..., None], inputs, 0))
+    close(gradients(np.where(mask[..., None], inputs, np.nan)), clean, 0)
+    assert not np.asarray(clean[1])[~mask].any()
+    assert np.asarray(clean[1])[mask].any()
