@@ -34,6 +34,11 @@ def _rate(config: Any, name: str) -> None:
     _check(0 <= getattr(config, name) < 1, config, name, "at least 0 and below 1")
 
 
+def _choice(config: Any, name: str, choices: Any) -> None:
+    allowed = typing.get_args(choices)
+    _check(getattr(config, name) in allowed, config, name, f"one of {', '.join(allowed)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where examples come from and how they are batched."""
@@ -92,6 +97,8 @@ class TextData(DataConfig):
 
 Cell = Literal["simple_rnn", "lstm", "gru"]
 Pooling = Literal["last", "mean", "max"]
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "cosine", "one-cycle"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +120,10 @@ class RecurrentModel:
     def __post_init__(self):
         _check(bool(self.features) and min(self.features) > 0, self, "features", "positive, at least one layer")
         _rate(self, "dropout")
-        _check(bool(self.pooling), self, "pooling", "at least one of last, mean, max")
+        _choice(self, "cell", Cell)
+        kinds = typing.get_args(Pooling)
+        known = bool(self.pooling) and set(self.pooling) <= set(kinds)
+        _check(known, self, "pooling", f"at least one of {', '.join(kinds)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +163,11 @@ class OptimConfig:
     """Loss and optimizer."""
 
     section: ClassVar[str] = "optim"
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    optimizer: Optimizer = "adamw"
     """Optimizer; sgd uses Nesterov momentum."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
-    schedule: Literal["constant", "cosine", "one-cycle"] = "one-cycle"
+    schedule: Schedule = "one-cycle"
     """How the learning rate falls: not at all, along a cosine to 0, or as one cycle (up for 30 % of the
     steps, then down along a cosine; Smith and Topin 2017)."""
     warmup_fraction: float = 0.0
@@ -175,6 +185,8 @@ class OptimConfig:
     prediction; 0 turns it off."""
 
     def __post_init__(self):
+        _choice(self, "optimizer", Optimizer)
+        _choice(self, "schedule", Schedule)
         _check(0 < self.learning_rate < float("inf"), self, "learning_rate", "positive and finite")
         for name in ("warmup_fraction", "momentum", "label_smoothing", "ema_decay"):
             _rate(self, name)
@@ -255,27 +267,37 @@ def from_json(data: dict[str, Any]) -> Config:
     """The inverse of :func:`to_json`.
 
     Raises:
-      UsageError: at a section or field that does not exist, or a value that is not allowed.
+      UsageError: at a section or field that is missing or does not exist, or a value that is not allowed.
     """
     unknown = set(data) - set(_SECTIONS)
     if unknown:
         raise UsageError(f"unknown section {sorted(unknown)[0]!r} in the configuration")
-    return Config(**{name: _section(name, dict(data[name])) for name in _SECTIONS if name in data})
+    for name in ("data", "model"):
+        if name not in data:
+            raise UsageError(f"section {name!r} is missing in the configuration")
+    return Config(**{name: _section(name, data[name]) for name in _SECTIONS if name in data})
 
 
-def _section(name: str, values: dict[str, Any]) -> Any:
+def _section(name: str, given: Any) -> Any:
+    if not isinstance(given, dict):
+        raise UsageError(f"{name}: {given!r} is not a valid value")
+    values = dict(given)
     kind = values.pop("kind", None)
     classes = [c for c in _SECTIONS[name] if getattr(c, "kind", None) == kind]
     if not classes:
         raise UsageError(f"{name}.kind: {kind!r} is not known here")
     hints = typing.get_type_hints(classes[0])
+    fields = dataclasses.fields(classes[0])
     for key, value in values.items():
-        if key not in hints:
+        if key not in {f.name for f in fields}:
             raise UsageError(f"{name}.{key}: no such field")
         if isinstance(value, list):
             values[key] = tuple(value)
         if not _fits(values[key], hints[key]):
             raise UsageError(f"{name}.{key}: {value!r} is not a valid value")
+    for needed in fields:
+        if needed.default is dataclasses.MISSING and needed.name not in values:
+            raise UsageError(f"{name}.{needed.name} is missing")
     return classes[0](**values)
 
 

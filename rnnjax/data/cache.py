@@ -38,7 +38,7 @@ def arrays(root: Path, content: Mapping[str, Any], make: Callable[[], dict[str, 
     """
     text = json.dumps({"format": _FORMAT, **content}, sort_keys=True)
     target = root / hashlib.sha256(text.encode()).hexdigest()[:20]
-    if not target.is_dir():
+    if not os.path.isdir(target):  # unlike Path.is_dir, False where the folder may not even be looked at
         made = make()
         try:
             _write(target, made, text)
@@ -59,7 +59,7 @@ def _write(target: Path, made: Mapping[str, np.ndarray], content: str) -> None:
         (aside / "content.json").write_text(content + "\n", encoding="utf-8")
         os.replace(aside, target)
     except OSError:
-        if not target.is_dir():  # else another process finished the same folder first
+        if not os.path.isdir(target):  # else another process finished the same folder first
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -20,7 +20,8 @@ class Examples:
       lengths: ``[N]`` int32, how many of a row's T ids are words; None for images.
 
     Raises:
-      DataError: if a split is empty, its arrays disagree in length, or a float is not finite.
+      DataError: if a split is empty, its arrays disagree in length, a length lies outside
+        0..T, or a float is not finite.
     """
 
     inputs: np.ndarray
@@ -34,6 +35,12 @@ class Examples:
             raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
         if self.lengths is not None and len(self.lengths) != len(self.labels):
             raise DataError(f"{len(self.lengths)} lengths but {len(self.labels)} labels")
+        if self.lengths is not None:
+            steps = self.inputs.shape[1]
+            outside = (self.lengths < 0) | (self.lengths > steps)
+            if outside.any():
+                row = int(outside.argmax())
+                raise DataError(f"lengths must lie in 0..{steps}, example {row} got {int(self.lengths[row])}")
         if not np.issubdtype(self.labels.dtype, np.integer):
             raise DataError(f"labels must be integers, got {self.labels.dtype}")
         if np.issubdtype(self.inputs.dtype, np.floating):

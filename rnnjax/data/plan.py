@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnjax.errors import DataError
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -48,6 +50,9 @@ def train_plan(
 
     With buckets, each example is padded to the smallest bucket that holds it; what does not fill a
     batch there moves on to the next larger one, so that less than one batch an epoch is dropped.
+
+    Raises:
+      DataError: if a sequence is longer than the last bucket.
     """
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(examples).astype(np.int32)
@@ -73,7 +78,11 @@ def eval_plan(
     lengths: np.ndarray | None = None,
     buckets: Sequence[int] = (),
 ) -> list[Chunk]:
-    """One pass over a split in order: nothing dropped, the last batch of each bucket padded and masked."""
+    """One pass over a split in order: nothing dropped, the last batch of each bucket padded and masked.
+
+    Raises:
+      DataError: if a sequence is longer than the last bucket.
+    """
     chunks: list[Chunk] = []
     for length, rows in _by_bucket(np.arange(examples, dtype=np.int32), lengths, buckets):
         if len(rows):
@@ -97,6 +106,9 @@ def calls_evenly(steps: int, most: int) -> int:
 def _by_bucket(rows: np.ndarray, lengths: np.ndarray | None, buckets: Sequence[int]):
     if lengths is None or not buckets:
         return [(None, rows)]
+    longest = int(lengths[rows].max(initial=0))
+    if longest > buckets[-1]:
+        raise DataError(f"a sequence has {longest} steps, longer than the largest bucket, {buckets[-1]}")
     which = np.searchsorted(np.asarray(buckets), lengths[rows])
     return [(int(length), rows[which == i]) for i, length in enumerate(buckets)]
 

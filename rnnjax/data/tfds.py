@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,26 +44,35 @@ def builder(name: str, data_dir: str | None) -> Any:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise DataError(f"TFDS has no data set named {name!r}, and none is prepared in {where}{hint}") from error
     except (ImportError, ValueError, AssertionError, KeyError) as error:
-        raise DataError(f"TFDS cannot read {name!r} in {where}: {error}\n{_how_to_prepare(name, where)}") from error
+        raise DataError(f"TFDS cannot read {name!r} in {where}: {_reason(error)}") from error
     if not prepared:
-        raise DataError(f"the data set {name} is not prepared in {where}\n{_how_to_prepare(name, where)}")
-    file_format = getattr(found.info.file_format, "value", "another format")
-    if file_format != "array_record":
+        raise DataError(f"the data set {name} is not prepared in {where}; {_how_to_prepare(name, where)}")
+    if found.info.file_format is None or found.info.file_format.value != "array_record":
+        # TFDS keeps one format in a folder and refuses to add another.
+        beside = where / "array_record"
+        stored = getattr(found.info.file_format, "value", "another format")
         raise DataError(
-            f"the data set {name} in {where} is prepared as {file_format}, which only TensorFlow can read; "
-            f"prepare it as array_record\n{_how_to_prepare(name, where)}"
+            f"the data set {name} in {where} is prepared as {stored}, "
+            f"which only TensorFlow can read; {_how_to_prepare(name, beside)}\n"
+            f"and read it from there with --data.data-dir {shlex.quote(str(beside))}"
         )
     return found
 
 
 def columns(found: Any, split: str, names: tuple[str, ...]) -> dict[str, list[Any]]:
-    """All values of some features of a split, in the order in which they are stored."""
-    with _quiet():
-        source = found.as_data_source(split=split)
+    """All values of some features of a split, in the order in which they are stored.
+
+    Raises:
+      DataError: if its files are missing or cannot be read.
+    """
     values: dict[str, list[Any]] = {name: [] for name in names}
-    for example in _examples(source):
-        for name in names:
-            values[name].append(example[name])
+    try:
+        with _quiet():
+            for example in _examples(found.as_data_source(split=split)):
+                for name in names:
+                    values[name].append(example[name])
+    except (RuntimeError, OSError, ValueError, IndexError) as error:
+        raise DataError(f"the split {split} of {found.info.full_name} cannot be read: {_reason(error)}") from error
     return values
 
 
@@ -86,12 +96,17 @@ def _examples(source: Any) -> Iterator[dict[str, np.ndarray]]:
 def _how_to_prepare(name: str, where: Path) -> str:
     return (
         "prepare it once, with TensorFlow (pip install 'rnnjax[prepare]'), by\n"
-        f"  python -m rnnjax.data.prepare {name} --data-dir {where}"
+        f"  python -m rnnjax.data.prepare {name} --data-dir {shlex.quote(str(where))}"
     )
 
 
+def _reason(error: Exception) -> str:
+    """The first line of TFDS's message, without the arguments that it repeats."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return first.rpartition('}": ')[2].strip()
+
+
 def _import() -> Any:
-    # OpenCV's absence is no news to a user; TFDS warns about it at import.
     with _quiet():
         import tensorflow_datasets as tfds
     return tfds
@@ -99,6 +114,7 @@ def _import() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
+    """Keeps to itself what is no news to a user, such as TFDS's regret that there is no OpenCV."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.ERROR)

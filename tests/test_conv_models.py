@@ -1,0 +1,201 @@
+"""Convolutions, pooling heads and classifiers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnjax import losses
+from rnnjax.build import build_model
+from rnnjax.cells import LSTMCell
+from rnnjax.config import ImageModel, TextModel
+from rnnjax.conv import ConvStack, rows_as_sequence
+from rnnjax.data import ImagePreprocess, TextPreprocess
+from rnnjax.errors import UsageError
+from rnnjax.models import PooledHead, TextClassifier
+from rnnjax.recurrence import RNN, Bidirectional, pool
+from rnnjax.text import Vocabulary
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+# Convolutions
+
+
+@pytest.mark.parametrize(("kernel_size", "window", "size"), [((3, 3), 2, (9, 6)), ((5, 3), 1, (4, 7))])
+def test_conv_stack_is_torchs(kernel_size, window, size):
+    """Odd kernels with SAME padding are torch's padding=k//2; pooling drops what does not fill a window in both."""
+    torch = pytest.importorskip("torch")
+    stack = ConvStack((4, 3), kernel_size=kernel_size, pool=window)
+    images = normal(2, *size, 2)
+    variables = stack.init(jax.random.key(0), images)
+    variables = jax.tree.map(lambda leaf: leaf if leaf.ndim > 1 else normal(*leaf.shape), variables)  # biases too
+    maps = torch.tensor(images.transpose(0, 3, 1, 2))
+    for name in ("Conv_0", "Conv_1"):
+        kernel, bias = (np.array(variables["params"][name][part]) for part in ("kernel", "bias"))
+        maps = torch.nn.functional.conv2d(
+            maps, torch.tensor(kernel.transpose(3, 2, 0, 1)), torch.tensor(bias), padding="same"
+        ).relu()
+        if window > 1:
+            maps = torch.nn.functional.max_pool2d(maps, window)
+    np.testing.assert_allclose(stack.apply(variables, images), maps.numpy().transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_over_devices_is_batch_norm_of_the_whole_batch():
+    devices = jax.devices()[:4]
+    images = normal(8, 4, 4, 1)
+    images[::2] += 3  # parts of the batch that differ, so that per-device statistics would show
+    weights = normal(8, 2, 2, 3)
+    one = ConvStack((3,), batch_norm=True)
+    many = ConvStack((3,), batch_norm=True, axis_name="batch")
+    variables = one.init(jax.random.key(0), images)
+    assert jax.tree.structure(variables) == jax.tree.structure(many.init(jax.random.key(0), images))
+
+    def summed(stack, params, images, weights):
+        maps, new = stack.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+        return (maps * weights).sum(), (maps, new["batch_stats"])
+
+    def gradients(stack, images, weights):
+        return jax.grad(lambda p: summed(stack, p, images, weights), has_aux=True)(variables["params"])
+
+    def on_device(images, weights):
+        gradient, aux = gradients(many, images, weights)
+        return jax.lax.psum(gradient, "batch"), aux
+
+    expected, (maps, statistics) = gradients(one, images, weights)
+    split = [array.reshape(4, 2, *array.shape[1:]) for array in (images, weights)]
+    actual, (split_maps, split_statistics) = jax.pmap(on_device, axis_name="batch", devices=devices)(*split)
+    np.testing.assert_allclose(split_maps.reshape(maps.shape), maps, atol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, np.broadcast_to(b, a.shape), atol=1e-5), split_statistics, statistics
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=1e-4), actual, expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((2, 8, 8), r"\[B, height, width, channels\]"), ((2, 8, 3, 1), "8 x 3 pixels .* by 2 2 times")],
+)
+def test_images_that_cannot_be_pooled_are_refused(shape, message):
+    with pytest.raises(UsageError, match=message):
+        ConvStack((4, 4)).init(jax.random.key(0), jnp.zeros(shape))
+
+
+def test_rows_keep_their_order():
+    maps = np.arange(24).reshape(1, 2, 3, 4)
+    np.testing.assert_array_equal(rows_as_sequence(maps)[0], [np.arange(12), np.arange(12, 24)])
+
+
+# Pooling
+
+
+def test_pooling_is_a_loop_over_real_steps():
+    outputs = normal(5, 4, 3) - 2  # mostly negative: a maximum that saw a zero would show
+    mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
+    loops = {"last": lambda rows: rows[-1], "mean": lambda rows: rows.mean(0), "max": lambda rows: rows.max(0)}
+    for kind, loop in loops.items():
+        expected = [loop(row[real]) if real.any() else np.zeros(3) for row, real in zip(outputs, mask, strict=True)]
+        noisy = np.where(mask[..., None], outputs, np.nan)
+        np.testing.assert_allclose(pool(jnp.array(noisy), jnp.array(mask), kind), expected, rtol=1e-6, err_msg=kind)
+        np.testing.assert_allclose(pool(jnp.array(outputs), None, kind), [loop(row) for row in outputs], rtol=1e-6)
+    with pytest.raises(UsageError, match="last, mean, max, got 'first'"):
+        pool(jnp.array(outputs), None, "first")
+
+
+def test_the_head_concatenates_in_the_order_asked_for():
+    outputs, mask = normal(2, 4, 3), np.array([[1, 1, 0, 0], [1, 1, 1, 1]], bool)
+    head = PooledHead(5, ("max", "last"))
+    variables = head.init(jax.random.key(0), outputs, mask, train=False)
+    kernel = np.array(variables["params"]["Dense_0"]["kernel"])
+    assert kernel.shape == (6, 5)
+    pooled = np.concatenate([[outputs[0, :2].max(0), outputs[1].max(0)], [outputs[0, 1], outputs[1, 3]]], -1)
+    np.testing.assert_allclose(head.apply(variables, outputs, mask, train=False), pooled @ kernel, rtol=1e-5, atol=1e-6)
+
+
+# Classifiers
+
+
+def text_classifier(**rates):
+    return TextClassifier(
+        vocabulary_size=11,
+        embedding_features=4,
+        recurrent=Bidirectional(RNN(LSTMCell(3)), RNN(LSTMCell(3), reverse=True)),
+        head=PooledHead(1, ("mean", "max", "last")),
+        **rates,
+    )
+
+
+def test_a_document_is_read_without_its_padding():
+    """Neither what stands behind its length nor the padded length changes logits or gradients."""
+    model = text_classifier()
+    lengths = np.array([5, 3, 1, 0], np.int32)
+    ids = RNG.integers(1, 11, (4, 5)).astype(np.int32)
+    real = np.arange(5) < lengths[:, None]
+    variables = model.init(jax.random.key(0), ids, lengths=lengths)
+
+    @jax.jit
+    def run(ids):
+        def loss(variables):
+            logits = model.apply(variables, ids, lengths=lengths)
+            return losses.binary_cross_entropy(logits, jnp.array([0, 1, 1, 0])).sum(), logits
+
+        return jax.grad(loss, has_aux=True)(variables)
+
+    gradients, logits = run(np.where(real, ids, 0))
+    assert len(np.unique(np.round(np.asarray(logits), 6))) == 4
+    other_gradients, other_logits = run(np.where(real, ids, RNG.integers(1, 11, ids.shape)).astype(np.int32))
+    np.testing.assert_array_equal(other_logits, logits)
+    jax.tree.map(np.testing.assert_array_equal, other_gradients, gradients)
+    longer_gradients, longer_logits = run(np.pad(np.where(real, ids, 0), ((0, 0), (0, 6))))
+    np.testing.assert_allclose(longer_logits, logits, rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), longer_gradients, gradients)
+
+
+def test_word_dropout_replaces_words_in_training_only():
+    ids, lengths = np.full((64, 3), 5, np.int32), np.full(64, 3, np.int32)
+    model = text_classifier(word_dropout=0.5)
+    variables = model.init(jax.random.key(0), ids, lengths=lengths)
+    plain = model.apply(variables, ids, lengths=lengths)
+    assert len(np.unique(np.asarray(plain))) == 1
+    dropped = model.apply(variables, ids, lengths=lengths, train=True, rngs={"dropout": jax.random.key(1)})
+    # Each of the three words is dropped or not, and nothing else happens: eight documents.
+    unknown = np.array([[1 if n & bit else 5 for bit in (1, 2, 4)] for n in range(8)], np.int32)
+    every = model.apply(variables, unknown, lengths=np.full(8, 3, np.int32))
+    distances = np.abs(np.asarray(dropped) - np.asarray(every)[:, 0])
+    assert distances.min(-1).max() < 1e-5
+    assert len(np.unique(distances.argmin(-1))) == 8
+
+
+IMAGE = ImagePreprocess((8, 8, 1), (0.5,), (0.5,), ("a", "b", "c"))
+TEXT = TextPreprocess(Vocabulary(("<pad>", "<unk>", "good", "bad")), 6, ("neg", "pos"))
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+def test_build_image_model(cell):
+    config = ImageModel(cell=cell, features=(4, 3), conv=(2,), bidirectional=cell == "gru", pooling=("mean", "last"))
+    model = build_model(config, IMAGE)
+    inputs = IMAGE(RNG.integers(0, 256, (2, 8, 8, 1), np.uint8))
+    logits, variables = model.init_with_output(jax.random.key(0), **inputs)
+    assert logits.shape == (2, 3)
+    assert variables["params"]["conv"]["Conv_0"]["kernel"].shape == (3, 3, 1, 2)
+    head = variables["params"]["head"]["Dense_0"]["kernel"]
+    assert head.shape == (2 * 3 * (2 if cell == "gru" else 1), 3)
+
+
+@pytest.mark.parametrize(("classes", "outputs"), [(("neg", "pos"), 1), (("a", "b", "c"), 3)])
+def test_two_classes_of_text_get_one_logit(classes, outputs):
+    preprocess = TextPreprocess(TEXT.vocabulary, 6, classes)
+    model = build_model(TextModel(features=(3,), embedding_features=4), preprocess)
+    logits, _ = model.init_with_output(jax.random.key(0), **preprocess(["good good", "bad"]))
+    assert logits.shape == (2, outputs)
+
+
+def test_a_model_for_another_kind_of_input_is_refused():
+    with pytest.raises(UsageError, match="TextModel does not fit ImagePreprocess"):
+        build_model(TextModel(), IMAGE)
+    with pytest.raises(UsageError, match="ImageModel does not fit TextPreprocess"):
+        build_model(ImageModel(), TEXT)

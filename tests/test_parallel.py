@@ -1,0 +1,252 @@
+"""The compiled steps: one device against eight, resident against streamed data, and metrics against a loop."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnjax import parallel
+from rnnjax.build import build_model
+from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel, TrainConfig
+from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess
+from rnnjax.data.plan import Chunk
+from rnnjax.errors import UsageError
+from rnnjax.losses import for_outputs
+from rnnjax.program import Program
+from rnnjax.text import Vocabulary
+
+OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", label_smoothing=0.1, weight_decay=0.01, ema_decay=0.9)
+TRAIN = TrainConfig(epochs=1, steps_per_call=2)
+
+
+def digits_like() -> Dataset:
+    """Images of 4 x 4 pixels in three classes that differ in brightness."""
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        labels = (np.arange(count) % 3).astype(np.int32)
+        noise = rng.integers(0, 100, (count, 4, 4, 1))
+        return Examples((noise + 70 * labels[:, None, None, None]).astype(np.uint8), labels)
+
+    train = split(53)
+    return Dataset("toy", train, split(21), split(19), ImagePreprocess.fit(train.inputs, ("a", "b", "c")))
+
+
+def reviews_like() -> Dataset:
+    """Documents of 0 to 9 words, in two classes that differ in their words."""
+    rng = np.random.default_rng(0)
+
+    def split(count):
+        lengths = rng.integers(0, 10, count).astype(np.int32)
+        lengths[:2] = 0, 9
+        labels = (np.arange(count) % 2).astype(np.int32)
+        ids = rng.integers(1, 5, (count, 9)) + 4 * labels[:, None] * (rng.random((count, 9)) < 0.7)
+        return Examples((ids * (np.arange(9) < lengths[:, None])).astype(np.int32), labels, lengths)
+
+    preprocess = TextPreprocess(Vocabulary(("<pad>", "<unk>", *"abcdefg")), 9, ("neg", "pos"))
+    return Dataset("toy", split(53), split(21), split(19), preprocess)
+
+
+IMAGES = Config(
+    data=ImageData(name="toy", batch_size=8, max_shift=1), model=ImageModel(features=(4,)), optim=OPTIM, train=TRAIN
+)
+TEXTS = Config(
+    data=TextData(name="toy", batch_size=8, vocabulary_size=9, bucket_lengths=(4, 9)),
+    model=TextModel(features=(3,), embedding_features=3, pooling=("mean", "max", "last")),
+    optim=OPTIM,
+    train=TRAIN,
+)
+DATASETS = {IMAGES: digits_like(), TEXTS: reviews_like()}
+both_kinds = pytest.mark.parametrize("config", [IMAGES, TEXTS], ids=["images", "texts"])
+_programs = {}
+
+
+def program_for(config: Config, devices: int = 1, **changes) -> Program:
+    """A program on the first devices; ``changes`` are of the fields of data and model. Each is made once."""
+    key = (config, devices, tuple(changes.items()))
+    if key not in _programs:
+        sections = {}
+        for name in ("data", "model"):
+            section = getattr(config, name)
+            sections[name] = type(section)(**vars(section) | {k: v for k, v in changes.items() if hasattr(section, k)})
+        dataset = DATASETS[config]
+        model = build_model(sections["model"], dataset.preprocess)
+        changed = Config(**sections, optim=config.optim, train=config.train)
+        _programs[key] = Program(changed, dataset, model, jax.devices()[:devices])
+    return _programs[key]
+
+
+@functools.cache
+def start_of(config: Config):
+    """The state that every training of this kind of model starts from; neither dropout nor devices change it."""
+    return program_for(config).create_state(seed=1)
+
+
+def train(program: Program, chunks: list[Chunk], epoch: int = 0):
+    """The host's copy of the state after some chunks, and each chunk's sums."""
+    start = start_of(TEXTS if isinstance(program.config.data, TextData) else IMAGES)
+    state, every = program.parallel.replicate(start), []
+    for _, advance in program.train_chunks(chunks, epoch):
+        state, sums = advance(state)
+        every.append(jax.tree.map(np.asarray, sums))
+    return program.parallel.to_host(state), every
+
+
+def plan(program: Program, chunks: int = 3) -> list[Chunk]:
+    return program.train_plan(seed=5, epoch=0)[:chunks]
+
+
+def with_holes(chunks: list[Chunk]) -> list[Chunk]:
+    """Chunks whose batches miss rows unevenly: of the eight devices' rows some have none at all."""
+    rng = np.random.default_rng(3)
+    return [Chunk(c.length, c.rows, c.mask & (rng.random(c.mask.shape) < 0.6)) for c in chunks]
+
+
+def assert_close(ours, theirs, tolerance=1e-5):
+    """Equal up to ``tolerance`` of each leaf's largest value."""
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1.0, float(np.abs(b).max())))
+
+
+def assert_identical(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@both_kinds
+@pytest.mark.parametrize("masks", ["full", "uneven"])
+def test_eight_devices_train_as_one(config, masks):
+    chunks = plan(program_for(config))
+    if masks == "uneven":
+        chunks = with_holes(chunks)
+        assert any(0 < row.sum() < 8 for chunk in chunks for row in chunk.mask)
+    results = [train(program_for(config, devices), chunks) for devices in (1, 8)]
+    (one, sums), (eight, sums_of_eight) = results
+    assert int(one.step) == sum(chunk.steps for chunk in chunks)
+    assert_close(eight.params, one.params)
+    assert_close(eight.averaged, one.averaged)
+    assert_close(eight.opt_state, one.opt_state)
+    assert_close(sums_of_eight, sums)
+    for chunk, chunk_sums in zip(chunks, sums, strict=True):
+        np.testing.assert_array_equal(chunk_sums["count"], chunk.mask.sum(1))
+    start = start_of(config)
+    moved = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (one.params, start.params)), strict=True)]
+    assert min(moved) > 1e-3, "a parameter that did not learn proves nothing"
+
+
+def test_a_masked_row_does_not_matter():
+    """Whatever example stands in it."""
+    program = program_for(IMAGES)
+    chunks = with_holes(plan(program))
+    others = [Chunk(None, np.where(c.mask, c.rows, 0).astype(np.int32), c.mask) for c in chunks]
+    ours, theirs = (train(program, c) for c in (chunks, others))
+    assert_identical(ours, theirs)
+
+
+def test_a_step_that_is_not_valid_leaves_the_state_as_it_is():
+    program = program_for(IMAGES, 8)
+    first, second, *_ = plan(program)
+    nothing = np.zeros_like(first.mask)
+    before, _ = train(program, [first])
+    after, sums = train(program, [first, Chunk(None, second.rows, nothing)])
+    assert_identical(after, before)
+    assert (sums[1]["count"] == 0).all()
+    # Half a chunk: its valid step is taken, and none else.
+    mask = second.mask.copy()
+    mask[1] = False
+    half, _ = train(program, [first, Chunk(None, second.rows, mask)])
+    assert int(half.step) == int(before.step) + 1
+    swapped = [array[::-1].copy() for array in (second.rows, mask)]
+    other, _ = train(program, [first, Chunk(None, *swapped)])
+    assert_identical(other, half)
+
+
+@both_kinds
+def test_streamed_data_train_and_evaluate_as_resident_data(config):
+    """Bit for bit, with dropout and shifts on."""
+    resident = program_for(config, 2, dropout=0.5)
+    streamed = program_for(config, 2, dropout=0.5, device_budget_mib=0)
+    assert (
+        resident.train_plan(seed=5, epoch=0)[0].rows.tolist() == streamed.train_plan(seed=5, epoch=0)[0].rows.tolist()
+    )
+    ours, theirs = (train(program, plan(program), epoch=2) for program in (resident, streamed))
+    assert_identical(theirs, ours)
+    variables = ours[0].variables()
+    assert streamed.evaluate(variables, "test") == resident.evaluate(variables, "test")
+
+
+@both_kinds
+@pytest.mark.parametrize("devices", [1, 8])
+def test_evaluation_is_a_loop_over_single_examples(config, devices):
+    """19 examples in batches of 8: the last batch is padded, and some devices see only padding."""
+    program = program_for(config, devices)
+    variables = start_of(config).variables()
+    actual = program.evaluate(variables, "test")
+    examples, preprocess = program.dataset.test, program.dataset.preprocess
+
+    @jax.jit
+    def logits_of(inputs, **lengths):
+        return program.model.apply(variables, inputs, **lengths)
+
+    losses, correct = [], []
+    for row in range(len(examples)):
+        one = examples.take(np.array([row]))
+        lengths = {} if one.lengths is None else {"lengths": one.lengths}
+        logits = np.asarray(logits_of(preprocess.normalize(one.inputs), **lengths))
+        losses.append(float(for_outputs(logits.shape[-1])(jnp.array(logits), jnp.array(one.labels), 0.0)[0]))
+        predicted = logits[0].argmax() if logits.shape[-1] > 1 else int(logits[0, 0] > 0)
+        correct.append(predicted == one.labels[0])
+    assert 0 < np.mean(correct) < 1
+    assert actual["accuracy"] == pytest.approx(np.mean(correct), abs=1e-6)
+    assert actual["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_dropout_differs_by_step_and_by_device():
+    """One image in all rows: without dropout all losses are equal, with a mask a device only some may be."""
+    program = program_for(IMAGES, 2, dropout=0.5, max_shift=0)
+    same = Chunk(None, np.zeros((2, 8), np.int32), np.ones((2, 8), bool))
+    halves = [Chunk(None, same.rows, same.mask & (np.arange(8) // 4 == half)) for half in (0, 1)]
+    (_, (first,)), (_, (second,)) = (train(program, [chunk]) for chunk in halves)
+    assert first["loss"][0] != second["loss"][0]
+    still = Chunk(None, same.rows, np.stack([np.zeros(8, bool), same.mask[0]]))
+    (_, (once,)) = train(program, [still])
+    assert once["loss"][1] == train(program, [same])[1][0]["loss"][0]
+    assert train(program, [same])[1][0]["loss"][1] != once["loss"][1]
+
+
+@pytest.mark.parametrize(("batch_size", "near"), [(12, "8 or 16"), (7, "such as 8")])
+def test_a_batch_that_does_not_divide_is_refused_before_anything_compiles(batch_size, near, monkeypatch):
+    monkeypatch.setattr(jax, "pmap", lambda *_, **__: pytest.fail("compiled"))
+    with pytest.raises(UsageError, match=f"a batch of {batch_size} does not divide over 8 devices; .*{near}"):
+        program_for(IMAGES, 8, batch_size=batch_size)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(UsageError, match="a batch of 64 is larger than the training split of 53 examples"):
+        program_for(IMAGES, 8, batch_size=64)
+
+
+def test_shards_are_contiguous_parts_of_each_batch():
+    data_parallel = parallel.DataParallel(jax.devices()[:4])
+    rows = np.arange(2 * 8 * 3).reshape(2, 8, 3)
+    shards = data_parallel.shard(rows)
+    assert shards.shape == (4, 2, 2, 3)
+    for device in range(4):
+        np.testing.assert_array_equal(shards[device], rows[:, 2 * device : 2 * device + 2])
+
+
+def test_the_hosts_copy_survives_donation():
+    data_parallel = parallel.DataParallel(jax.devices()[:2])
+    on_devices = data_parallel.replicate({"a": np.arange(3.0)})
+    copy = data_parallel.to_host(on_devices)
+    jax.tree.map(lambda leaf: leaf.delete(), on_devices)
+    np.testing.assert_array_equal(copy["a"], np.arange(3.0))
+
+
+def test_the_number_of_cpu_devices_cannot_change_once_jax_runs():
+    assert len(jax.devices()) == 8
+    parallel.start(cpu_devices=8)
+    with pytest.raises(UsageError, match=r"already runs with 8 CPU device\(s\), so it cannot have 16"):
+        parallel.start(cpu_devices=16)

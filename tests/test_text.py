@@ -1,0 +1,100 @@
+"""Tokenizer and vocabulary."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnjax.text import PADDING, UNKNOWN, Vocabulary, tokenize
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("", []),
+        (" \n\t ", []),
+        ("--- *** ///", []),
+        ("A Fine film.", ["a", "fine", "film", "."]),
+        ("Really?! No...", ["really", "?", "!", "no", ".", ".", "."]),
+        ("one<br />two<BR>three<br/>four", ["one", "two", "three", "four"]),
+        ("don't 'quoted' it\u2019s rock'n'roll", ["don't", "quoted", "it's", "rock'n'roll"]),
+        ("10/10, 3-D snake_case", ["10", "10", "3", "d", "snake", "case"]),
+        ("Ça été ÉCRIT à Zürich", ["ça", "été", "écrit", "à", "zürich"]),
+        # Right to left: words come in reading order, whatever way a screen draws them.
+        ("סרט טוב מאוד!", ["סרט", "טוב", "מאוד", "!"]),
+        ("فيلم رائع.", ["فيلم", "رائع", "."]),
+        ("good סרט film", ["good", "סרט", "film"]),
+        ("one\0two\0", ["one", "two"]),
+        ("\ufefffirst", ["first"]),
+    ],
+)
+def test_tokenize(document, words):
+    assert tokenize(document) == words
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.text(max_size=80))
+def test_any_text_gives_words_that_survive_the_cache(document):
+    """The vocabulary is cached as lines of UTF-8, so no word may hold what would break a line or encode to nothing."""
+    for word in tokenize(document):
+        assert word == word.strip()
+        assert word
+        assert "\0" not in word
+        assert "\n" not in word
+        assert word.encode("utf-8").decode("utf-8") == word
+        assert tokenize(word) == [word]
+
+
+def test_the_vocabulary_ranks_by_frequency_then_by_alphabet():
+    documents = [["b", "a", "c", "c"], ["d", "b", "a"], ["c"]]
+    assert Vocabulary.fit(documents, 100).words == ("<pad>", "<unk>", "c", "a", "b", "d")
+    assert Vocabulary.fit(reversed(documents), 100).words == ("<pad>", "<unk>", "c", "a", "b", "d")
+
+
+def test_the_size_counts_padding_and_unknown():
+    vocabulary = Vocabulary.fit([["a", "a", "b", "c"]], 4)
+    assert vocabulary.words == ("<pad>", "<unk>", "a", "b")
+    assert len(vocabulary) == 4
+
+
+def test_no_documents_leave_padding_and_unknown():
+    assert Vocabulary.fit([], 10).words == ("<pad>", "<unk>")
+
+
+def test_encode():
+    vocabulary = Vocabulary(("<pad>", "<unk>", "a", "b"))
+    ids, lengths = vocabulary.encode([["b", "a", "zzz"], [], ["?", "!"], ["a"] * 5], 5)
+    np.testing.assert_array_equal(ids, [[3, 2, 1, 0, 0], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0], [2, 2, 2, 2, 2]])
+    np.testing.assert_array_equal(lengths, [3, 0, 2, 5])
+    assert ids.dtype == lengths.dtype == np.int32
+
+
+def test_encode_nothing():
+    ids, lengths = Vocabulary(("<pad>", "<unk>")).encode([], 5)
+    assert ids.shape == (0, 5)
+    assert lengths.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("max_length", "kept"),
+    [(10, "0123456789"), (8, "01456789"), (9, "013456789"), (4, "0789"), (3, "789"), (1, "9")],
+)
+def test_a_long_document_keeps_its_head_and_its_tail(max_length, kept):
+    """A quarter of the words, rounded down, from its head, the rest from its end."""
+    digits = "0123456789"
+    vocabulary = Vocabulary(("<pad>", "<unk>", *digits))
+    ids, lengths = vocabulary.encode([list(digits)], max_length)
+    assert "".join(vocabulary.words[i] for i in ids[0]) == kept
+    assert lengths == [max_length]
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=12), max_size=6), st.integers(1, 9), st.integers(3, 9))
+def test_padding_is_what_lies_behind_the_length(documents, max_length, size):
+    vocabulary = Vocabulary.fit(documents, size)
+    ids, lengths = vocabulary.encode(documents, max_length)
+    assert len(vocabulary) <= size
+    np.testing.assert_array_equal(lengths, [min(len(words), max_length) for words in documents])
+    real = np.arange(max_length) < lengths[:, None]
+    assert (ids[~real] == PADDING).all()
+    assert ((ids[real] >= UNKNOWN) & (ids[real] < len(vocabulary))).all()
