@@ -1,4 +1,4 @@
-"""Convolutions, pooling heads and classifiers."""
+"""Convolutions, the pooled head and classifiers."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from rnnjax.conv import ConvStack, rows_as_sequence
 from rnnjax.data import ImagePreprocess, TextPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.models import PooledHead, TextClassifier
-from rnnjax.recurrence import RNN, Bidirectional, pool
+from rnnjax.recurrence import RNN, Bidirectional
 from rnnjax.text import Vocabulary
 
 RNG = np.random.default_rng(0)
@@ -90,20 +90,7 @@ def test_rows_keep_their_order():
     np.testing.assert_array_equal(rows_as_sequence(maps)[0], [np.arange(12), np.arange(12, 24)])
 
 
-# Pooling
-
-
-def test_pooling_is_a_loop_over_real_steps():
-    outputs = normal(5, 4, 3) - 2  # mostly negative: a maximum that saw a zero would show
-    mask = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
-    loops = {"last": lambda rows: rows[-1], "mean": lambda rows: rows.mean(0), "max": lambda rows: rows.max(0)}
-    for kind, loop in loops.items():
-        expected = [loop(row[real]) if real.any() else np.zeros(3) for row, real in zip(outputs, mask, strict=True)]
-        noisy = np.where(mask[..., None], outputs, np.nan)
-        np.testing.assert_allclose(pool(jnp.array(noisy), jnp.array(mask), kind), expected, rtol=1e-6, err_msg=kind)
-        np.testing.assert_allclose(pool(jnp.array(outputs), None, kind), [loop(row) for row in outputs], rtol=1e-6)
-    with pytest.raises(UsageError, match="last, mean, max, got 'first'"):
-        pool(jnp.array(outputs), None, "first")
+# Classifiers
 
 
 def test_the_head_concatenates_in_the_order_asked_for():
@@ -114,9 +101,6 @@ def test_the_head_concatenates_in_the_order_asked_for():
     assert kernel.shape == (6, 5)
     pooled = np.concatenate([[outputs[0, :2].max(0), outputs[1].max(0)], [outputs[0, 1], outputs[1, 3]]], -1)
     np.testing.assert_allclose(head.apply(variables, outputs, mask, train=False), pooled @ kernel, rtol=1e-5, atol=1e-6)
-
-
-# Classifiers
 
 
 def text_classifier(**rates):

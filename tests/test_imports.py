@@ -1,0 +1,181 @@
+"""Imports go one way, heavy packages are named in one place each, and importing starts nothing."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# What each part (a module, or a folder of them) may import of the others, from the layers up to the command line.
+ALLOWED = {
+    "errors": "",
+    "config": "errors",
+    "text": "",
+    "fused": "errors",
+    "masks": "errors",
+    "pooling": "errors",
+    "sequences": "errors",
+    "convert": "errors",
+    "cells": "errors fused",
+    "recurrence": "cells errors masks pooling",
+    "conv": "errors",
+    "models": "conv errors pooling recurrence text",
+    "augment": "",
+    "losses": "",
+    "metrics": "",
+    "data": "config errors text",
+    "optim": "config",
+    "state": "",
+    "step": "augment losses metrics state",
+    "parallel": "errors",
+    "feed": "data parallel",
+    "program": "augment config data errors feed losses metrics optim parallel state step",
+    "experiment": "config",
+    "workdir": "config errors",
+    "checkpoint": "errors",
+    "interrupt": "",
+    "logs": "workdir",
+    "plots": "",
+    "results": "",
+    "build": "cells config conv data errors models recurrence",
+    "predict": "build checkpoint data errors metrics optim state workdir",
+    "loop": "checkpoint config data errors experiment interrupt logs metrics plots program results state workdir",
+    "summary": "data experiment logs program workdir",
+    "cli": "build config data errors experiment loop parallel predict program summary workdir",
+}
+
+# Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.
+HOMES = {
+    "grain": {"feed"},
+    "matplotlib": {"plots"},
+    "optax": {"losses", "optim", "state", "step"},
+    "orbax": {"checkpoint"},
+    "PIL": {"data"},
+    "rich": {"logs"},
+    "sklearn": {"data"},
+    "tensorboardX": {"logs"},
+    "tensorflow_datasets": {"data"},
+    "tyro": {"cli"},
+}
+NOWHERE = {"tensorflow", "torch", "keras"}
+DEVICES = {"pmap", "devices", "local_devices", "device_count", "local_device_count", "process_count", "process_index"}
+
+
+def modules() -> dict[str, ast.Module]:
+    """The syntax tree of every module, by its dotted name."""
+    trees = {}
+    for path in sorted((ROOT / "rnnjax").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return trees
+
+
+TREES = modules()
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Every module that a tree imports, also inside functions; of ours, the module and not the name in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute here"
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            ours = below & set(TREES)
+            found |= ours if ours == below else ours | {str(node.module)}
+    return found
+
+
+def part(module: str) -> str:
+    """``rnnjax.cells.lstm`` is of the part ``cells``."""
+    return module.split(".")[1]
+
+
+INNER = [name for name in TREES if name != "rnnjax"]  # the package itself only says where its public names live
+
+
+def test_the_map_names_every_part():
+    assert {part(name) for name in INNER} == set(ALLOWED), "say in ALLOWED what a new part may import"
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_imports_go_one_way(name):
+    own = part(name)
+    others = {part(m) for m in imported(TREES[name]) if m.startswith("rnnjax.")} - {own}
+    assert others <= set(ALLOWED[own].split()), f"{own} imports more than ALLOWED says"
+
+
+def test_what_the_design_forbids_stays_forbidden():
+    """The map above may be edited; these lines should not have to be."""
+    layers = ("cells", "fused", "masks", "pooling", "recurrence", "conv", "models")
+    for layer in layers:
+        assert not {"config", "data", "parallel", "loop"} & set(ALLOWED[layer].split()), layer
+    assert not {"models", "build", "cells", "recurrence", "parallel"} & set(ALLOWED["loop"].split())
+
+
+def test_no_cycles():
+    parts = {own: set(others.split()) for own, others in ALLOWED.items()}
+    assert len(list(graphlib.TopologicalSorter(parts).static_order())) == len(ALLOWED)
+    within = {name: imported(TREES[name]) & set(INNER) - {name} for name in INNER}
+    assert len(list(graphlib.TopologicalSorter(within).static_order())) == len(INNER)
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_packages_are_named_where_they_live(name):
+    packages = {module.split(".")[0] for module in imported(TREES[name])}
+    assert not packages & NOWHERE
+    for package, homes in HOMES.items():
+        assert package not in packages or part(name) in homes, f"{package} belongs to {' and '.join(sorted(homes))}"
+
+
+@pytest.mark.parametrize("name", [name for name in INNER if part(name) != "parallel"])
+def test_only_parallel_names_pmap_devices_and_processes(name):
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "jax":
+            assert node.attr not in DEVICES, f"line {node.lineno}: jax.{node.attr}"
+        assert not (
+            isinstance(node, ast.ImportFrom) and node.module == "jax" and DEVICES & {a.name for a in node.names}
+        )
+
+
+def fresh(program: str) -> str:
+    """What a fresh interpreter, which imports from this checkout, prints."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_imports_no_framework():
+    loaded = fresh("import sys, rnnjax; print(*sorted({m.split('.')[0] for m in sys.modules}))").split()
+    assert "rnnjax" in loaded
+    assert not {"jax", "flax", "tensorflow", "torch", "keras"} & set(loaded)
+
+
+def test_importing_everything_starts_no_backend_and_needs_no_framework():
+    """The command line sets the number of devices after its imports. (tensorboardX takes a PyTorch that it finds.)"""
+    names = [*TREES, "experiments.digits_rows", "experiments.mnist_rows", "experiments.imdb_bilstm"]
+    out = fresh(
+        "import importlib, sys\n"
+        "class Missing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {NOWHERE!r}: raise ModuleNotFoundError('not here', name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        "import rnnjax\n"
+        "assert all(getattr(rnnjax, name) is not None for name in rnnjax.__all__)\n"
+        "from jax._src import xla_bridge\n"
+        "print(xla_bridge.backends_are_initialized())\n"
+    )
+    assert out == "False"
+
+
+def test_a_public_name_that_does_not_exist_is_an_attribute_error():
+    import rnnjax
+
+    with pytest.raises(AttributeError, match="has no attribute 'LTSMCell'"):
+        rnnjax.LTSMCell  # noqa: B018
