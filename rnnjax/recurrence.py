@@ -158,8 +158,10 @@ class RNN(nn.Module):
             step_rate = self.recurrent_dropout
         if train and self.weight_dropout:
             noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
-        scan = self.implementation == "scan" or not associative
-        return _Rules(carry, noise, step_rate, keep, train, self.reverse, self.unroll, scan)
+        implementation = self.implementation
+        if implementation == "auto":
+            implementation = "associative" if associative else "scan"
+        return _Rules(carry, noise, step_rate, keep, train, self.reverse, self.unroll, implementation)
 
 
 class _Steps(NamedTuple):
@@ -180,14 +182,15 @@ class _Rules(NamedTuple):
     train: bool
     reverse: bool
     unroll: int
-    scan: bool
+    implementation: str
 
 
 def _run(cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules) -> tuple[Carry, Array]:
     """All steps: the projection at once, then the recurrence. Outputs ``[T, ..., H]``."""
     dtype = cell.compute_dtype(steps.inputs)
     projected = steps._replace(inputs=cell.project(steps.inputs))
-    carry, outputs = (_scan if rules.scan else _associative_scan)(cell, carry, projected, rules)
+    recurrence = {"scan": _scan, "associative": _associative_scan}[rules.implementation]
+    carry, outputs = recurrence(cell, carry, projected, rules)
     if steps.real is not None:
         outputs = jnp.where(steps.real, outputs, jnp.zeros((), outputs.dtype))
     return carry, outputs.astype(dtype)
