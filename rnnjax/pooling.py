@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.cells.initializers import single_or_wider
 from rnnjax.errors import UsageError
 
 Array = jax.Array
@@ -69,7 +70,7 @@ class AttentionPool(nn.Module):
         hidden = nn.Dense(self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="hidden")(outputs)
         query = nn.Dense(1, use_bias=False, dtype=self.dtype, param_dtype=self.param_dtype, name="query")
         scores = query(jnp.tanh(hidden))[..., 0]
-        wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+        wide = scores.astype(single_or_wider(scores.dtype))
         # A finite lowest score keeps rows without real steps free of NaN; their weights become zero below.
         weights = jax.nn.softmax(jnp.where(mask, wide, jnp.finfo(wide.dtype).min), axis=-1)
         weights = jnp.where(mask, weights, 0).astype(outputs.dtype)

@@ -206,7 +206,12 @@ def _run(cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules) -> tup
 def _fused(cell: RecurrentCell, carry: Carry, steps: _Steps, rules: _Rules) -> tuple[Carry, Array] | None:
     """The recurrence with its hand-written backward pass, or None where there is none for these options."""
     leaves = jax.tree.leaves(carry)
-    plain = rules.noise == Noise() and not rules.step_dropout and rules.zoneout is None and steps.starts is None
+    plain = (
+        all(part is None for part in rules.noise)
+        and not rules.step_dropout
+        and rules.zoneout is None
+        and steps.starts is None
+    )
     if plain and isinstance(steps.inputs, jax.Array) and all(leaf.dtype == steps.inputs.dtype for leaf in leaves):
         batch = steps.inputs.shape[1:-1]
         result = cell.fused_sequence(

@@ -222,6 +222,22 @@ def run_case(case: CellCase, params, inputs, *, mask=None, resets=None, carry=No
     return compiled(case.name, reverse)(params, inputs, mask, resets, carry)
 
 
+@functools.cache
+def compiled_gradients(name: str, remat: int | None = None) -> Callable[..., tuple[Any, Any]]:
+    """``(params, inputs, carry, mask, resets) -> (their gradients, (carry, outputs))`` of a smooth scalar."""
+    case = next(case for case in CELLS if case.name == name)
+    return jax.jit(gradients_of(case.rnn(remat=remat)))
+
+
+def gradients_of(layer: RNN) -> Callable[..., tuple[Any, Any]]:
+    def loss(params, inputs, carry, mask=None, resets=None):
+        last, outputs = layer.apply(params, inputs, mask=mask, resets=resets, initial_carry=carry)
+        scalar = jnp.sin(outputs).sum() + sum(jnp.sin(jnp.abs(leaf)).sum() for leaf in jax.tree.leaves(last))
+        return scalar, (last, outputs)
+
+    return jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
+
+
 def numpy_loop(case: CellCase, params: Any, inputs: np.ndarray, carry: Any) -> tuple[Any, np.ndarray]:
     """The cell's NumPy step over all steps, in double precision."""
     wide = lambda a: np.asarray(a, np.complex128 if np.iscomplexobj(a) else np.float64)  # noqa: E731

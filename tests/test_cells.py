@@ -120,6 +120,21 @@ def test_dtypes(case):
         assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {jnp.dtype(dtype)}
 
 
+@each_cell
+def test_nothing_is_promoted_unasked(case):
+    """Under strict promotion, with masks, resets, dropout of every kind and remat."""
+    dtype = jnp.float32 if case.float32_only else jnp.bfloat16
+    kinds = {"input_dropout": 0.1, "remat": 4}
+    if case.make().recurrent_shape is not None:
+        kinds |= {"recurrent_dropout": 0.1, "weight_dropout": 0.1, "zoneout": 0.1}
+    layer = RNN(case.make() if case.float32_only else case.make(dtype=dtype), **kinds)
+    inputs, rngs = jnp.zeros((BATCH, STEPS, INPUTS), dtype), {"dropout": jax.random.key(0)}
+    with jax.numpy_dtype_promotion("strict"):
+        run = functools.partial(layer.apply, mask=MASK, resets=MASK, train=True, rngs=rngs)
+        _, outputs = jax.eval_shape(run, case.params(), inputs)
+    assert outputs.dtype == dtype
+
+
 def test_initial_parameters_in_bfloat16_are_those_of_float32_rounded():
     inputs = jnp.zeros((1, 2, INPUTS))
     half, single = (

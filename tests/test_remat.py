@@ -4,7 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cell_cases import BATCH, CELLS, INPUTS, STEPS, close, drawn_carry, drawn_inputs, name_of
+from cell_cases import (
+    BATCH,
+    CELLS,
+    INPUTS,
+    STEPS,
+    close,
+    compiled_gradients,
+    drawn_carry,
+    drawn_inputs,
+    gradients_of,
+    name_of,
+)
 from jax.test_util import check_grads
 
 from rnnjax.cells import GRUCell, LSTMCell
@@ -14,31 +25,21 @@ RESETS = np.zeros((BATCH, STEPS), bool)
 RESETS[1, 2] = RESETS[2, 3] = True
 
 
-def gradients(layer, params, inputs, carry, **options):
-    def loss(params, inputs, carry):
-        last, outputs = layer.apply(params, inputs, initial_carry=carry, **options)
-        scalar = jnp.sin(outputs).sum() + sum(jnp.sin(jnp.abs(leaf)).sum() for leaf in jax.tree.leaves(last))
-        return scalar, (last, outputs)
-
-    return jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(params, inputs, carry)
-
-
 @pytest.mark.parametrize("case", CELLS, ids=name_of)
 def test_remat_changes_no_number(case):
-    """In chunks of 4 (the last one padded), with lengths and resets, in reverse."""
-    given = case.params(), drawn_inputs(), drawn_carry(case)
-    options = {"lengths": np.array([6, 5, 0]), "resets": RESETS}
-    plain = gradients(case.rnn(reverse=True), *given, **options)
-    close(gradients(case.rnn(reverse=True, remat=4), *given, **options), plain)
+    """In chunks of 4 (the last one padded), with a mask and resets."""
+    mask = np.arange(STEPS) < np.array([6, 5, 0])[:, None]
+    given = case.params(), drawn_inputs(), drawn_carry(case), mask, RESETS
+    close(compiled_gradients(case.name, remat=4)(*given), compiled_gradients(case.name)(*given))
 
 
-def test_any_chunk_length_without_a_mask():
-    inputs = drawn_inputs()
-    params = jax.jit(RNN(GRUCell(3)).init)(jax.random.key(0), inputs)
-    carry = jnp.ones((BATCH, 3))
-    plain = gradients(RNN(GRUCell(3)), params, inputs, carry)
-    for remat in (1, "sqrt", 100):
-        close(gradients(RNN(GRUCell(3), remat=remat), params, inputs, carry), plain)
+@pytest.mark.parametrize(("remat", "reverse"), [(1, False), ("sqrt", True), (100, False)])
+def test_any_chunk_length_without_a_mask(remat, reverse):
+    inputs, carry = drawn_inputs(), jnp.ones((BATCH, 3))
+    layer = RNN(GRUCell(3), reverse=reverse)
+    params = jax.jit(layer.init)(jax.random.key(0), inputs)
+    plain = jax.jit(gradients_of(layer))(params, inputs, carry)
+    close(jax.jit(gradients_of(layer.clone(remat=remat)))(params, inputs, carry), plain)
 
 
 def test_dropout_draws_the_same_masks_in_the_forward_and_the_recomputed_pass():

@@ -50,6 +50,11 @@ def at_least_float32(init: Initializer) -> Initializer:
     """Draws in float32 or better, then casts: the orthogonal initialiser's QR exists in no half precision."""
 
     def drawn(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-        return init(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+        return init(key, shape, single_or_wider(dtype)).astype(dtype)
 
     return drawn
+
+
+def single_or_wider(dtype: Any) -> Any:
+    """``dtype``, or float32 where that is wider; also where implicit promotion is forbidden."""
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32

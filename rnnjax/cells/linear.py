@@ -108,8 +108,8 @@ class LRUCell(LinearCell):
         theta = self._parameter("theta_log", self._theta_log, self._states)
         # gamma depends on nu only at first (it normalises the state), and is free afterwards.
         gamma = self._parameter("gamma_log", lambda *_: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(nu))), self._states)
-        decay = jnp.exp(-jnp.exp(nu) + 1j * jnp.exp(theta))
-        return decay, jnp.exp(gamma) * projected[0]
+        decay = jnp.exp(jax.lax.complex(-jnp.exp(nu), jnp.exp(theta)))
+        return decay, jnp.exp(gamma).astype(decay.dtype) * projected[0]
 
     def readout(self, carry: Array, projected: tuple[Array, Array]) -> Array:
         init = nn.initializers.normal(1 / math.sqrt(self._states))

@@ -25,7 +25,7 @@ SILENT = Noise()
 
 def dropout_mask(key: Array, shape: tuple[int, ...], rate: float) -> Array:
     """Zeros with probability ``rate``, and else what keeps the expectation: ``1 / (1 - rate)``."""
-    return jax.random.bernoulli(key, 1 - rate, shape) / (1 - rate)
+    return jnp.where(jax.random.bernoulli(key, 1 - rate, shape), 1 / (1 - rate), 0.0)
 
 
 def zoneout(key: Array | None, old: Any, new: Any, rates: Any) -> Any:

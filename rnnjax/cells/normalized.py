@@ -7,6 +7,7 @@ from flax.linen.dtypes import promote_dtype
 
 from rnnjax.cells.base import SILENT, Array, Noise, RecurrentCell
 from rnnjax.cells.gru import GRUCell
+from rnnjax.cells.initializers import single_or_wider
 from rnnjax.cells.lstm import LSTMCell
 
 
@@ -88,6 +89,6 @@ def _scaled(cell: RecurrentCell, name: str, sums: Array, split: int | None = Non
 
 def _normalized(sums: Array, epsilon: float) -> Array:
     # Statistics of half-precision sums are taken in float32.
-    wide = sums.astype(jnp.promote_types(sums.dtype, jnp.float32))
+    wide = sums.astype(single_or_wider(sums.dtype))
     centred = wide - wide.mean(-1, keepdims=True)
     return (centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + epsilon)).astype(sums.dtype)
