@@ -177,14 +177,18 @@ class _Training:
 
     def _first_call(self) -> None:
         """Starts the measurement of the steady speed anew behind a compilation."""
+        self._note_first_step()
+        self._mark, self._steady = time.perf_counter(), 0
+
+    def _note_first_step(self) -> None:
         if not self.progress.first_step_seconds:
             self.progress.first_step_seconds = time.perf_counter() - self._started
-        self._mark, self._steady = time.perf_counter(), 0
 
     def _absorb(self, chunk: Chunk, sums: Any, timed: bool) -> None:
         """Adds a chunk's metrics to the epoch's, once they are known to be finite; a first call is not timed."""
         progress = self.progress
         values = {name: np.asarray(value, np.float64)[chunk.mask.any(1)] for name, value in sums.items()}
+        self._note_first_step()
         bad = ~(np.isfinite(values["loss"]) & np.isfinite(values["grad_norm"]))
         if bad.any():
             self._diverged(progress.step + int(bad.argmax()), values, int(bad.argmax()))
