@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rnnjax.cells import (
     CoupledLSTMCell,
@@ -180,6 +181,11 @@ CELLS = [
     CellCase("min-gru", MinGRUCell, min_gru),
     CellCase("lru", LRUCell, lru, {"states": 5}, float32_only=True),
 ]
+PLAIN_RUN_FIRST = [
+    case if case.name in ("lstm", "gru", "min-gru", "lru") else pytest.param(case, marks=pytest.mark.slow)
+    for case in CELLS
+]
+"""The same list for tests that compile much: all but four cells wait for the run with slow tests."""
 LINEAR = [case for case in CELLS if case.name in ("min-gru", "lru")]
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cell_cases import BATCH, CELLS, FEATURES, STEPS, close, drawn_inputs, name_of, run_case
+from cell_cases import BATCH, FEATURES, PLAIN_RUN_FIRST, STEPS, close, drawn_inputs, name_of, run_case
 
 from rnnjax.cells import LRUCell, LSTMCell, SimpleRNNCell
 from rnnjax.errors import UsageError
@@ -103,7 +103,7 @@ def test_zoneout_has_a_rate_for_each_part_of_the_carry():
     np.testing.assert_allclose(c[~kept], new_c[~kept], rtol=1e-6)
 
 
-@pytest.mark.parametrize("case", CELLS, ids=name_of)
+@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
 def test_dropout_is_off_without_train_and_changes_results_with_it(case):
     kinds = {"input_dropout": 0.4}
     if case.make().recurrent_shape is not None:

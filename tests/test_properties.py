@@ -9,6 +9,7 @@ from cell_cases import (
     BATCH,
     CELLS,
     INPUTS,
+    PLAIN_RUN_FIRST,
     STEPS,
     close,
     compiled_gradients,
@@ -149,7 +150,7 @@ def test_resets_equal_separate_sequences(case, reverse):
     check()
 
 
-@each_cell
+@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
 def test_vmap_pmap_and_more_batch_axes_equal_one_batch(case):
     params = case.params()
     devices = jax.local_device_count()
