@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from tensorboardX import SummaryWriter
 
 from rnnjax.workdir import WorkDir
 
@@ -28,6 +27,8 @@ class RunLog:
     """
 
     def __init__(self, workdir: WorkDir, *, epochs: int, steps_per_epoch: int, step: int, written: int):
+        from tensorboardX import SummaryWriter  # imports torch wherever that is installed: seconds
+
         self._path = workdir.metrics
         _truncate(self._path, written)
         self._events = SummaryWriter(str(workdir.tensorboard), purge_step=step or None)
