@@ -1,4 +1,4 @@
-"""Writes ``tests/vectors/{torch,keras}.npz`` from PyTorch and Keras: ``python tests/make_vectors.py``.
+"""Writes ``tests/vectors/{torch,keras}.npz`` from PyTorch and Keras: ``python -m tests.make_vectors``.
 
 They let the plain test run, which has neither framework, compare with both.
 """
@@ -6,7 +6,8 @@ They let the plain test run, which has neither framework, compare with both.
 from pathlib import Path
 
 import numpy as np
-from parity_cases import STORED_KERAS, STORED_TORCH, keras_case, torch_case
+
+from tests.parity_cases import STORED_KERAS, STORED_TORCH, keras_case, torch_case
 
 VECTORS = Path(__file__).parent / "vectors"
 

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cell_cases import (
+from jax.test_util import check_grads
+
+from rnnjax.cells import LRUCell, LSTMCell, ProjectedLSTMCell, RecurrentCell, SimpleRNNCell, chrono, identity
+from rnnjax.errors import UsageError
+from rnnjax.recurrence import RNN
+from tests.cell_cases import (
     BATCH,
     CELLS,
     FEATURES,
@@ -21,11 +26,6 @@ from cell_cases import (
     numpy_loop,
     run_case,
 )
-from jax.test_util import check_grads
-
-from rnnjax.cells import LRUCell, LSTMCell, ProjectedLSTMCell, RecurrentCell, SimpleRNNCell, chrono, identity
-from rnnjax.errors import UsageError
-from rnnjax.recurrence import RNN
 
 each_cell = pytest.mark.parametrize("case", CELLS, ids=name_of)
 MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0]], bool)

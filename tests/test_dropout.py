@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cell_cases import BATCH, FEATURES, PLAIN_RUN_FIRST, STEPS, close, drawn_inputs, name_of, run_case
 
 from rnnjax.cells import LRUCell, LSTMCell, SimpleRNNCell
 from rnnjax.errors import UsageError
 from rnnjax.recurrence import RNN, StackedRNN
+from tests.cell_cases import BATCH, FEATURES, PLAIN_RUN_FIRST, STEPS, close, drawn_inputs, name_of, run_case
 
 KEY = {"dropout": jax.random.key(5)}
 

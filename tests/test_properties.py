@@ -5,7 +5,10 @@ import functools
 import jax
 import numpy as np
 import pytest
-from cell_cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.cell_cases import (
     BATCH,
     CELLS,
     INPUTS,
@@ -18,8 +21,6 @@ from cell_cases import (
     name_of,
     run_case,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 each_cell = pytest.mark.parametrize("case", CELLS, ids=name_of)
 each_direction = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cell_cases import BATCH, FEATURES, INPUTS, STEPS, close, drawn_inputs
 
 from rnnjax.cells import GRUCell, LSTMCell, ProjectedLSTMCell, SimpleRNNCell
 from rnnjax.errors import UsageError
 from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
+from tests.cell_cases import BATCH, FEATURES, INPUTS, STEPS, close, drawn_inputs
 
 LENGTHS = np.array([STEPS, 2, 0])
 RESETS = np.zeros((BATCH, STEPS), bool)

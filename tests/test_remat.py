@@ -4,7 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cell_cases import (
+from jax.test_util import check_grads
+
+from rnnjax.cells import GRUCell, LSTMCell
+from rnnjax.recurrence import RNN
+from tests.cell_cases import (
     BATCH,
     INPUTS,
     PLAIN_RUN_FIRST,
@@ -16,10 +20,6 @@ from cell_cases import (
     gradients_of,
     name_of,
 )
-from jax.test_util import check_grads
-
-from rnnjax.cells import GRUCell, LSTMCell
-from rnnjax.recurrence import RNN
 
 RESETS = np.zeros((BATCH, STEPS), bool)
 RESETS[1, 2] = RESETS[2, 3] = True
