@@ -25,6 +25,7 @@ class Checkpoints:
         best = policies.BestN(get_metric_fn=_value, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
+            best_fn=_value,  # without it Orbax does not write the values down, and a resumed run forgets the best
             step_name_format=ocp.path.step.standard_name_format(step_prefix="step", step_format_fixed_length=8),
         )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
@@ -49,11 +50,18 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         parts = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
-        self._manager.save(step, args=parts, metrics=None if best is None else {"validation": best}, force=True)
+        value = None if best is None else {"validation": best}
+        try:
+            self._manager.save(step, args=parts, metrics=value, force=True)
+        except (OSError, ValueError) as error:
+            raise RunError(f"a checkpoint cannot be written to {self._manager.directory}: {error}") from error
 
     def wait(self) -> None:
         """Returns when everything that was saved is on disk."""
-        self._manager.wait_until_finished()
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError) as error:
+            raise RunError(f"a checkpoint cannot be written to {self._manager.directory}: {error}") from error
 
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint, or None."""

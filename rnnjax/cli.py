@@ -14,7 +14,7 @@ from rnnjax import data, parallel
 from rnnjax.build import build_model
 from rnnjax.config import Config
 from rnnjax.data import TextPreprocess
-from rnnjax.errors import Interrupted, RnnjaxError, UsageError
+from rnnjax.errors import DataError, Interrupted, RnnjaxError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.summary import print_start, print_summary
 from rnnjax.workdir import WorkDir
@@ -51,8 +51,14 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     except RnnjaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C; what was saved is kept", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+        return 1
+    except OSError as error:  # a full disk, a folder that may not be entered
+        print(f"error: {error}", file=sys.stderr)
         return 1
 
 
@@ -124,8 +130,8 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
     from rnnjax.loop import fit
     from rnnjax.program import Program
 
-    if not seeds:
-        raise UsageError("--seeds needs at least one seed")
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds needs at least one seed, none negative and none twice, got {list(seeds)}")
     parallel.start(cpu_devices=config.parallel.cpu_devices, distributed=config.parallel.distributed)
     dataset = data.load(config.data)
     program = Program(config, dataset, build_model(config.model, dataset.preprocess))
@@ -151,8 +157,14 @@ def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int) ->
     parallel.start(cpu_devices=cpu_devices)
     if data_dir:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=data_dir))
-    loaded = load(root)
-    program = Program(config, data.load(config.data), loaded.model)
+    # A batch that divides over the devices that are here now, whatever those of the training were.
+    devices = parallel.DataParallel().device_count
+    batch_size = -(-config.data.batch_size // devices) * devices
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=batch_size))
+    loaded, dataset = load(root), data.load(config.data)
+    if dataset.preprocess != loaded.preprocess:
+        raise DataError(f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs")
+    program = Program(config, dataset, loaded.model)
     values = program.evaluate(loaded.variables, split)
     if split == "test":
         print("note: this looked at the test split; choose models by validation", file=sys.stderr)

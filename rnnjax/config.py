@@ -202,7 +202,8 @@ class TrainConfig:
     epochs: int = 10
     """Passes over the training split."""
     patience: int = 0
-    """Stop after this many epochs without a better validation accuracy; 0 never stops early."""
+    """Stop after this many epochs without a better validation, by accuracy and among equals by loss; 0 never
+    stops early."""
     steps_per_call: int = 16
     """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls."""
     save_minutes: float = _runtime(10.0)

@@ -31,7 +31,7 @@ class RunLog:
 
         self._path = workdir.metrics
         _truncate(self._path, written)
-        self._events = SummaryWriter(str(workdir.tensorboard), purge_step=step or None)
+        self._events = SummaryWriter(str(workdir.tensorboard), purge_step=step + 1 if step else None)
         self._display = _Bar(epochs, steps_per_epoch) if sys.stdout.isatty() else _Lines(epochs, steps_per_epoch)
 
     def __enter__(self) -> "RunLog":
@@ -201,4 +201,4 @@ class _Bar:
 def _truncate(path: Path, size: int) -> None:
     path.touch()
     with path.open("r+b") as file:
-        file.truncate(size)
+        file.truncate(min(size, path.stat().st_size))

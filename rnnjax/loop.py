@@ -1,14 +1,14 @@
 """The training loop: fit a model chunk by chunk, so that a stop at any chunk costs nothing."""
 
 import json
-import math
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import jax
 import numpy as np
 
 from rnnjax import metrics, results
@@ -16,7 +16,7 @@ from rnnjax.checkpoint import Checkpoints
 from rnnjax.config import to_json
 from rnnjax.data import preprocess, samples
 from rnnjax.data.plan import Chunk
-from rnnjax.errors import Interrupted, RunError
+from rnnjax.errors import Interrupted, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.interrupt import StopRequest, on_signals
 from rnnjax.logs import NoLog, RunLog, read_metrics
@@ -86,17 +86,37 @@ def fit(
       RunError: if the loss is no longer finite, or a file cannot be written or read.
       Interrupted: if SIGTERM or SIGINT stopped the run, after saving.
     """
+    refusal: RnnjaxError | None = None
     if program.parallel.is_primary:
-        workdir = open_workdir(root, experiment.name, seed, program.config, fresh=fresh)
-        preprocess.save(program.dataset.preprocess, workdir.preprocess)
-    program.parallel.wait_for_all("work folder")
+        try:
+            _prepare(experiment, program, seed, root, fresh)
+        except RnnjaxError as error:
+            refusal = error
+    if program.parallel.any_process(refusal is not None):  # no host waits for one that has left
+        raise refusal or RunError("the first host refused the work folder; see its message")
     workdir = WorkDir(root)
     if (finished := workdir.finished()) is not None:
         return finished
     with on_signals() as stop, Checkpoints(workdir.checkpoints) as checkpoints:
         training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)
         training.run()
-        return _finish(experiment, training, workdir, checkpoints)
+        result = _finish(experiment, training, workdir, checkpoints)
+    if program.parallel.any_process(stop.signal_number is not None):
+        number = stop.signal_number or signal.SIGTERM
+        raise Interrupted(f"stopped by {signal.Signals(number).name}; the run in {root} was just finished", number)
+    return result
+
+
+def _prepare(experiment: Experiment, program: Program, seed: int, root: Path, fresh: bool) -> None:
+    """Makes or takes up the work folder; its preprocessing belongs to its checkpoints and is never replaced."""
+    workdir = open_workdir(root, experiment.name, seed, program.config, fresh=fresh)
+    if not workdir.preprocess.is_file():
+        preprocess.save(program.dataset.preprocess, workdir.preprocess)
+    elif preprocess.load(workdir.preprocess) != program.dataset.preprocess:
+        raise UsageError(
+            f"{root} was trained on other data than {program.dataset.name} is now: its preprocessing differs; "
+            "use the same data, --fresh to start over, or another --runs-dir"
+        )
 
 
 class _Training:
@@ -115,6 +135,7 @@ class _Training:
         self.program, self.seed, self._checkpoints = program, seed, checkpoints
         self._workdir, self._stop, self._on_chunk = workdir, stop, on_chunk or (lambda step: None)
         self._compiled_before = program.compile_seconds
+        self.environment = results.environment()  # what runs is what was there at the start
         self.fresh_state = program.create_state(seed)
         state, self.progress = self._restored()
         self.progress.sessions += 1
@@ -169,7 +190,7 @@ class _Training:
             if self._asked_to_save() and progress.chunk < last:
                 self._absorb(*pending)
                 pending = None
-                self._save()
+                self._save(self._finite_state())
                 self._leave_if_stopped()
         if pending is not None:
             self._absorb(*pending)
@@ -191,7 +212,8 @@ class _Training:
         self._note_first_step()
         bad = ~(np.isfinite(values["loss"]) & np.isfinite(values["grad_norm"]))
         if bad.any():
-            self._diverged(progress.step + int(bad.argmax()), values, int(bad.argmax()))
+            what = "gradient" if np.isfinite(values["loss"][bad.argmax()]) else "loss"
+            self._diverged(what, progress.step + int(bad.argmax()))
         for name in ("loss", "correct", "count"):
             progress.sums[name] = progress.sums.get(name, 0.0) + float(values[name].sum())
         progress.chunk += 1
@@ -205,12 +227,11 @@ class _Training:
         seconds = time.perf_counter() - self._mark
         return self._steady / seconds if self._steady and seconds > 0 else None
 
-    def _diverged(self, step: int, values: dict[str, np.ndarray], index: int) -> None:
-        what = "loss" if not math.isfinite(values["loss"][index]) else "gradient"
+    def _diverged(self, what: str, step: int) -> NoReturn:
         self._checkpoints.wait()
         kept = self._checkpoints.latest_step()
         raise RunError(
-            f"the {what} became {'NaN' if np.isnan(values['loss'][index]) else 'infinite or NaN'} at step {step} "
+            f"the {what} became NaN or infinite at step {step} "
             f"(learning rate {float(self.program.schedule(step)):.3g}); "
             + (f"the last good checkpoint, of step {kept}, is kept in {self._workdir.checkpoints}; " if kept else "")
             + "try a lower --optim.learning-rate, or --optim.clip-norm 1 (with --fresh)"
@@ -227,10 +248,17 @@ class _Training:
         due = time.perf_counter() - self._saved > 60 * self.program.config.train.save_minutes
         return self.program.parallel.any_process(due or self._stop.signal_number is not None)
 
-    def _save(self, best: float | None = None) -> None:
+    def _finite_state(self) -> TrainState:
+        """The state on the host. The losses do not tell whether the last update was finite; this does."""
+        state = self.program.parallel.to_host(self.state)
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)):
+            self._diverged("parameters", self.progress.step - 1)
+        return state
+
+    def _save(self, state: TrainState, best: float | None = None) -> None:
         progress = self.progress
         progress.seconds, progress.compile_seconds = self.seconds()["wall"], self.seconds()["compile"]
-        self._checkpoints.save(progress.step, self.program.parallel.to_host(self.state), asdict(progress), best)
+        self._checkpoints.save(progress.step, state, asdict(progress), best)
         self._saved = time.perf_counter()
 
     def _leave_if_stopped(self) -> None:
@@ -246,7 +274,7 @@ class _Training:
 
     def _end_epoch(self) -> None:
         program, progress = self.program, self.progress
-        rate = self._rate()
+        rate, state = self._rate(), self._finite_state()
         if rate is not None:
             progress.steady_examples += self._steady
             progress.steady_seconds += time.perf_counter() - self._mark
@@ -270,7 +298,7 @@ class _Training:
         progress.stale_epochs = 0 if better else progress.stale_epochs + 1
         if better:
             progress.best = {**validation, "epoch": progress.epoch, "step": progress.step}
-        self._save(validation["accuracy"] if better else None)
+        self._save(state, validation["accuracy"] if better else None)
         self._leave_if_stopped()
 
     def _is_better(self, validation: dict[str, float]) -> bool:
@@ -289,7 +317,7 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
     if restored is None:
         raise RunError(f"the best checkpoint, of step {int(progress.best['step'])}, is gone from {workdir.checkpoints}")
     test = program.evaluate(restored[0].variables(), "test")
-    last = read_metrics(workdir.metrics)[-1] if program.parallel.is_primary else {}
+    last = (read_metrics(workdir.metrics) or [{}])[-1]
     rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
     result = {
         "experiment": experiment.name,
@@ -310,7 +338,8 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
         "examples_per_second": rate,
         "sessions": progress.sessions,
         "config": to_json(program.config),
-        **results.environment(),
+        **training.environment,
+        "finished": results.now(),
     }
     if program.parallel.is_primary:
         rows = read_metrics(workdir.metrics)

@@ -19,9 +19,11 @@ def start(*, cpu_devices: int = 1, distributed: bool = False) -> None:
     """Sets the number of simulated CPU devices and joins the other hosts; call it before JAX is used.
 
     Raises:
-      UsageError: if JAX already runs with another number of CPU devices.
+      UsageError: if the number is not positive, or JAX already runs with another number of CPU devices.
       RunError: if the other hosts cannot be joined.
     """
+    if cpu_devices < 1:
+        raise UsageError(f"the number of CPU devices must be positive, got {cpu_devices}")
     with contextlib.suppress(RuntimeError):  # the backend runs already: checked below
         jax.config.update("jax_num_cpu_devices", cpu_devices)
     if distributed:
@@ -106,13 +108,6 @@ class DataParallel:
         from jax.experimental import multihost_utils
 
         return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
-
-    def wait_for_all(self, name: str) -> None:
-        """Returns when every host has come here."""
-        if jax.process_count() > 1:
-            from jax.experimental import multihost_utils
-
-            multihost_utils.sync_global_devices(name)
 
     def describe(self) -> dict[str, Any]:
         """Platform, kind and number of devices, and the number of hosts."""

@@ -106,7 +106,11 @@ def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[Input]:
     """Inputs for image files and folders of them (not searched deeper)."""
     inputs: list[Input] = []
     for path in map(Path, paths):
-        files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        try:
+            files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        except OSError as error:
+            inputs.append((str(path), _raising(f"{path}: {error.strerror or error}")))
+            continue
         if not files:
             inputs.append((str(path), _raising(f"{path}: no images in this folder")))
         inputs += [(str(file), functools.partial(preprocess.read, file)) for file in files]
@@ -114,21 +118,22 @@ def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[Input]:
 
 
 def text_inputs(documents: Sequence[str], paths: Sequence[str], stdin: Any) -> list[Input]:
-    """Inputs for documents, for text files with a document a line, and for standard input (``-``)."""
+    """Inputs for documents, for text files with a document a line (blank lines skipped), and for stdin (``-``)."""
     inputs = [_line(text) for text in documents]
     for path in paths:
         try:
             data = stdin.buffer.read() if path == "-" else Path(path).read_bytes()
             if b"\0" in data:
                 raise UnicodeError("it holds NUL bytes")
-            lines = data.decode("utf-8").splitlines()
+            lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
         except UnicodeError as error:
             inputs.append((path, _raising(f"{path}: not a UTF-8 text file ({error})")))
             continue
         except OSError as error:
             inputs.append((path, _raising(f"{path}: {error.strerror or error}")))
             continue
-        inputs += [_line(line) for line in lines if line.strip()]
+        documents = [line for line in lines if line.strip()]
+        inputs += [_line(line) for line in documents] or [(path, _raising(f"{path}: there is no text in it"))]
     return inputs
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnjax import results
 from rnnjax.data import TextPreprocess, preprocess, samples
 from rnnjax.experiment import Experiment
 from rnnjax.logs import duration
@@ -51,12 +52,13 @@ def _print_next(experiment: Experiment, root: Path) -> None:
     command, folder = f"python -m experiments.{experiment.name}", shlex.quote(str(root))
     shown = " ".join(shlex.quote(str(path)) for path in samples.listed(workdir.samples)[:3])
     text = isinstance(preprocess.load(workdir.preprocess), TextPreprocess)
+    again = " ".join(word for word in results.command().split() if word != "--fresh")
     line = " --text 'A wonderful film.'" if text else ""
     print(
         f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}\n"
         "next:\n"
         f"  {command} evaluate --workdir {folder}\n"
         f"  {command} predict {shown} --workdir {folder}{line}\n"
-        f"  {command} --fresh        # trains again; without --fresh it resumes what was interrupted\n"
+        f"  {again}   # resumes what is unfinished; with --fresh it trains again\n"
         f"  tensorboard --logdir {shlex.quote(str(root.parent))}   # pip install tensorboard"
     )

@@ -59,7 +59,14 @@ class WorkDir:
 
     def finished(self) -> dict[str, Any] | None:
         """The result, if the run is finished."""
-        return json.loads(self.result.read_text(encoding="utf-8")) if self.result.is_file() else None
+        if not self.result.is_file():
+            return None
+        try:
+            return json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(
+                f"{self.result}: not a readable result ({error}); delete it to have it made again"
+            ) from error
 
     def read_config(self) -> tuple[str, int, Config]:
         """The experiment's name, the seed and the configuration of the run in this folder.
@@ -95,6 +102,7 @@ def open_workdir(root: Path, experiment: str, seed: int, config: Config, *, fres
         if root.is_dir() and any(root.iterdir()):
             if not workdir.config.is_file():
                 raise UsageError(f"{root} holds files but no run (no {workdir.config.name}); name another folder")
+            workdir.read_config()  # a folder with another program's config.json is never touched
             if fresh:
                 shutil.rmtree(root)
             else:

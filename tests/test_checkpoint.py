@@ -27,6 +27,19 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
     assert steps(tmp_path) == {2, 4}
 
 
+def test_an_older_best_outlives_a_restart(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state(1), {"step": 1}, 0.9)
+        checkpoints.save(2, state(2), {"step": 2})
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, state(3), {"step": 3})
+        checkpoints.save(4, state(4), {"step": 4})
+        restored, progress = checkpoints.restore(state(0), 1)
+    assert progress == {"step": 1}
+    assert (restored["params"]["kernel"] == 1).all()
+    assert steps(tmp_path) == {1, 4}
+
+
 def test_among_equal_bests_the_later_one_is_kept(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         for step, best in [(1, 0.9), (2, 0.9), (3, None)]:

@@ -45,7 +45,7 @@ ALLOWED = {
     "build": "cells config conv data errors models recurrence",
     "predict": "build checkpoint data errors metrics optim state workdir",
     "loop": "checkpoint config data errors experiment interrupt logs metrics plots program results state workdir",
-    "summary": "data experiment logs program workdir",
+    "summary": "data experiment logs program results workdir",
     "cli": "build config data errors experiment loop parallel predict program summary workdir",
 }
 

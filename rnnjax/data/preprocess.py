@@ -1,6 +1,7 @@
 """From raw input to a model's input. A preprocessing is saved beside the checkpoints as plain JSON."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,7 +104,9 @@ def save(preprocess: Preprocess, path: Path) -> None:
         data = asdict(preprocess) | {"kind": "text", "vocabulary": list(preprocess.vocabulary.words)}
     else:
         data = asdict(preprocess) | {"kind": "image"}
-    path.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.replace(path)  # whole or not at all
 
 
 def load(path: Path) -> Preprocess:

@@ -17,7 +17,10 @@ def save(dataset: Dataset, texts: Sequence[str], folder: Path) -> None:
         return
     from PIL import Image
 
-    for number, image in enumerate(np.asarray(dataset.test.inputs[:5])):
+    images = np.asarray(dataset.test.inputs[:5])
+    if images.dtype != np.uint8:
+        images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    for number, image in enumerate(images):
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / f"test-{number}.png")
 
 

@@ -85,6 +85,8 @@ def fingerprint(found: Any) -> dict[str, Any]:
 def class_names(found: Any) -> tuple[str, ...]:
     """Names of the classes of the feature ``label``."""
     label = found.info.features["label"]
+    if not hasattr(label, "num_classes"):
+        raise DataError(f"{found.info.full_name}: its label is no class label but {label}")
     return tuple(getattr(label, "names", None) or map(str, range(label.num_classes)))
 
 
