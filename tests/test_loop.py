@@ -117,7 +117,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
             yield chunk, poison
 
     monkeypatch.setattr(digits, "train_chunks", poisoned)
-    with pytest.raises(RunError, match=rf"loss became NaN at step {poisoned_step} \(learning rate [0-9.e-]+\)"):
+    with pytest.raises(
+        RunError, match=rf"loss became NaN or infinite at step {poisoned_step} \(learning rate [0-9.e-]+\)"
+    ):
         fit(EXPERIMENT, digits, 0, tmp_path / "run")
     with Checkpoints(WorkDir(tmp_path / "run").checkpoints) as checkpoints:
         state, progress = checkpoints.restore(digits.create_state(0))
@@ -130,7 +132,7 @@ def test_a_diverging_run_says_so(tmp_path):
         CONFIG.optim, optimizer="sgd", learning_rate=1e38, schedule="constant", clip_norm=0.0, ema_decay=0.0
     )
     program = small_program(dataclasses.replace(CONFIG, optim=optim), devices=jax.devices()[:1])
-    with pytest.raises(RunError, match=r"(NaN|infinite) at step \d+ \(learning rate 1e\+38\)"):
+    with pytest.raises(RunError, match=r"became NaN or infinite at step \d+ \(learning rate 1e\+38\)"):
         fit(EXPERIMENT, program, 0, tmp_path / "run")
 
 
@@ -151,10 +153,45 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(digits, tmp_path):
     assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+def test_parameters_that_are_not_finite_are_never_saved_although_the_losses_were(digits, tmp_path, monkeypatch):
+    train_chunks = digits.train_chunks
+
+    def poisoned(chunks, epoch):
+        for number, (chunk, advance) in enumerate(train_chunks(chunks, epoch)):
+
+            def poison(state, advance=advance, last=epoch == 1 and number == len(chunks) - 1):
+                state, sums = advance(state)
+                return (state.replace(params=jax.tree.map(lambda p: p * np.nan, state.params)) if last else state), sums
+
+            yield chunk, poison
+
+    monkeypatch.setattr(digits, "train_chunks", poisoned)
+    with pytest.raises(RunError, match="parameters became NaN or infinite"):
+        fit(EXPERIMENT, digits, 0, tmp_path / "run")
+    with Checkpoints(WorkDir(tmp_path / "run").checkpoints) as checkpoints:
+        _, progress = checkpoints.restore(digits.create_state(0))
+    assert progress["epoch"] == 1
+
+
+def test_data_that_have_changed_are_refused_and_the_preprocessing_is_kept(digits, tmp_path):
+    root = tmp_path / "run"
+    fit(EXPERIMENT, digits, 0, root)
+    before = (root / "preprocess.json").read_bytes()
+    shifted = dataclasses.replace(digits.dataset.preprocess, mean=(0.25,))
+    other = small_program(CONFIG, dataclasses.replace(digits.dataset, preprocess=shifted), devices=jax.devices()[:2])
+    with pytest.raises(UsageError, match="trained on other data"):
+        fit(EXPERIMENT, other, 0, root)
+    assert (root / "preprocess.json").read_bytes() == before
+
+
 def test_a_folder_with_something_else_in_it_is_never_deleted(digits, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     for fresh in (False, True):
         with pytest.raises(UsageError, match="no run"):
+            fit(EXPERIMENT, digits, 0, tmp_path, fresh=fresh)
+    (tmp_path / "config.json").write_text('{"a": "program of somebody else"}')
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match="not a readable configuration"):
             fit(EXPERIMENT, digits, 0, tmp_path, fresh=fresh)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
