@@ -157,9 +157,10 @@ def test_parameters_that_are_not_finite_are_never_saved_although_the_losses_were
     train_chunks = digits.train_chunks
 
     def poisoned(chunks, epoch):
-        for number, (chunk, advance) in enumerate(train_chunks(chunks, epoch)):
+        for chunk, advance in train_chunks(chunks, epoch):
+            last = epoch == 1 and chunk is chunks[-1]
 
-            def poison(state, advance=advance, last=epoch == 1 and number == len(chunks) - 1):
+            def poison(state, advance=advance, last=last):
                 state, sums = advance(state)
                 return (state.replace(params=jax.tree.map(lambda p: p * np.nan, state.params)) if last else state), sums
 
