@@ -3,18 +3,26 @@
 Differentiating a scan step by step saves a dozen arrays a step, evaluates derivatives of the gates
 in the backward loop, and adds to the kernel's gradient at every step. Here the forward pass saves
 exactly the coefficients that the backward pass multiplies with; a backward step is one product with
-the transposed kernel and a few multiplications, and the kernel's gradient is one product over all
-T * B rows after the loop. The results are those of :mod:`rnnjax.cells` under :mod:`rnnjax.recurrence`.
+the transposed kernel and a few multiplications, and the gradients of kernels and biases are single
+sums over all T * B rows after the loop. Where nothing is differentiated, nothing is saved.
+The results are those of :mod:`rnnjax.cells` under :mod:`rnnjax.recurrence`.
 
-The functions take *projected* inputs, which is what a cell's ``project`` makes, so that the input
-kernel and the bias stay under ordinary differentiation and all implementations share one parameter
-tree. A masked step leaves the carry as it is and its output is zero; its cotangents pass it likewise.
+The functions take *projected* inputs, as a cell's ``project`` makes them, so that all
+implementations share one parameter tree. Best hand over :func:`project` of the inputs, and the
+input bias as ``bias``: added before the loop, it costs one more array of the projected inputs' size.
 
-Axes: T time, B batch (exactly one axis), H hidden features.
+A masked step leaves the carry as it is and its output is zero; cotangents pass it likewise, and what
+stands in its projected inputs, NaN included, reaches neither results nor gradients. Forward-mode
+differentiation is not defined here, and JAX says so with a TypeError.
+
+Axes: T time, B batch (exactly one axis), D input features, H hidden features.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +32,9 @@ from rnnjax.errors import UsageError
 
 Array = jax.Array
 
+# Each activation's derivative, given its result.
+_SLOPES = {jnp.tanh: lambda result: 1 - result * result, nn.relu: lambda result: (result > 0).astype(result.dtype)}
+
 
 def lstm_sequence(
     projected: Array,
@@ -31,6 +42,7 @@ def lstm_sequence(
     carry: tuple[Array, Array],
     mask: Array | None = None,
     *,
+    bias: Array | None = None,
     reverse: bool = False,
     unroll: int = 1,
 ) -> tuple[tuple[Array, Array], Array]:
@@ -41,6 +53,7 @@ def lstm_sequence(
       recurrent_kernel: ``[H, 4H]``.
       carry: ``(c, h)`` before the first step, each ``[B, H]``.
       mask: ``[T, B]`` booleans, True at real steps, or None when every step is real.
+      bias: ``[4H]``, added to ``projected`` at every step; None when it already is in there.
       reverse: run from the last step to the first; outputs stay in the inputs' order.
       unroll: steps in one iteration of the compiled loops.
 
@@ -50,18 +63,102 @@ def lstm_sequence(
     Raises:
       UsageError: if the shapes do not fit together or the mask is not boolean.
     """
-    cell, hidden = (leaf.astype(projected.dtype) for leaf in carry)
-    recurrent_kernel = recurrent_kernel.astype(projected.dtype)
-    _check("lstm_sequence", 4, projected, recurrent_kernel, (cell, hidden), mask)
-    mask = None if mask is None else mask[..., None]
-    return _lstm(reverse, unroll, projected, recurrent_kernel, cell, hidden, mask)
+    operands = _operands("lstm_sequence", 4, projected, recurrent_kernel, bias, tuple(carry), mask)
+    return _lstm(reverse, unroll, *operands)
 
 
-def _lstm_gates(projected: Array, recurrent_kernel: Array, cell: Array, hidden: Array):
+def gru_sequence(
+    projected: Array,
+    recurrent_kernel: Array,
+    recurrent_bias: Array,
+    carry: Array,
+    mask: Array | None = None,
+    *,
+    bias: Array | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[Array, Array]:
+    """The recurrence of :class:`rnnjax.cells.GRUCell` over a sequence.
+
+    Args:
+      projected: ``[T, B, 3H]``, the cell's projected inputs in gate order r, z, n.
+      recurrent_kernel: ``[H, 3H]``.
+      recurrent_bias: ``[H]``, the candidate's bias under the reset gate.
+      carry: ``h [B, H]`` before the first step.
+      mask, bias, reverse, unroll: as in :func:`lstm_sequence`, with ``bias [3H]``.
+
+    Returns:
+      ``(h, outputs)`` with outputs ``[T, B, H]``, both in ``projected``'s dtype.
+
+    Raises:
+      UsageError: if the shapes do not fit together or the mask is not boolean.
+    """
+    operands = _operands("gru_sequence", 3, projected, recurrent_kernel, bias, carry, mask)
+    if recurrent_bias.shape != carry.shape[-1:]:
+        raise UsageError(f"gru_sequence: recurrent_bias must have shape {carry.shape[-1:]}, got {recurrent_bias.shape}")
+    return _gru(reverse, unroll, recurrent_bias.astype(projected.dtype), *operands)
+
+
+def simple_rnn_sequence(
+    projected: Array,
+    recurrent_kernel: Array,
+    carry: Array,
+    mask: Array | None = None,
+    *,
+    activation: Callable[[Array], Array] = jnp.tanh,
+    bias: Array | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[Array, Array]:
+    """The recurrence of :class:`rnnjax.cells.SimpleRNNCell` over a sequence.
+
+    Args:
+      projected: ``[T, B, H]``, the cell's projected inputs.
+      recurrent_kernel: ``[H, H]``.
+      carry: ``h [B, H]`` before the first step.
+      activation: ``jnp.tanh`` or ``nn.relu``.
+      mask, bias, reverse, unroll: as in :func:`lstm_sequence`, with ``bias [H]``.
+
+    Returns:
+      ``(h, outputs)`` with outputs ``[T, B, H]``, both in ``projected``'s dtype.
+
+    Raises:
+      UsageError: if the shapes do not fit together, the mask is not boolean, or the activation is
+        another one.
+    """
+    if activation not in _SLOPES:
+        raise UsageError(f"simple_rnn_sequence: activation must be jnp.tanh or nn.relu, got {activation}")
+    operands = _operands("simple_rnn_sequence", 1, projected, recurrent_kernel, bias, carry, mask)
+    return _simple_rnn(activation, reverse, unroll, *operands)
+
+
+@jax.custom_vjp
+def project(inputs: Array, kernel: Array) -> Array:
+    """``inputs @ kernel``: ``[..., D], [D, Z] -> [..., Z]``.
+
+    The kernel's gradient is the product of two matrices with T * B rows; as JAX derives it, XLA
+    first copies the larger one transposed.
+    """
+    return inputs @ kernel
+
+
+def _project_forward(inputs, kernel):
+    return inputs @ kernel, (inputs, kernel)
+
+
+def _project_backward(residuals, d_projected):
+    inputs, kernel = residuals
+    return d_projected @ kernel.T, _kernel_gradient(inputs, d_projected)
+
+
+project.defvjp(_project_forward, _project_backward)
+
+
+def _lstm_step(projected, recurrent_kernel, bias, cell, hidden):
     """One step: the new cell and hidden state, and what their derivatives are made of."""
     scale, offset = _lstm_scale(hidden.shape[-1], projected.dtype)
     # One tanh over all gates, as sigmoid(z) = tanh(z / 2) / 2 + 1/2.
-    tanh = jnp.tanh((projected + hidden @ recurrent_kernel) * scale)
+    tanh = jnp.tanh(_sum(projected, hidden @ recurrent_kernel, bias) * scale)
     i, f, g, o = jnp.split(tanh * scale + offset, 4, axis=-1)
     new_cell = f * cell + i * g
     tanh_cell = jnp.tanh(new_cell)
@@ -74,73 +171,185 @@ def _lstm_scale(features: int, dtype) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _lstm(reverse, unroll, projected, recurrent_kernel, cell, hidden, mask):
+def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
     def step(carry, inputs):
         projected, real = inputs
-        cell, hidden, _ = _lstm_gates(projected, recurrent_kernel, *carry)
+        cell, hidden, _ = _lstm_step(projected, recurrent_kernel, bias, *carry)
         cell, hidden = _keep(real, cell, carry[0]), _keep(real, hidden, carry[1])
         return (cell, hidden), _keep(real, hidden, 0)
 
-    return lax.scan(step, (cell, hidden), (projected, mask), reverse=reverse, unroll=unroll)
+    return _scan(step, carry, (projected, mask), reverse, unroll)
 
 
-def _lstm_forward(reverse, unroll, projected, recurrent_kernel, cell, hidden, mask):
-    scale, _ = _lstm_scale(hidden.shape[-1], projected.dtype)
+def _lstm_forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
+    scale, _ = _lstm_scale(carry[1].shape[-1], projected.dtype)
 
-    def step(carry, inputs):
-        old_cell, old_hidden, buffer = carry
+    def step(state, inputs):
+        (old_cell, old_hidden), buffer = state
         index, real = inputs
-        cell, hidden, (tanh, i, f, g, o, tanh_cell) = _lstm_gates(
-            lax.dynamic_index_in_dim(buffer, index, 0, keepdims=False), recurrent_kernel, old_cell, old_hidden
+        cell, hidden, (tanh, i, f, g, o, tanh_cell) = _lstm_step(
+            _read(buffer, index), recurrent_kernel, bias, old_cell, old_hidden
         )
-        # d cell / d z for i, f and g, and d hidden / d z for o, with z what the kernels give.
+        # d cell / d z for i, f and g, and d hidden / d z for o, with z what the tanh is taken of.
         slopes = jnp.concatenate([g, old_cell, i, tanh_cell], axis=-1) * ((1 - tanh * tanh) * (scale * scale))
         # The slopes take the place of the projected inputs, which no later step needs.
-        buffer = lax.dynamic_update_index_in_dim(buffer, _keep(real, slopes, 0), index, 0)
+        buffer = _write(buffer, _keep(real, slopes, 0), index)
         cell_by_hidden = _keep(real, o * (1 - tanh_cell * tanh_cell), 0)
         cell, hidden = _keep(real, cell, old_cell), _keep(real, hidden, old_hidden)
-        # Without a mask the outputs tell the previous hidden states; with one they have holes.
-        previous = None if real is None else old_hidden
-        return (cell, hidden, buffer), (_keep(real, hidden, 0), cell_by_hidden, _keep(real, f, 1), previous)
+        saved = (cell_by_hidden, _keep(real, f, 1), _before(real, old_hidden))
+        return ((cell, hidden), buffer), (_keep(real, hidden, 0), saved)
 
     steps = (jnp.arange(projected.shape[0]), mask)
-    (last_cell, last_hidden, slopes), (outputs, cell_by_hidden, forget, previous) = lax.scan(
-        step, (cell, hidden, projected), steps, reverse=reverse, unroll=unroll
-    )
-    if mask is None:
-        previous = outputs
-    residuals = (recurrent_kernel, hidden, mask, slopes, cell_by_hidden, forget, previous)
-    return ((last_cell, last_hidden), outputs), residuals
+    (last, slopes), (outputs, saved) = _scan(step, (carry, projected), steps, reverse, unroll)
+    return (last, outputs), (recurrent_kernel, bias, carry[1], mask, outputs, slopes, *saved)
 
 
 def _lstm_backward(reverse, unroll, residuals, cotangents):
-    recurrent_kernel, hidden, mask, slopes, cell_by_hidden, forget, previous = residuals
-    (d_cell, d_hidden), d_outputs = cotangents
+    recurrent_kernel, bias, hidden, mask, outputs, slopes, cell_by_hidden, forget, before = residuals
+    d_last, d_outputs = cotangents
 
-    def step(carry, inputs):
-        d_cell, d_hidden, buffer = carry
+    def step(state, inputs):
+        (d_cell, d_hidden), buffer = state
         index, real, d_output, cell_by_hidden, forget = inputs
         passing = None if real is None else _keep(real, jnp.zeros_like(d_hidden), d_hidden)
         d_hidden = d_hidden + _keep(real, d_output, 0)
         d_cell = d_cell + d_hidden * cell_by_hidden
-        slopes = lax.dynamic_index_in_dim(buffer, index, 0, keepdims=False)
-        d_projected = jnp.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=-1) * slopes
-        d_hidden = d_projected @ recurrent_kernel.T
-        if passing is not None:
-            d_hidden = d_hidden + passing
-        buffer = lax.dynamic_update_index_in_dim(buffer, d_projected, index, 0)
-        return (d_cell * forget, d_hidden, buffer), None
+        d_projected = jnp.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=-1) * _read(buffer, index)
+        d_hidden = _sum(d_projected @ recurrent_kernel.T, passing)
+        return ((d_cell * forget, d_hidden), _write(buffer, d_projected, index)), None
 
     steps = (jnp.arange(slopes.shape[0]), mask, d_outputs, cell_by_hidden, forget)
-    (d_cell, d_hidden, d_projected), _ = lax.scan(
-        step, (d_cell, d_hidden, slopes), steps, reverse=not reverse, unroll=unroll
-    )
-    if mask is None:
-        previous = _shift(hidden, previous, reverse)
-    return d_projected, _kernel_gradient(previous, d_projected), d_cell, d_hidden, None
+    (d_carry, d_projected), _ = _scan(step, (d_last, slopes), steps, not reverse, unroll)
+    before = _shift(hidden, outputs, reverse) if before is None else before
+    return d_projected, _kernel_gradient(before, d_projected), _bias_gradient(bias, d_projected), d_carry, None
 
 
 _lstm.defvjp(_lstm_forward, _lstm_backward)
+
+
+def _gru_step(projected, recurrent_kernel, recurrent_bias, bias, hidden):
+    """One step: the new hidden state, and what its derivative is made of."""
+    features = hidden.shape[-1]
+    recurrent = hidden @ recurrent_kernel
+    projected = _sum(projected, bias)
+    r, z = jnp.split(nn.sigmoid(projected[:, : 2 * features] + recurrent[:, : 2 * features]), 2, axis=-1)
+    inner = recurrent[:, 2 * features :] + recurrent_bias
+    n = jnp.tanh(projected[:, 2 * features :] + r * inner)
+    return n + z * (hidden - n), (r, z, n, inner)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _gru(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias, carry, mask):
+    def step(carry, inputs):
+        projected, real = inputs
+        hidden, _ = _gru_step(projected, recurrent_kernel, recurrent_bias, bias, carry)
+        return _keep(real, hidden, carry), _keep(real, hidden, 0)
+
+    return _scan(step, carry, (projected, mask), reverse, unroll)
+
+
+def _gru_forward(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias, carry, mask):
+    def step(old, inputs):
+        projected, real = inputs
+        hidden, (r, z, n, inner) = _gru_step(projected, recurrent_kernel, recurrent_bias, bias, old)
+        # d hidden / d z for r, z and n, with z what each gate's activation is taken of.
+        candidate = (1 - z) * (1 - n * n)
+        slopes = jnp.concatenate([candidate * inner * r * (1 - r), (old - n) * z * (1 - z), candidate], axis=-1)
+        saved = (_keep(real, slopes, 0), r, _keep(real, z, 1), _before(real, old))
+        return _keep(real, hidden, old), (_keep(real, hidden, 0), saved)
+
+    last, (outputs, saved) = _scan(step, carry, (projected, mask), reverse, unroll)
+    return (last, outputs), (recurrent_kernel, bias, carry, mask, outputs, *saved)
+
+
+def _gru_backward(reverse, unroll, residuals, cotangents):
+    recurrent_kernel, bias, hidden, mask, outputs, slopes, reset, update, before = residuals
+    d_last, d_outputs = cotangents
+    features = hidden.shape[-1]
+
+    def step(d_hidden, inputs):
+        real, d_output, slopes, r, z = inputs
+        d_hidden = d_hidden + _keep(real, d_output, 0)
+        d_projected = jnp.concatenate([d_hidden, d_hidden, d_hidden], axis=-1) * slopes
+        d_gates, d_candidate = d_projected[:, : 2 * features], d_projected[:, 2 * features :]
+        d_recurrent = jnp.concatenate([d_gates, d_candidate * r], axis=-1)
+        return d_recurrent @ recurrent_kernel.T + d_hidden * z, d_projected
+
+    d_carry, d_projected = _scan(step, d_last, (mask, d_outputs, slopes, reset, update), not reverse, unroll)
+    before = _shift(hidden, outputs, reverse) if before is None else before
+    d_inner = d_projected[..., 2 * features :] * reset
+    d_kernel = jnp.concatenate(
+        [_kernel_gradient(before, d_projected[..., : 2 * features]), _kernel_gradient(before, d_inner)], axis=-1
+    )
+    return d_inner.sum((0, 1)), d_projected, d_kernel, _bias_gradient(bias, d_projected), d_carry, None
+
+
+_gru.defvjp(_gru_forward, _gru_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _simple_rnn(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
+    return _simple_rnn_forward(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask)[0]
+
+
+def _simple_rnn_forward(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
+    def step(old, inputs):
+        projected, real = inputs
+        hidden = activation(_sum(projected, old @ recurrent_kernel, bias))
+        return _keep(real, hidden, old), (_keep(real, hidden, 0), _before(real, old))
+
+    last, (outputs, before) = _scan(step, carry, (projected, mask), reverse, unroll)
+    return (last, outputs), (recurrent_kernel, bias, carry, mask, outputs, before)
+
+
+def _simple_rnn_backward(activation, reverse, unroll, residuals, cotangents):
+    recurrent_kernel, bias, hidden, mask, outputs, before = residuals
+    d_last, d_outputs = cotangents
+
+    def step(d_hidden, inputs):
+        real, d_output, output = inputs
+        d_projected = _keep(real, (d_hidden + d_output) * _SLOPES[activation](output), 0)
+        passing = None if real is None else _keep(real, jnp.zeros_like(d_hidden), d_hidden)
+        return _sum(d_projected @ recurrent_kernel.T, passing), d_projected
+
+    d_carry, d_projected = _scan(step, d_last, (mask, d_outputs, outputs), not reverse, unroll)
+    before = _shift(hidden, outputs, reverse) if before is None else before
+    return d_projected, _kernel_gradient(before, d_projected), _bias_gradient(bias, d_projected), d_carry, None
+
+
+_simple_rnn.defvjp(_simple_rnn_forward, _simple_rnn_backward)
+
+
+class _Loop(nn.Module):
+    """``nn.scan`` over a function without parameters; it compiles to the program of ``lax.scan``."""
+
+    step: Callable[[Any, Any], tuple[Any, Any]]
+    reverse: bool
+    unroll: int
+
+    @nn.compact
+    def __call__(self, carry, steps):
+        def step(_, carry, inputs):
+            return self.step(carry, inputs)
+
+        return nn.scan(step, reverse=self.reverse, unroll=self.unroll)(self, carry, steps)
+
+
+def _scan(step, carry, steps, reverse, unroll):
+    return _Loop(step, reverse, unroll, parent=None).apply({}, carry, steps)
+
+
+def _read(buffer: Array, index: Array) -> Array:
+    return lax.dynamic_index_in_dim(buffer, index, 0, keepdims=False)
+
+
+def _write(buffer: Array, value: Array, index: Array) -> Array:
+    return lax.dynamic_update_index_in_dim(buffer, value, index, 0)
+
+
+def _sum(*terms: Array | None) -> Array:
+    """The sum of the terms that are there."""
+    return functools.reduce(jnp.add, [term for term in terms if term is not None])
 
 
 def _keep(real: Array | None, new: Array, other: Array | float) -> Array:
@@ -148,28 +357,41 @@ def _keep(real: Array | None, new: Array, other: Array | float) -> Array:
     return new if real is None else jnp.where(real, new, jnp.asarray(other, new.dtype))
 
 
-def _shift(first: Array, states: Array, reverse: bool) -> Array:
-    """What each step started from: ``states [T, B, H]`` one step later, and ``first`` before them."""
+def _before(real: Array | None, hidden: Array) -> Array | None:
+    """What to save of the hidden state before a step: without a mask, the outputs tell it."""
+    return None if real is None else hidden
+
+
+def _shift(first: Array, outputs: Array, reverse: bool) -> Array:
+    """The hidden state before each step: ``outputs [T, B, H]`` one step later, and ``first`` before them."""
     if reverse:
-        return jnp.concatenate([states, first[None]])[1:]
-    return jnp.concatenate([first[None], states])[:-1]
+        return jnp.concatenate([outputs, first[None]])[1:]
+    return jnp.concatenate([first[None], outputs])[:-1]
 
 
-def _kernel_gradient(states: Array, d_products: Array) -> Array:
-    """The sum over T and B of outer products, as one product: ``[T, B, H], [T, B, Z] -> [H, Z]``."""
-    rows, columns = (array.reshape(-1, array.shape[-1]) for array in (states, d_products))
+def _kernel_gradient(rows: Array, d_products: Array) -> Array:
+    """The sum of outer products over all leading axes, as one product: ``[..., D], [..., Z] -> [D, Z]``."""
+    rows, columns = (array.reshape(-1, array.shape[-1]) for array in (rows, d_products))
     return rows.T @ columns
 
 
-def _check(function: str, gates: int, projected, recurrent_kernel, carry, mask) -> None:
+def _bias_gradient(bias: Array | None, d_projected: Array) -> Array | None:
+    return None if bias is None else d_projected.sum((0, 1))
+
+
+def _operands(function: str, gates: int, projected, recurrent_kernel, bias, carry, mask):
+    """The arrays in ``projected``'s dtype and the mask as ``[T, B, 1]``, after checking every shape."""
     if projected.ndim != 3 or projected.shape[-1] % gates:
         raise UsageError(f"{function}: projected must have shape [T, B, {gates} * H], got {projected.shape}")
-    steps, batch, features = projected.shape[0], projected.shape[1], projected.shape[2] // gates
-    if recurrent_kernel.shape != (features, gates * features):
-        expected = (features, gates * features)
-        raise UsageError(f"{function}: recurrent_kernel must have shape {expected}, got {recurrent_kernel.shape}")
-    for leaf in carry:
-        if leaf.shape != (batch, features):
-            raise UsageError(f"{function}: the carry must have shape {(batch, features)}, got {leaf.shape}")
+    steps, batch, width = projected.shape
+    features = width // gates
+    named = [("recurrent_kernel", recurrent_kernel, (features, width))]
+    named += [("carry", leaf, (batch, features)) for leaf in jax.tree.leaves(carry)]
+    named += [] if bias is None else [("bias", bias, (width,))]
+    for name, array, shape in named:
+        if array.shape != shape:
+            raise UsageError(f"{function}: {name} must have shape {shape}, got {array.shape}")
     if mask is not None and (mask.dtype != jnp.bool_ or mask.shape != (steps, batch)):
         raise UsageError(f"{function}: mask must be boolean of shape {(steps, batch)}, got {mask.dtype} {mask.shape}")
+    arrays = jax.tree.map(lambda array: array.astype(projected.dtype), (recurrent_kernel, bias, carry))
+    return projected, *arrays, None if mask is None else mask[..., None]
