@@ -7,6 +7,8 @@ the transposed kernel and a few multiplications, and the gradients of kernels an
 sums over all T * B rows after the loop. Where nothing is differentiated, nothing is saved.
 The results are those of :mod:`rnnjax.cells` under :mod:`rnnjax.recurrence`.
 
+The coefficients overwrite the projected inputs, and the gradient overwrites the coefficients.
+
 The functions take *projected* inputs, as a cell's ``project`` makes them, so that all
 implementations share one parameter tree. Best hand over :func:`project` of the inputs, and the
 input bias as ``bias``: added before the loop, it costs one more array of the projected inputs' size.
@@ -184,23 +186,16 @@ def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
 def _lstm_forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
     scale, _ = _lstm_scale(carry[1].shape[-1], projected.dtype)
 
-    def step(state, inputs):
-        (old_cell, old_hidden), buffer = state
-        index, real = inputs
-        cell, hidden, (tanh, i, f, g, o, tanh_cell) = _lstm_step(
-            _read(buffer, index), recurrent_kernel, bias, old_cell, old_hidden
-        )
+    def step(old, projected, real):
+        cell, hidden, (tanh, i, f, g, o, tanh_cell) = _lstm_step(projected, recurrent_kernel, bias, *old)
         # d cell / d z for i, f and g, and d hidden / d z for o, with z what the tanh is taken of.
-        slopes = jnp.concatenate([g, old_cell, i, tanh_cell], axis=-1) * ((1 - tanh * tanh) * (scale * scale))
-        # The slopes take the place of the projected inputs, which no later step needs.
-        buffer = _write(buffer, _keep(real, slopes, 0), index)
+        slopes = jnp.concatenate([g, old[0], i, tanh_cell], axis=-1) * ((1 - tanh * tanh) * (scale * scale))
         cell_by_hidden = _keep(real, o * (1 - tanh_cell * tanh_cell), 0)
-        cell, hidden = _keep(real, cell, old_cell), _keep(real, hidden, old_hidden)
-        saved = (cell_by_hidden, _keep(real, f, 1), _before(real, old_hidden))
-        return ((cell, hidden), buffer), (_keep(real, hidden, 0), saved)
+        saved = (_keep(real, hidden, 0), cell_by_hidden, _keep(real, f, 1), _before(real, old[1]))
+        carry = (_keep(real, cell, old[0]), _keep(real, hidden, old[1]))
+        return carry, _keep(real, slopes, 0), saved
 
-    steps = (jnp.arange(projected.shape[0]), mask)
-    (last, slopes), (outputs, saved) = _scan(step, (carry, projected), steps, reverse, unroll)
+    last, slopes, (outputs, *saved) = _scan_replacing(step, carry, projected, mask, reverse, unroll)
     return (last, outputs), (recurrent_kernel, bias, carry[1], mask, outputs, slopes, *saved)
 
 
@@ -208,18 +203,18 @@ def _lstm_backward(reverse, unroll, residuals, cotangents):
     recurrent_kernel, bias, hidden, mask, outputs, slopes, cell_by_hidden, forget, before = residuals
     d_last, d_outputs = cotangents
 
-    def step(state, inputs):
-        (d_cell, d_hidden), buffer = state
-        index, real, d_output, cell_by_hidden, forget = inputs
+    def step(d_carry, slopes, inputs):
+        d_cell, d_hidden = d_carry
+        real, d_output, cell_by_hidden, forget = inputs
         passing = None if real is None else _keep(real, jnp.zeros_like(d_hidden), d_hidden)
         d_hidden = d_hidden + _keep(real, d_output, 0)
         d_cell = d_cell + d_hidden * cell_by_hidden
-        d_projected = jnp.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=-1) * _read(buffer, index)
+        d_projected = jnp.concatenate([d_cell, d_cell, d_cell, d_hidden], axis=-1) * slopes
         d_hidden = _sum(d_projected @ recurrent_kernel.T, passing)
-        return ((d_cell * forget, d_hidden), _write(buffer, d_projected, index)), None
+        return (d_cell * forget, d_hidden), d_projected, None
 
-    steps = (jnp.arange(slopes.shape[0]), mask, d_outputs, cell_by_hidden, forget)
-    (d_carry, d_projected), _ = _scan(step, (d_last, slopes), steps, not reverse, unroll)
+    steps = (mask, d_outputs, cell_by_hidden, forget)
+    d_carry, d_projected, _ = _scan_replacing(step, d_last, slopes, steps, not reverse, unroll)
     before = _shift(hidden, outputs, reverse) if before is None else before
     return d_projected, _kernel_gradient(before, d_projected), _bias_gradient(bias, d_projected), d_carry, None
 
@@ -249,39 +244,35 @@ def _gru(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias, car
 
 
 def _gru_forward(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias, carry, mask):
-    def step(old, inputs):
-        projected, real = inputs
+    def step(old, projected, real):
         hidden, (r, z, n, inner) = _gru_step(projected, recurrent_kernel, recurrent_bias, bias, old)
-        # d hidden / d z for r, z and n, with z what each gate's activation is taken of.
+        # d hidden / d (old @ recurrent_kernel); for the candidate, r is between that and the inputs' side.
         candidate = (1 - z) * (1 - n * n)
-        slopes = jnp.concatenate([candidate * inner * r * (1 - r), (old - n) * z * (1 - z), candidate], axis=-1)
-        saved = (_keep(real, slopes, 0), r, _keep(real, z, 1), _before(real, old))
-        return _keep(real, hidden, old), (_keep(real, hidden, 0), saved)
+        slopes = jnp.concatenate([candidate * inner * r * (1 - r), (old - n) * z * (1 - z), candidate * r], axis=-1)
+        saved = (_keep(real, hidden, 0), _keep(real, candidate, 0), _keep(real, z, 1), _before(real, old))
+        return _keep(real, hidden, old), _keep(real, slopes, 0), saved
 
-    last, (outputs, saved) = _scan(step, carry, (projected, mask), reverse, unroll)
-    return (last, outputs), (recurrent_kernel, bias, carry, mask, outputs, *saved)
+    last, slopes, (outputs, *saved) = _scan_replacing(step, carry, projected, mask, reverse, unroll)
+    return (last, outputs), (recurrent_kernel, bias, carry, mask, outputs, slopes, *saved)
 
 
 def _gru_backward(reverse, unroll, residuals, cotangents):
-    recurrent_kernel, bias, hidden, mask, outputs, slopes, reset, update, before = residuals
+    recurrent_kernel, bias, hidden, mask, outputs, slopes, candidate, update, before = residuals
     d_last, d_outputs = cotangents
-    features = hidden.shape[-1]
 
-    def step(d_hidden, inputs):
-        real, d_output, slopes, r, z = inputs
+    def step(d_hidden, slopes, inputs):
+        real, d_output, candidate, update = inputs
         d_hidden = d_hidden + _keep(real, d_output, 0)
-        d_projected = jnp.concatenate([d_hidden, d_hidden, d_hidden], axis=-1) * slopes
-        d_gates, d_candidate = d_projected[:, : 2 * features], d_projected[:, 2 * features :]
-        d_recurrent = jnp.concatenate([d_gates, d_candidate * r], axis=-1)
-        return d_recurrent @ recurrent_kernel.T + d_hidden * z, d_projected
+        d_recurrent = jnp.concatenate([d_hidden, d_hidden, d_hidden], axis=-1) * slopes
+        return d_recurrent @ recurrent_kernel.T + d_hidden * update, d_recurrent, d_hidden * candidate
 
-    d_carry, d_projected = _scan(step, d_last, (mask, d_outputs, slopes, reset, update), not reverse, unroll)
+    steps = (mask, d_outputs, candidate, update)
+    d_carry, d_recurrent, d_candidate = _scan_replacing(step, d_last, slopes, steps, not reverse, unroll)
     before = _shift(hidden, outputs, reverse) if before is None else before
-    d_inner = d_projected[..., 2 * features :] * reset
-    d_kernel = jnp.concatenate(
-        [_kernel_gradient(before, d_projected[..., : 2 * features]), _kernel_gradient(before, d_inner)], axis=-1
-    )
-    return d_inner.sum((0, 1)), d_projected, d_kernel, _bias_gradient(bias, d_projected), d_carry, None
+    d_gates, d_inner = jnp.split(d_recurrent, [2 * hidden.shape[-1]], axis=-1)
+    d_projected = jnp.concatenate([d_gates, d_candidate], axis=-1)
+    d_bias = _bias_gradient(bias, d_projected)
+    return d_inner.sum((0, 1)), d_projected, _kernel_gradient(before, d_recurrent), d_bias, d_carry, None
 
 
 _gru.defvjp(_gru_forward, _gru_backward)
@@ -339,12 +330,36 @@ def _scan(step, carry, steps, reverse, unroll):
     return _Loop(step, reverse, unroll, parent=None).apply({}, carry, steps)
 
 
-def _read(buffer: Array, index: Array) -> Array:
-    return lax.dynamic_index_in_dim(buffer, index, 0, keepdims=False)
+def _scan_replacing(step, carry, rows, steps, reverse, unroll):
+    """Scans ``step(carry, row, inputs) -> (carry, row, saved)``, whose new rows take the old ones' place.
 
+    XLA keeps to the place only if all reads of the array come before its write; where it cannot tell,
+    it copies the whole array at every step, which is several times slower. On a CPU it can tell if
+    the new row is an operand of a product of matrices, or needs a tanh. A product with one row, B = 1,
+    is none to it; there the loop reads ahead, from what it has just written.
+    """
 
-def _write(buffer: Array, value: Array, index: Array) -> Array:
-    return lax.dynamic_update_index_in_dim(buffer, value, index, 0)
+    def in_place(state, inputs):
+        carry, rows = state
+        index, inputs = inputs
+        carry, row, saved = step(carry, lax.dynamic_index_in_dim(rows, index, 0, keepdims=False), inputs)
+        return (carry, lax.dynamic_update_index_in_dim(rows, row, index, 0)), saved
+
+    def ahead(state, inputs):
+        (carry, row), rows = state
+        index, inputs = inputs
+        carry, row, saved = step(carry, row, inputs)
+        rows = lax.dynamic_update_index_in_dim(rows, row, index, 0)
+        row = lax.dynamic_index_in_dim(rows, index - 1 if reverse else index + 1, 0, keepdims=False)
+        return ((carry, row), rows), saved
+
+    indexed = (jnp.arange(rows.shape[0]), steps)
+    if rows.shape[0] > 0 and rows.shape[1] == 1:
+        first = rows[-1] if reverse else rows[0]
+        ((carry, _), rows), saved = _scan(ahead, ((carry, first), rows), indexed, reverse, unroll)
+    else:
+        (carry, rows), saved = _scan(in_place, (carry, rows), indexed, reverse, unroll)
+    return carry, rows, saved
 
 
 def _sum(*terms: Array | None) -> Array:
