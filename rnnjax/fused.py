@@ -5,13 +5,13 @@ in the backward loop, and adds to the kernel's gradient at every step. Here the 
 exactly the coefficients that the backward pass multiplies with; a backward step is one product with
 the transposed kernel and a few multiplications, and the gradients of kernels and biases are single
 sums over all T * B rows after the loop. Where nothing is differentiated, nothing is saved.
-The results are those of :mod:`rnnjax.cells` under :mod:`rnnjax.recurrence`.
-
 The coefficients overwrite the projected inputs, and the gradient overwrites the coefficients.
+The results are those of :mod:`rnnjax.cells` under :mod:`rnnjax.recurrence`.
 
 The functions take *projected* inputs, as a cell's ``project`` makes them, so that all
 implementations share one parameter tree. Best hand over :func:`project` of the inputs, and the
 input bias as ``bias``: added before the loop, it costs one more array of the projected inputs' size.
+Where only the last hidden state counts, take it from the carry: that saves an array of gradients.
 
 A masked step leaves the carry as it is and its output is zero; cotangents pass it likewise, and what
 stands in its projected inputs, NaN included, reaches neither results nor gradients. Forward-mode
@@ -191,16 +191,17 @@ def _lstm_forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mas
         # d cell / d z for i, f and g, and d hidden / d z for o, with z what the tanh is taken of.
         slopes = jnp.concatenate([g, old[0], i, tanh_cell], axis=-1) * ((1 - tanh * tanh) * (scale * scale))
         cell_by_hidden = _keep(real, o * (1 - tanh_cell * tanh_cell), 0)
-        saved = (_keep(real, hidden, 0), cell_by_hidden, _keep(real, f, 1), _before(real, old[1]))
+        saved = (old[1], cell_by_hidden, _keep(real, f, 1))
         carry = (_keep(real, cell, old[0]), _keep(real, hidden, old[1]))
         return carry, _keep(real, slopes, 0), saved
 
-    last, slopes, (outputs, *saved) = _scan_replacing(step, carry, projected, mask, reverse, unroll)
-    return (last, outputs), (recurrent_kernel, bias, carry[1], mask, outputs, slopes, *saved)
+    last, slopes, (before, *saved) = _scan_replacing(step, carry, projected, mask, reverse, unroll)
+    outputs = _outputs(before, last[1], mask, reverse)
+    return (last, outputs), (recurrent_kernel, bias, mask, before, slopes, *saved)
 
 
 def _lstm_backward(reverse, unroll, residuals, cotangents):
-    recurrent_kernel, bias, hidden, mask, outputs, slopes, cell_by_hidden, forget, before = residuals
+    recurrent_kernel, bias, mask, before, slopes, cell_by_hidden, forget = residuals
     d_last, d_outputs = cotangents
 
     def step(d_carry, slopes, inputs):
@@ -215,7 +216,6 @@ def _lstm_backward(reverse, unroll, residuals, cotangents):
 
     steps = (mask, d_outputs, cell_by_hidden, forget)
     d_carry, d_projected, _ = _scan_replacing(step, d_last, slopes, steps, not reverse, unroll)
-    before = _shift(hidden, outputs, reverse) if before is None else before
     return d_projected, _kernel_gradient(before, d_projected), _bias_gradient(bias, d_projected), d_carry, None
 
 
@@ -249,15 +249,15 @@ def _gru_forward(reverse, unroll, recurrent_bias, projected, recurrent_kernel, b
         # d hidden / d (old @ recurrent_kernel); for the candidate, r is between that and the inputs' side.
         candidate = (1 - z) * (1 - n * n)
         slopes = jnp.concatenate([candidate * inner * r * (1 - r), (old - n) * z * (1 - z), candidate * r], axis=-1)
-        saved = (_keep(real, hidden, 0), _keep(real, candidate, 0), _keep(real, z, 1), _before(real, old))
+        saved = (old, _keep(real, candidate, 0), _keep(real, z, 1))
         return _keep(real, hidden, old), _keep(real, slopes, 0), saved
 
-    last, slopes, (outputs, *saved) = _scan_replacing(step, carry, projected, mask, reverse, unroll)
-    return (last, outputs), (recurrent_kernel, bias, carry, mask, outputs, slopes, *saved)
+    last, slopes, (before, *saved) = _scan_replacing(step, carry, projected, mask, reverse, unroll)
+    return (last, _outputs(before, last, mask, reverse)), (recurrent_kernel, bias, mask, before, slopes, *saved)
 
 
 def _gru_backward(reverse, unroll, residuals, cotangents):
-    recurrent_kernel, bias, hidden, mask, outputs, slopes, candidate, update, before = residuals
+    recurrent_kernel, bias, mask, before, slopes, candidate, update = residuals
     d_last, d_outputs = cotangents
 
     def step(d_hidden, slopes, inputs):
@@ -268,8 +268,7 @@ def _gru_backward(reverse, unroll, residuals, cotangents):
 
     steps = (mask, d_outputs, candidate, update)
     d_carry, d_recurrent, d_candidate = _scan_replacing(step, d_last, slopes, steps, not reverse, unroll)
-    before = _shift(hidden, outputs, reverse) if before is None else before
-    d_gates, d_inner = jnp.split(d_recurrent, [2 * hidden.shape[-1]], axis=-1)
+    d_gates, d_inner = jnp.split(d_recurrent, [2 * before.shape[-1]], axis=-1)
     d_projected = jnp.concatenate([d_gates, d_candidate], axis=-1)
     d_bias = _bias_gradient(bias, d_projected)
     return d_inner.sum((0, 1)), d_projected, _kernel_gradient(before, d_recurrent), d_bias, d_carry, None
@@ -280,31 +279,34 @@ _gru.defvjp(_gru_forward, _gru_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _simple_rnn(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
-    return _simple_rnn_forward(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask)[0]
-
-
-def _simple_rnn_forward(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
     def step(old, inputs):
         projected, real = inputs
         hidden = activation(_sum(projected, old @ recurrent_kernel, bias))
-        return _keep(real, hidden, old), (_keep(real, hidden, 0), _before(real, old))
+        return _keep(real, hidden, old), _keep(real, hidden, 0)
 
-    last, (outputs, before) = _scan(step, carry, (projected, mask), reverse, unroll)
-    return (last, outputs), (recurrent_kernel, bias, carry, mask, outputs, before)
+    return _scan(step, carry, (projected, mask), reverse, unroll)
+
+
+def _simple_rnn_forward(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask):
+    def step(old, projected, real):
+        hidden = activation(_sum(projected, old @ recurrent_kernel, bias))
+        return _keep(real, hidden, old), _keep(real, _SLOPES[activation](hidden), 0), old
+
+    last, slopes, before = _scan_replacing(step, carry, projected, mask, reverse, unroll, ahead=True)
+    return (last, _outputs(before, last, mask, reverse)), (recurrent_kernel, bias, mask, before, slopes)
 
 
 def _simple_rnn_backward(activation, reverse, unroll, residuals, cotangents):
-    recurrent_kernel, bias, hidden, mask, outputs, before = residuals
+    recurrent_kernel, bias, mask, before, slopes = residuals
     d_last, d_outputs = cotangents
 
-    def step(d_hidden, inputs):
-        real, d_output, output = inputs
-        d_projected = _keep(real, (d_hidden + d_output) * _SLOPES[activation](output), 0)
+    def step(d_hidden, slopes, inputs):
+        real, d_output = inputs
         passing = None if real is None else _keep(real, jnp.zeros_like(d_hidden), d_hidden)
-        return _sum(d_projected @ recurrent_kernel.T, passing), d_projected
+        d_projected = (d_hidden + _keep(real, d_output, 0)) * slopes
+        return _sum(d_projected @ recurrent_kernel.T, passing), d_projected, None
 
-    d_carry, d_projected = _scan(step, d_last, (mask, d_outputs, outputs), not reverse, unroll)
-    before = _shift(hidden, outputs, reverse) if before is None else before
+    d_carry, d_projected, _ = _scan_replacing(step, d_last, slopes, (mask, d_outputs), not reverse, unroll)
     return d_projected, _kernel_gradient(before, d_projected), _bias_gradient(bias, d_projected), d_carry, None
 
 
@@ -330,13 +332,14 @@ def _scan(step, carry, steps, reverse, unroll) -> Any:
     return _Loop(step, reverse, unroll, parent=None).apply({}, carry, steps)
 
 
-def _scan_replacing(step, carry, rows, steps, reverse, unroll):
+def _scan_replacing(step, carry, rows, steps, reverse, unroll, ahead=False):
     """Scans ``step(carry, row, inputs) -> (carry, row, saved)``, whose new rows take the old ones' place.
 
     XLA keeps to the place only if all reads of the array come before its write; where it cannot tell,
     it copies the whole array at every step, which is several times slower. On a CPU it can tell if
-    the new row is an operand of a product of matrices, or needs a tanh. A product with one row, B = 1,
-    is none to it; there the loop reads ahead, from what it has just written.
+    the new row is an operand of a product of matrices, or needs a tanh. Elsewhere, and with B = 1,
+    whose product is one of vectors, the loop reads ahead, from what it has just written (a few
+    percent slower, as that moves each row once more).
     """
 
     def in_place(state, inputs):
@@ -345,7 +348,7 @@ def _scan_replacing(step, carry, rows, steps, reverse, unroll):
         carry, row, saved = step(carry, lax.dynamic_index_in_dim(rows, index, 0, keepdims=False), inputs)
         return (carry, lax.dynamic_update_index_in_dim(rows, row, index, 0)), saved
 
-    def ahead(state, inputs):
+    def reading_ahead(state, inputs):
         (carry, row), rows = state
         index, inputs = inputs
         carry, row, saved = step(carry, row, inputs)
@@ -353,10 +356,16 @@ def _scan_replacing(step, carry, rows, steps, reverse, unroll):
         row = lax.dynamic_index_in_dim(rows, index - 1 if reverse else index + 1, 0, keepdims=False)
         return ((carry, row), rows), saved
 
+    def apart(carry, inputs):
+        carry, row, saved = step(carry, *inputs)
+        return carry, (row, saved)
+
     indexed = (jnp.arange(rows.shape[0]), steps)
-    if rows.shape[0] > 0 and rows.shape[1] == 1:
+    if rows.shape[0] == 0:  # There is no row to index, not even while tracing.
+        carry, (rows, saved) = _scan(apart, carry, (rows, steps), reverse, unroll)
+    elif ahead or rows.shape[1] == 1:
         first = rows[-1] if reverse else rows[0]
-        ((carry, _), rows), saved = _scan(ahead, ((carry, first), rows), indexed, reverse, unroll)
+        ((carry, _), rows), saved = _scan(reading_ahead, ((carry, first), rows), indexed, reverse, unroll)
     else:
         (carry, rows), saved = _scan(in_place, (carry, rows), indexed, reverse, unroll)
     return carry, rows, saved
@@ -372,16 +381,10 @@ def _keep(real: Array | None, new: Array, other: Array | float) -> Array:
     return new if real is None else jnp.where(real, new, jnp.asarray(other, new.dtype))
 
 
-def _before(real: Array | None, hidden: Array) -> Array | None:
-    """What to save of the hidden state before a step: without a mask, the outputs tell it."""
-    return None if real is None else hidden
-
-
-def _shift(first: Array, outputs: Array, reverse: bool) -> Array:
-    """The hidden state before each step: ``outputs [T, B, H]`` one step later, and ``first`` before them."""
-    if reverse:
-        return jnp.concatenate([outputs, first[None]])[1:]
-    return jnp.concatenate([first[None], outputs])[:-1]
+def _outputs(before: Array, last: Array, mask: Array | None, reverse: bool) -> Array:
+    """The outputs, told by the hidden state ``before [T, B, H]`` each step and the ``last [B, H]`` one."""
+    after = jnp.concatenate([last[None], before])[:-1] if reverse else jnp.concatenate([before, last[None]])[1:]
+    return _keep(mask, after, 0)
 
 
 def _kernel_gradient(rows: Array, d_products: Array) -> Array:
