@@ -338,5 +338,5 @@ def test_what_cannot_be_right_is_refused():
         lstm_sequence(projected, kernel, carry, jnp.ones((6, 3)))
     with pytest.raises(UsageError, match=r"recurrent_bias must have shape \(4,\), got \(12,\)"):
         gru_sequence(projected[..., :12], kernel[:, :12], jnp.zeros(12), carry[0])
-    with pytest.raises(UsageError, match="activation must be jnp.tanh or nn.relu"):
+    with pytest.raises(UsageError, match=r"activation must be jnp.tanh or nn.relu"):
         simple_rnn_sequence(projected[..., :4], kernel[:, :4], carry[0], activation=nn.gelu)
