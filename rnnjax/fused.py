@@ -329,10 +329,10 @@ class _Loop(nn.Module):
 
 
 def _scan(step, carry, steps, reverse, unroll) -> Any:
-    return _Loop(step, reverse, unroll, parent=None).apply({}, carry, steps)
+    return _Loop(step=step, reverse=reverse, unroll=unroll, parent=None).apply({}, carry, steps)
 
 
-def _scan_replacing(step, carry, rows, steps, reverse, unroll, ahead=False):
+def _scan_replacing(step, carry, rows, steps, reverse, unroll, ahead=False) -> tuple[Any, Any, Any]:
     """Scans ``step(carry, row, inputs) -> (carry, row, saved)``, whose new rows take the old ones' place.
 
     XLA keeps to the place only if all reads of the array come before its write; where it cannot tell,

@@ -45,18 +45,20 @@ class Rules(NamedTuple):
 def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """All steps: the projection at once, then the recurrence. Outputs ``[T, ..., H]``."""
     dtype = cell.compute_dtype(steps.inputs)
-    projected = steps._replace(inputs=cell.project(steps.inputs))
-    if rules.implementation == "associative":
-        carry, outputs = _associative_scan(cast("LinearCell", cell), carry, projected, rules)
-    else:
-        fused = None if rules.implementation == "scan" else _fused(cell, carry, projected, rules)
-        carry, outputs = _scan(cell, carry, projected, rules) if fused is None else fused
+    done = _fused(cell, carry, steps, rules, dtype) if rules.implementation in ("auto", "fused") else None
+    if done is None:
+        projected = steps._replace(inputs=cell.project(steps.inputs))
+        if rules.implementation == "associative":
+            done = _associative_scan(cast("LinearCell", cell), carry, projected, rules)
+        else:
+            done = _scan(cell, carry, projected, rules)
+    carry, outputs = done
     if steps.real is not None:
         outputs = jnp.where(steps.real, outputs, jnp.zeros((), outputs.dtype))
     return carry, outputs.astype(dtype)
 
 
-def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array] | None:
+def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules, dtype: Any) -> tuple[Carry, Array] | None:
     """The recurrence with its hand-written backward pass, or None where there is none for these options."""
     leaves = jax.tree.leaves(carry)
     plain = (
@@ -65,7 +67,7 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
         and rules.zoneout is None
         and steps.starts is None
     )
-    if plain and isinstance(steps.inputs, jax.Array) and all(leaf.dtype == steps.inputs.dtype for leaf in leaves):
+    if plain and all(leaf.dtype == dtype for leaf in leaves):
         batch = steps.inputs.shape[1:-1]
         result = cell.fused_sequence(
             steps.inputs.reshape(steps.inputs.shape[0], -1, steps.inputs.shape[-1]),

@@ -74,11 +74,20 @@ class RecurrentCell(nn.Module):
         """A fused ``[rows, gates * H]`` kernel whose every gate is initialised by itself."""
         return self._parameter(name, per_gate(init, gates), rows, gates * self.features)
 
-    def _affine(self, inputs: Array, gates: int, bias_init: Initializer | None = None) -> Array:
-        """``inputs @ input_kernel + bias`` for all gates: ``[..., D] -> [..., gates * H]``."""
+    def _input_operands(self, inputs: Array, gates: int) -> tuple[Array, Array, Array]:
+        """``inputs``, ``input_kernel [D, gates * H]`` and ``bias [gates * H]`` in one dtype."""
         kernel = self._kernel("input_kernel", self.input_init, inputs.shape[-1], gates)
-        bias = self._parameter("bias", bias_init or self.bias_init, gates * self.features)
+        bias = self._parameter("bias", self._input_bias_init(), gates * self.features)
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
+        return inputs, kernel, bias
+
+    def _input_bias_init(self) -> Initializer:
+        """Initialiser of the fused ``bias``."""
+        return self.bias_init
+
+    def _affine(self, inputs: Array, gates: int) -> Array:
+        """``inputs @ input_kernel + bias`` for all gates: ``[..., D] -> [..., gates * H]``."""
+        inputs, kernel, bias = self._input_operands(inputs, gates)
         return inputs @ kernel + bias
 
     def _recurrent_kernel(self, hidden: Array, gates: int, noise: Noise) -> tuple[Array, Array]:
@@ -110,21 +119,21 @@ class RecurrentCell(nn.Module):
         return carry
 
     def fused_sequence(
-        self, projected: Any, carry: Carry, mask: Array | None, *, reverse: bool, unroll: int
+        self, inputs: Array, carry: Carry, mask: Array | None, *, reverse: bool, unroll: int
     ) -> tuple[Carry, Array] | None:
         """All steps at once with a hand-written backward pass, or None where the cell has none.
 
         Args:
-          projected: ``[T, B, Z]``.
-          carry: leaves ``[B, H]`` in the dtype of ``projected``.
+          inputs: ``[T, B, D]``.
+          carry: leaves ``[B, H]`` in the dtype of the products.
           mask: ``[T, B]`` booleans or None.
           reverse: as in :class:`rnnjax.recurrence.RNN`.
           unroll: as there.
 
         Returns:
-          ``(carry, outputs [T, B, H])``, equal to a masked scan of :meth:`step`.
+          ``(carry, outputs [T, B, H])``, equal to a masked scan of :meth:`step` over :meth:`project`.
         """
-        del projected, carry, mask, reverse, unroll
+        del inputs, carry, mask, reverse, unroll
         return None
 
     def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> Carry:

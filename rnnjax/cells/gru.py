@@ -32,12 +32,22 @@ class GRUCell(RecurrentCell):
         hidden = n + z * (carry - n)
         return hidden, hidden
 
-    def fused_sequence(self, projected, carry, mask, *, reverse, unroll):
+    def fused_sequence(self, inputs, carry, mask, *, reverse, unroll):
         if type(self) is not GRUCell:
             return None  # a subclass has another step
-        kernel = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 3)
-        bias = self._parameter("recurrent_bias", self.bias_init, self.features)
-        return fused.gru_sequence(projected, kernel, bias, carry, mask, reverse=reverse, unroll=unroll)
+        inputs, kernel, bias = self._input_operands(inputs, 3)
+        recurrent_bias = self._parameter("recurrent_bias", self.bias_init, self.features)
+        recurrent = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 3)
+        return fused.gru_sequence(
+            fused.project(inputs, kernel),
+            recurrent,
+            recurrent_bias,
+            carry,
+            mask,
+            bias=bias,
+            reverse=reverse,
+            unroll=unroll,
+        )
 
 
 class ResetBeforeGRUCell(RecurrentCell):

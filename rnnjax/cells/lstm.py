@@ -44,8 +44,8 @@ class LSTMCell(RecurrentCell):
     def readout(self, carry: Carry, projected: Array) -> Array:
         return carry[1]
 
-    def project(self, inputs: Array) -> Array:
-        return self._affine(inputs, 4, self._gate_bias(4, forget=1, enter=0))
+    def _input_bias_init(self) -> Initializer:
+        return self._gate_bias(4, forget=1, enter=0)
 
     def step(self, carry: Carry, projected: Array, noise: Noise = SILENT) -> tuple[Carry, Array]:
         cell, hidden = carry
@@ -54,11 +54,13 @@ class LSTMCell(RecurrentCell):
         hidden = nn.sigmoid(o) * jnp.tanh(cell)
         return (cell, hidden), hidden
 
-    def fused_sequence(self, projected, carry, mask, *, reverse, unroll):
+    def fused_sequence(self, inputs, carry, mask, *, reverse, unroll):
         if type(self) is not LSTMCell:
             return None  # a subclass has another step
-        kernel = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 4)
-        return fused.lstm_sequence(projected, kernel, carry, mask, reverse=reverse, unroll=unroll)
+        inputs, kernel, bias = self._input_operands(inputs, 4)
+        recurrent = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 4)
+        projected = fused.project(inputs, kernel)
+        return fused.lstm_sequence(projected, recurrent, carry, mask, bias=bias, reverse=reverse, unroll=unroll)
 
     def _gate_bias(self, gates: int, forget: int, enter: int | None) -> Initializer:
         """Initialiser of the fused bias; ``forget`` and ``enter`` are the places of f and i among the gates."""
@@ -143,8 +145,8 @@ class CoupledLSTMCell(LSTMCell):
 
     gates: ClassVar[int] = 3
 
-    def project(self, inputs: Array) -> Array:
-        return self._affine(inputs, 3, self._gate_bias(3, forget=0, enter=None))
+    def _input_bias_init(self) -> Initializer:
+        return self._gate_bias(3, forget=0, enter=None)
 
     def step(self, carry: Carry, projected: Array, noise: Noise = SILENT) -> tuple[Carry, Array]:
         cell, hidden = carry

@@ -23,10 +23,18 @@ class SimpleRNNCell(RecurrentCell):
         hidden = self.activation(projected + self._recurrent(carry, 1, noise))
         return hidden, hidden
 
-    def fused_sequence(self, projected, carry, mask, *, reverse, unroll):
+    def fused_sequence(self, inputs, carry, mask, *, reverse, unroll):
         if type(self) is not SimpleRNNCell or self.activation not in (jnp.tanh, nn.relu):
             return None  # a subclass has another step, and the slopes of these two are known
-        kernel = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 1)
+        inputs, kernel, bias = self._input_operands(inputs, 1)
+        recurrent = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 1)
         return fused.simple_rnn_sequence(
-            projected, kernel, carry, mask, activation=self.activation, reverse=reverse, unroll=unroll
+            fused.project(inputs, kernel),
+            recurrent,
+            carry,
+            mask,
+            activation=self.activation,
+            bias=bias,
+            reverse=reverse,
+            unroll=unroll,
         )
