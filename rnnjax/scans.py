@@ -70,9 +70,9 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules, dtype:
     if plain and all(leaf.dtype == dtype for leaf in leaves):
         batch = steps.inputs.shape[1:-1]
         result = cell.fused_sequence(
-            steps.inputs.reshape(steps.inputs.shape[0], -1, steps.inputs.shape[-1]),
-            jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), carry),
-            None if steps.real is None else steps.real.reshape(steps.real.shape[0], -1),
+            steps.inputs.reshape(steps.inputs.shape[0], math.prod(batch), steps.inputs.shape[-1]),
+            jax.tree.map(lambda leaf: leaf.reshape(math.prod(batch), leaf.shape[-1]), carry),
+            None if steps.real is None else steps.real.reshape(steps.real.shape[0], math.prod(batch)),
             reverse=rules.reverse,
             unroll=rules.unroll,
         )
