@@ -153,8 +153,8 @@ def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int) ->
     from rnnjax.predict import load
     from rnnjax.program import Program
 
-    name, seed, config = WorkDir(root).read_config()
     parallel.start(cpu_devices=cpu_devices)
+    name, seed, config = WorkDir(root).read_config()
     if data_dir:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=data_dir))
     # A batch that divides over the devices that are here now, whatever those of the training were.
