@@ -97,7 +97,7 @@ def _examples(source: Any) -> Iterator[dict[str, np.ndarray]]:
 
 def _how_to_prepare(name: str, where: Path) -> str:
     return (
-        "prepare it once, with TensorFlow (pip install 'rnnjax[prepare]'), by\n"
+        "prepare it once, with TensorFlow (pip install tensorflow-cpu), by\n"
         f"  python -m rnnjax.data.prepare {name} --data-dir {shlex.quote(str(where))}"
     )
 
