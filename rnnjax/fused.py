@@ -336,10 +336,10 @@ def _scan_replacing(step, carry, rows, steps, reverse, unroll, ahead=False) -> t
     """Scans ``step(carry, row, inputs) -> (carry, row, saved)``, whose new rows take the old ones' place.
 
     XLA keeps to the place only if all reads of the array come before its write; where it cannot tell,
-    it copies the whole array at every step, which is several times slower. On a CPU it can tell if
+    it copies the whole array at every step. On a CPU it can tell if
     the new row is an operand of a product of matrices, or needs a tanh. Elsewhere, and with B = 1,
-    whose product is one of vectors, the loop reads ahead, from what it has just written (a few
-    percent slower, as that moves each row once more).
+    whose product is one of vectors, the loop reads ahead, from what it has just written, which
+    moves each row once more.
     """
 
     def in_place(state, inputs):
