@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rnnjax.recurrence import RNN as RNN
     from rnnjax.recurrence import Bidirectional as Bidirectional
     from rnnjax.recurrence import StackedRNN as StackedRNN
+    from rnnjax.scans import reporting as reporting
 
 # Where each public name lives. They are imported when first used: someone who imports a layer
 # does not wait for Orbax, and the command line can set the number of devices first.
@@ -68,6 +69,7 @@ _HOMES = {
     "Bidirectional": "recurrence",
     "RNN": "recurrence",
     "StackedRNN": "recurrence",
+    "reporting": "scans",
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -332,6 +332,7 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
         "epochs": progress.epoch,
         "steps": progress.step,
         "parameters": count_parameters(training.fresh_state.params),
+        "implementations": program.implementations,
         "data": _data_facts(program),
         "device": program.parallel.describe(),
         "seconds": training.seconds() | {"first_step": progress.first_step_seconds},

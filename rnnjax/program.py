@@ -18,6 +18,7 @@ from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
 from rnnjax.optim import make_optimizer, make_schedule
 from rnnjax.parallel import DataParallel
+from rnnjax.scans import reporting
 
 
 class Program:
@@ -27,6 +28,8 @@ class Program:
       parallel: the devices.
       steps_per_epoch, total_steps: of the training.
       schedule: learning rate by step.
+      implementations: which implementation each RNN of the model runs, by its path, as in
+        ``{"recurrent/layers_0": "fused"}``.
       compile_seconds: time spent so far in first calls, one execution each included.
     """
 
@@ -87,9 +90,11 @@ class Program:
 
     def _make_task(self) -> step.Task:
         config, preprocess = self.config, self.dataset.preprocess
-        outputs = jax.eval_shape(
-            lambda: self.model.init_with_output({"params": jax.random.key(0)}, **self._sample_inputs())[0]
-        ).shape[-1]
+        rngs = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+        with reporting() as self.implementations:
+            outputs = jax.eval_shape(
+                lambda: self.model.init_with_output(rngs, **self._sample_inputs(), train=True)[0]
+            ).shape[-1]
         shift = config.data.max_shift if isinstance(config.data, ImageData) else 0
         return step.Task(
             model=self.model,

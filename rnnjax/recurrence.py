@@ -14,12 +14,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells import Carry, LinearCell, Noise, RecurrentCell
+from rnnjax.cells import Carry, Noise, RecurrentCell
 from rnnjax.cells.noise import dropout_mask
 from rnnjax.errors import UsageError
 from rnnjax.masks import sequence_mask, sequence_starts
 from rnnjax.pooling import pool
-from rnnjax.scans import Rules, Steps, run, run_chunks
+from rnnjax.scans import Rules, Steps, run, run_chunks, settled
 
 __all__ = ["RNN", "Bidirectional", "StackedRNN", "pool", "sequence_mask"]
 
@@ -127,6 +127,7 @@ class RNN(nn.Module):
             None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None],
             None if starts is None else jnp.moveaxis(starts, -1, 0)[..., None],
         )
+        rules = settled(self.implementation, self.cell, steps, rules, self.path)
         if self.remat is None:
             carry, outputs = run(self.cell, carry, steps, rules)
         else:
@@ -141,7 +142,7 @@ class RNN(nn.Module):
         return carry, outputs[..., 0, :]
 
     def _rules(self, inputs: Array, carry: Carry, train: bool) -> "Rules":
-        """Draws what is drawn once a sequence and settles how to run."""
+        """Checks the options against the cell and draws what is drawn once a sequence."""
         name, shape = type(self.cell).__name__, self.cell.recurrent_shape or (0, 0)
         if not shape[0] and (self.recurrent_dropout or self.weight_dropout):
             raise UsageError(f"RNN: {name} has no recurrent kernel for recurrent_dropout or weight_dropout")
@@ -150,9 +151,6 @@ class RNN(nn.Module):
         if len(rates) != len(leaves):
             raise UsageError(f"RNN: {len(rates)} zoneout rates, but the carry of {name} has {len(leaves)} arrays")
         keep = jax.tree.unflatten(tree, rates) if any(rates) else None
-        associative = isinstance(self.cell, LinearCell) and keep is None and inputs.shape[-2] > 0
-        if self.implementation == "associative" and not associative:
-            raise UsageError(f"RNN: {name} with these options does not run as an associative scan")
         noise, step_rate = Noise(), 0.0
         if train and self.recurrent_dropout and self.variational:
             noise = noise._replace(
@@ -162,8 +160,7 @@ class RNN(nn.Module):
             step_rate = self.recurrent_dropout
         if train and self.weight_dropout:
             noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
-        run = "associative" if self.implementation == "auto" and associative else self.implementation
-        return Rules(carry, noise, step_rate, keep, train, self.reverse, self.unroll, run)
+        return Rules(carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.implementation)
 
 
 def _initial_carry(cell: RecurrentCell, inputs: Array, given: Carry | None) -> Carry:

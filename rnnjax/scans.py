@@ -5,8 +5,11 @@
 Axes: T time (first here), B batch (any number of axes), D input features, H hidden features.
 """
 
+import contextlib
 import functools
 import math
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -15,10 +18,12 @@ import jax.numpy as jnp
 
 from rnnjax.cells import Carry, LinearCell, Noise, RecurrentCell
 from rnnjax.cells.base import keep_dtypes
-from rnnjax.cells.noise import dropout_mask, zoneout
+from rnnjax.cells.noise import dropout_mask, zoneout, zoneout_mask
 from rnnjax.errors import UsageError
+from rnnjax.fused import Extras
 
 Array = jax.Array
+_REPORT: ContextVar[dict[str, str] | None] = ContextVar("implementations", default=None)
 
 
 class Steps(NamedTuple):
@@ -42,77 +47,160 @@ class Rules(NamedTuple):
     implementation: str
 
 
+@contextlib.contextmanager
+def reporting() -> Iterator[dict[str, str]]:
+    """Collects which implementation each RNN takes that is called, or traced, in the block.
+
+    Yields:
+      ``{path of the RNN within the model: implementation}``, as in ``{"recurrent/layers_0": "fused"}``;
+      the path of an RNN that is the whole model is empty. A layer called twice reports its latest call.
+    """
+    ran: dict[str, str] = {}
+    token = _REPORT.set(ran)
+    try:
+        yield ran
+    finally:
+        _REPORT.reset(token)
+
+
+def settled(wanted: str, cell: RecurrentCell, steps: Steps, rules: Rules, path: Sequence[str]) -> Rules:
+    """The rules with the implementation that runs; told to :func:`reporting`.
+
+    Raises:
+      UsageError: if the wanted implementation cannot run, with the reason.
+    """
+    obstacles = {"scan": _nothing, "fused": _fused_obstacle, "associative": _associative_obstacle}
+    if wanted == "auto":
+        chosen = next(name for name in ("associative", "fused", "scan") if obstacles[name](cell, steps, rules) is None)
+    else:
+        chosen, reason = wanted, obstacles[wanted](cell, steps, rules)
+        if reason is not None:
+            raise UsageError(
+                f"RNN: implementation={wanted!r} cannot run {type(cell).__name__} here: {reason}; "
+                "use implementation='auto' or 'scan'"
+            )
+    ran = _REPORT.get()
+    if ran is not None:
+        ran["/".join(path)] = chosen
+    return rules._replace(implementation=chosen)
+
+
+def _nothing(cell: RecurrentCell, steps: Steps, rules: Rules) -> None:
+    del cell, steps, rules
+
+
+def _fused_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    dtype = cell.compute_dtype(steps.inputs)
+    other = [leaf.dtype for leaf in jax.tree.leaves(rules.initial) if leaf.dtype != dtype]
+    if other:
+        return f"its carry is {other[0]} and its products are {jnp.dtype(dtype)}, but both must be of one dtype"
+    return cell.fused_obstacle()
+
+
+def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    if not isinstance(cell, LinearCell):
+        return "its recurrence is not linear"
+    if rules.zoneout is not None:
+        return "zoneout makes its recurrence depend on the carry's history"
+    return None if steps.inputs.shape[0] else "the sequence has no steps"
+
+
 def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """All steps: the projection at once, then the recurrence. Outputs ``[T, ..., H]``."""
     dtype = cell.compute_dtype(steps.inputs)
-    done = _fused(cell, carry, steps, rules, dtype) if rules.implementation in ("auto", "fused") else None
-    if done is None:
+    if rules.implementation == "fused":
+        carry, outputs = _fused(cell, carry, steps, rules)
+    else:
         projected = steps._replace(inputs=cell.project(steps.inputs))
         if rules.implementation == "associative":
-            done = _associative_scan(cast("LinearCell", cell), carry, projected, rules)
+            carry, outputs = _associative_scan(cast("LinearCell", cell), carry, projected, rules)
         else:
-            done = _scan(cell, carry, projected, rules)
-    carry, outputs = done
+            carry, outputs = _scan(cell, carry, projected, rules)
     if steps.real is not None:
         outputs = jnp.where(steps.real, outputs, jnp.zeros((), outputs.dtype))
     return carry, outputs.astype(dtype)
 
 
-def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules, dtype: Any) -> tuple[Carry, Array] | None:
-    """The recurrence with its hand-written backward pass, or None where there is none for these options."""
-    leaves = jax.tree.leaves(carry)
-    plain = (
-        all(part is None for part in rules.noise)
-        and not rules.step_dropout
-        and rules.zoneout is None
-        and steps.starts is None
+def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+    """The recurrence with its hand-written backward pass."""
+    batch = steps.inputs.shape[1:-1]
+    flat = lambda leaf: leaf.reshape(math.prod(batch), *leaf.shape[len(batch) :])  # noqa: E731
+    flat_steps = lambda leaf: leaf.reshape(leaf.shape[0], math.prod(batch), leaf.shape[-1])  # noqa: E731
+    noise, stay = _drawn(cell, carry, steps, rules)
+    extras = Extras(
+        starts=None if steps.starts is None else flat_steps(steps.starts)[..., 0],
+        initial=None if steps.starts is None else jax.tree.map(flat, rules.initial),
+        noise=None if noise is None else (flat_steps if rules.step_dropout else flat)(noise),
+        stay=jax.tree.map(lambda leaf: flat_steps(leaf) if jnp.ndim(leaf) else leaf, stay),
     )
-    if plain and all(leaf.dtype == dtype for leaf in leaves):
-        batch = steps.inputs.shape[1:-1]
-        result = cell.fused_sequence(
-            steps.inputs.reshape(steps.inputs.shape[0], math.prod(batch), steps.inputs.shape[-1]),
-            jax.tree.map(lambda leaf: leaf.reshape(math.prod(batch), leaf.shape[-1]), carry),
-            None if steps.real is None else steps.real.reshape(steps.real.shape[0], math.prod(batch)),
-            reverse=rules.reverse,
-            unroll=rules.unroll,
-        )
-        if result is not None:
-            return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
-    if rules.implementation == "fused":
-        raise UsageError(f"RNN: {type(cell).__name__} with these options has no fused implementation; use auto or scan")
-    return None
+    result = cell.fused_sequence(
+        flat_steps(steps.inputs),
+        jax.tree.map(flat, carry),
+        None if steps.real is None else flat_steps(steps.real)[..., 0],
+        extras,
+        rules.noise,
+        reverse=rules.reverse,
+        unroll=rules.unroll,
+    )
+    return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
+
+
+def _drawn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Array | None, Any]:
+    """The hidden state's dropout mask, and zoneout's: those of all steps, drawn as :func:`_step` draws them."""
+    if not rules.step_dropout and (rules.zoneout is None or not rules.train):
+        return rules.noise.hidden, rules.zoneout
+
+    def draw(cell, _, step):
+        del step
+        noise = _step_noise(cell, carry, rules).hidden if rules.step_dropout else None
+        return None, (noise, _step_stay(cell, carry, rules))
+
+    noise, stay = _over_time(draw, rules)(cell, None, jnp.arange(steps.inputs.shape[0]))[1]
+    return noise if rules.step_dropout else rules.noise.hidden, stay
 
 
 def _scan(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """The recurrence as ``nn.scan``, for every cell."""
-    scan = nn.scan(
-        functools.partial(_step, rules=rules),
+    return _over_time(functools.partial(_step, rules=rules), rules)(cell, carry, steps)
+
+
+def _over_time(step: Callable, rules: Rules) -> Callable:
+    return nn.scan(
+        step,
         variable_broadcast="params",
         split_rngs={"params": False, "dropout": True},
         reverse=rules.reverse,
         unroll=rules.unroll,
     )
-    return scan(cell, carry, steps)
 
 
 def _step(cell: RecurrentCell, carry: Carry, step: Steps, *, rules: Rules) -> tuple[Carry, Array]:
     projected, real, start = step
     if start is not None:
         carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.initial, carry)
-    noise = rules.noise
-    if rules.step_dropout:
-        width = (cell.recurrent_shape or (0, 0))[0]
-        shape = (*jax.tree.leaves(carry)[0].shape[:-1], width)
-        noise = noise._replace(hidden=dropout_mask(cell.make_rng("dropout"), shape, rules.step_dropout))
-    new_carry, output = cell.step(carry, projected, noise)
+    new_carry, output = cell.step(carry, projected, _step_noise(cell, carry, rules))
     new_carry = keep_dtypes(new_carry, carry)
     if rules.zoneout is not None:
-        key = cell.make_rng("dropout") if rules.train else None
-        new_carry = zoneout(key, carry, new_carry, rules.zoneout)
+        new_carry = zoneout(_step_stay(cell, carry, rules), carry, new_carry)
         output = cell.readout(new_carry, projected)
     if real is not None:
         new_carry = jax.tree.map(lambda new, old: jnp.where(real, new, old), new_carry, carry)
     return new_carry, output
+
+
+def _step_noise(cell: RecurrentCell, carry: Carry, rules: Rules) -> Noise:
+    """The noise of one step, with what is drawn at every step."""
+    if not rules.step_dropout:
+        return rules.noise
+    shape = (*jax.tree.leaves(carry)[0].shape[:-1], (cell.recurrent_shape or (0, 0))[0])
+    return rules.noise._replace(hidden=dropout_mask(cell.make_rng("dropout"), shape, rules.step_dropout))
+
+
+def _step_stay(cell: RecurrentCell, carry: Carry, rules: Rules) -> Any:
+    """Which units of the carry zoneout keeps in one step; without ``train`` its rates, None without zoneout."""
+    if rules.zoneout is None or not rules.train:
+        return rules.zoneout
+    return zoneout_mask(cell.make_rng("dropout"), carry, rules.zoneout)
 
 
 def _associative_scan(cell: LinearCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:

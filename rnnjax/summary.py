@@ -17,11 +17,12 @@ from rnnjax.workdir import WorkDir
 def print_start(program: Program, seed: int, root: Path) -> None:
     """Says what is about to be trained, on what."""
     dataset, device = program.dataset, program.parallel.describe()
+    ran = ", ".join(sorted(set(program.implementations.values())))
     print(
         f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
-        f"{program.config.data.batch_size} examples; seed {seed} in {root}",
+        f"{program.config.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}",
         flush=True,
     )
 

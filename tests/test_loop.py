@@ -217,6 +217,7 @@ def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
     assert json.loads((root / "result.json").read_text()) == result
     for key in ("command", "commit", "config", "seed", "versions", "device", "parameters", "epochs", "metrics"):
         assert result[key] is not None or key == "commit", key
+    assert result["implementations"] == {"recurrent/layers_0": "fused", "recurrent/layers_1": "fused"}
     assert 0 < result["seconds"]["first_step"] <= result["seconds"]["wall"]
     assert list((root / "tensorboard").glob("events.out.tfevents.*"))
     assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")

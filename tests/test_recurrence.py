@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import GRUCell, LSTMCell, ProjectedLSTMCell, SimpleRNNCell
+import rnnjax
+from rnnjax.cells import GRUCell, LSTMCell, MinGRUCell, ProjectedLSTMCell, SimpleRNNCell
 from rnnjax.errors import UsageError
 from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
 from tests.cell_cases import BATCH, FEATURES, INPUTS, STEPS, close, drawn_inputs
@@ -147,6 +148,22 @@ def test_new_lengths_do_not_trace_again():
     assert len(traces) == 1
 
 
+def test_what_runs_is_reported():
+    def ran(model, **options):
+        with rnnjax.reporting() as implementations:
+            apply(model, **options)
+        return implementations
+
+    model = StackedRNN([Bidirectional(lstm(), lstm(True, implementation="scan")), RNN(MinGRUCell(3), remat=2)])
+    assert ran(model) == {
+        "layers_0/forward": "fused",
+        "layers_0/backward": "scan",
+        "layers_1": "associative",
+    }
+    assert ran(RNN(ProjectedLSTMCell(4, projection=2))) == {"": "scan"}
+    assert ran(lstm(zoneout=0.1, weight_dropout=0.1, recurrent_dropout=0.1), resets=RESETS) == {"": "fused"}
+
+
 def apply(model=None, inputs=None, **options):
     model = lstm() if model is None else model
     inputs = drawn_inputs() if inputs is None else inputs
@@ -173,7 +190,26 @@ WIDE = jnp.zeros((BATCH, FEATURES + 1))
         (lambda: apply(initial_carry=(WIDE, WIDE)), r"needs float32 \(3, 4\), got float32 \(3, 5\)"),
         (lambda: apply(initial_carry=(HALF, HALF)), "needs float32 .* got bfloat16"),
         (lambda: apply(RNN(SimpleRNNCell(2), zoneout=(0.1, 0.2))), "2 zoneout rates, but the carry of SimpleRNNCell"),
-        (lambda: apply(RNN(LSTMCell(2), implementation="associative")), "does not run as an associative scan"),
+        (
+            lambda: apply(RNN(LSTMCell(2), implementation="associative")),
+            "'associative' cannot run LSTMCell here: its recurrence is not linear; use implementation='auto'",
+        ),
+        (
+            lambda: apply(RNN(MinGRUCell(2), implementation="associative", zoneout=0.1)),
+            "'associative' cannot run MinGRUCell here: zoneout",
+        ),
+        (
+            lambda: apply(RNN(ProjectedLSTMCell(4, projection=2), implementation="fused")),
+            "'fused' cannot run ProjectedLSTMCell here: only SimpleRNNCell, LSTMCell and GRUCell themselves",
+        ),
+        (
+            lambda: apply(RNN(SimpleRNNCell(4, activation=jnp.sin), implementation="fused")),
+            "its activation is neither jnp.tanh nor nn.relu",
+        ),
+        (
+            lambda: apply(RNN(LSTMCell(2, dtype=jnp.bfloat16, carry_dtype=jnp.float32), implementation="fused")),
+            "its carry is float32 and its products are bfloat16",
+        ),
         (lambda: lstm(recurrent_dropout=1.0), r"recurrent_dropout must lie in \[0, 1\)"),
         (lambda: lstm(zoneout=(0.1, -0.2)), "zoneout 1 must lie"),
         (lambda: lstm(remat=0), "remat must be a positive number"),

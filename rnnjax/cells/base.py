@@ -19,9 +19,11 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import canonicalize_dtype, promote_dtype
 
+from rnnjax import fused
 from rnnjax.cells.initializers import at_least_float32, per_gate
 from rnnjax.cells.noise import SILENT, Noise
 from rnnjax.errors import UsageError
+from rnnjax.fused import Extras
 
 Array = jax.Array
 Carry = Any
@@ -118,23 +120,36 @@ class RecurrentCell(nn.Module):
         del projected
         return carry
 
+    def fused_obstacle(self) -> str | None:
+        """Why the cell has no :meth:`fused_sequence`, or None where it has one."""
+        return "only SimpleRNNCell, LSTMCell and GRUCell themselves have a fused recurrence"
+
     def fused_sequence(
-        self, inputs: Array, carry: Carry, mask: Array | None, *, reverse: bool, unroll: int
-    ) -> tuple[Carry, Array] | None:
-        """All steps at once with a hand-written backward pass, or None where the cell has none.
+        self, inputs: Array, carry: Carry, mask: Array | None, extras: Extras, noise: Noise, **options: Any
+    ) -> tuple[Carry, Array]:
+        """All steps at once with a hand-written backward pass, for cells without :meth:`fused_obstacle`.
 
         Args:
           inputs: ``[T, B, D]``.
           carry: leaves ``[B, H]`` in the dtype of the products.
           mask: ``[T, B]`` booleans or None.
-          reverse: as in :class:`rnnjax.recurrence.RNN`.
-          unroll: as there.
+          extras: resets, dropout of the hidden state, and zoneout.
+          noise: of which the kernel's mask is used here.
+          options: ``reverse`` and ``unroll`` as in :class:`rnnjax.recurrence.RNN`.
 
         Returns:
           ``(carry, outputs [T, B, H])``, equal to a masked scan of :meth:`step` over :meth:`project`.
         """
-        del inputs, carry, mask, reverse, unroll
-        return None
+        raise NotImplementedError(f"{type(self).__name__} does not define its fused recurrence")
+
+    def _fused_projection(self, inputs: Array) -> tuple[Array, Array]:
+        """``inputs @ input_kernel``, and the bias that it lacks."""
+        inputs, kernel, bias = self._input_operands(inputs, self.gates)
+        return fused.project(inputs, kernel), bias
+
+    def _masked_kernel(self, hidden: Array, noise: Noise) -> Array:
+        """``recurrent_kernel`` in the dtype of its product with ``hidden``, under its own mask."""
+        return self._recurrent_kernel(hidden, self.gates, Noise(kernel=noise.kernel))[1]
 
     def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> Carry:
         """The first carry (zeros) for inputs of shape ``(..., D)``; ``rng`` is unused by zeros."""

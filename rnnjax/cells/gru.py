@@ -32,22 +32,15 @@ class GRUCell(RecurrentCell):
         hidden = n + z * (carry - n)
         return hidden, hidden
 
-    def fused_sequence(self, inputs, carry, mask, *, reverse, unroll):
-        if type(self) is not GRUCell:
-            return None  # a subclass has another step
-        inputs, kernel, bias = self._input_operands(inputs, 3)
+    def fused_obstacle(self) -> str | None:
+        return None if type(self) is GRUCell else super().fused_obstacle()  # a subclass has another step
+
+    def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
+        projected, bias = self._fused_projection(inputs)
+        # As in step: parameters are drawn in the order in which they are first named.
         recurrent_bias = self._parameter("recurrent_bias", self.bias_init, self.features)
-        recurrent = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 3)
-        return fused.gru_sequence(
-            fused.project(inputs, kernel),
-            recurrent,
-            recurrent_bias,
-            carry,
-            mask,
-            bias=bias,
-            reverse=reverse,
-            unroll=unroll,
-        )
+        recurrent = self._masked_kernel(carry, noise)
+        return fused.gru_sequence(projected, recurrent, recurrent_bias, carry, mask, extras, bias=bias, **options)
 
 
 class ResetBeforeGRUCell(RecurrentCell):

@@ -54,13 +54,13 @@ class LSTMCell(RecurrentCell):
         hidden = nn.sigmoid(o) * jnp.tanh(cell)
         return (cell, hidden), hidden
 
-    def fused_sequence(self, inputs, carry, mask, *, reverse, unroll):
-        if type(self) is not LSTMCell:
-            return None  # a subclass has another step
-        inputs, kernel, bias = self._input_operands(inputs, 4)
-        recurrent = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 4)
-        projected = fused.project(inputs, kernel)
-        return fused.lstm_sequence(projected, recurrent, carry, mask, bias=bias, reverse=reverse, unroll=unroll)
+    def fused_obstacle(self) -> str | None:
+        return None if type(self) is LSTMCell else super().fused_obstacle()  # a subclass has another step
+
+    def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
+        projected, bias = self._fused_projection(inputs)
+        recurrent = self._masked_kernel(carry[1], noise)
+        return fused.lstm_sequence(projected, recurrent, carry, mask, extras, bias=bias, **options)
 
     def _gate_bias(self, gates: int, forget: int, enter: int | None) -> Initializer:
         """Initialiser of the fused bias; ``forget`` and ``enter`` are the places of f and i among the gates."""

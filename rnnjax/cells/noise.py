@@ -28,19 +28,27 @@ def dropout_mask(key: Array, shape: tuple[int, ...], rate: float) -> Array:
     return jnp.where(jax.random.bernoulli(key, 1 - rate, shape), 1 / (1 - rate), 0.0)
 
 
-def zoneout(key: Array | None, old: Any, new: Any, rates: Any) -> Any:
-    """Keeps each unit of the carry ``old`` with its array's probability in ``rates``, else takes ``new``.
+def zoneout_mask(key: Array, carry: Any, rates: Any) -> Any:
+    """For each unit of the carry, whether it keeps its old value, with its array's probability in ``rates``."""
+    leaves, tree = jax.tree.flatten(carry)
+    return jax.tree.unflatten(
+        tree,
+        [
+            jax.random.bernoulli(jax.random.fold_in(key, place), rate, leaf.shape)
+            for place, (leaf, rate) in enumerate(zip(leaves, jax.tree.leaves(rates), strict=True))
+        ],
+    )
 
-    Without a key it gives the expectation of that (Krueger et al. 2017, arXiv:1606.01305).
+
+def zoneout(stay: Any, old: Any, new: Any) -> Any:
+    """``old`` where ``stay`` is True, else ``new``; with rates in place of booleans, the expectation.
+
+    (Krueger et al. 2017, arXiv:1606.01305.)
     """
-    leaves, tree = jax.tree.flatten(new)
-    mixed = []
-    for place, (before, after, rate) in enumerate(
-        zip(jax.tree.leaves(old), leaves, jax.tree.leaves(rates), strict=True)
-    ):
-        if key is None:
-            mixed.append((rate * before + (1 - rate) * after).astype(after.dtype))
-        else:
-            keep = jax.random.bernoulli(jax.random.fold_in(key, place), rate, after.shape)
-            mixed.append(jnp.where(keep, before, after))
-    return jax.tree.unflatten(tree, mixed)
+
+    def mix(stay, before, after):
+        if isinstance(stay, float | int):
+            return (stay * before + (1 - stay) * after).astype(after.dtype)
+        return jnp.where(stay, before, after)
+
+    return jax.tree.map(mix, stay, old, new)

@@ -23,18 +23,15 @@ class SimpleRNNCell(RecurrentCell):
         hidden = self.activation(projected + self._recurrent(carry, 1, noise))
         return hidden, hidden
 
-    def fused_sequence(self, inputs, carry, mask, *, reverse, unroll):
-        if type(self) is not SimpleRNNCell or self.activation not in (jnp.tanh, nn.relu):
-            return None  # a subclass has another step, and the slopes of these two are known
-        inputs, kernel, bias = self._input_operands(inputs, 1)
-        recurrent = self._kernel("recurrent_kernel", self.recurrent_init, self.features, 1)
-        return fused.simple_rnn_sequence(
-            fused.project(inputs, kernel),
-            recurrent,
-            carry,
-            mask,
-            activation=self.activation,
-            bias=bias,
-            reverse=reverse,
-            unroll=unroll,
-        )
+    def fused_obstacle(self) -> str | None:
+        if type(self) is not SimpleRNNCell:
+            return super().fused_obstacle()  # a subclass has another step
+        if self.activation not in (jnp.tanh, nn.relu):
+            return "its activation is neither jnp.tanh nor nn.relu, whose slopes are known"
+        return None
+
+    def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
+        projected, bias = self._fused_projection(inputs)
+        recurrent = self._masked_kernel(carry, noise)
+        options |= {"activation": self.activation, "bias": bias}
+        return fused.simple_rnn_sequence(projected, recurrent, carry, mask, extras, **options)

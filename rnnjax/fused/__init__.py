@@ -1,0 +1,29 @@
+"""Whole recurrences with a hand-written backward pass: one ``custom_vjp`` around the scanned sequence.
+
+Differentiating a scan step by step saves a dozen arrays a step, evaluates derivatives of the gates
+in the backward loop, and adds to the kernel's gradient at every step. Here the forward pass saves
+exactly the coefficients that the backward pass multiplies with; a backward step is one product with
+the transposed kernel and a few multiplications, and the gradients of kernels and biases are single
+sums over all T * B rows after the loop. Where nothing is differentiated, nothing is saved.
+The coefficients overwrite the projected inputs, and the gradient overwrites the coefficients.
+The results are those of :mod:`rnnjax.cells` under :mod:`rnnjax.recurrence`.
+
+The functions take *projected* inputs, as a cell's ``project`` makes them, so that all
+implementations share one parameter tree. Best hand over :func:`project` of the inputs, and the
+input bias as ``bias``: added before the loop, it costs one more array of the projected inputs' size.
+Where only the last hidden state counts, take it from the carry: that saves an array of gradients.
+
+A masked step leaves the carry as it is and its output is zero; cotangents pass it likewise, and what
+stands in its projected inputs, NaN included, reaches neither results nor gradients. Forward-mode
+differentiation is not defined here, and JAX says so with a TypeError.
+
+Axes: T time, B batch (exactly one axis), D input features, H hidden features.
+"""
+
+from rnnjax.fused.gru import gru_sequence
+from rnnjax.fused.loops import Extras
+from rnnjax.fused.lstm import lstm_sequence
+from rnnjax.fused.projection import project
+from rnnjax.fused.simple import simple_rnn_sequence
+
+__all__ = ["Extras", "gru_sequence", "lstm_sequence", "project", "simple_rnn_sequence"]

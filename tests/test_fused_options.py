@@ -1,0 +1,161 @@
+"""The options of RNN on the fused recurrences: the numbers of the scanned cell, and the same random masks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from rnnjax.errors import UsageError
+from rnnjax.fused import Extras, gru_sequence, lstm_sequence, simple_rnn_sequence
+from rnnjax.recurrence import RNN
+from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, every_cell, problem
+
+RESETS = np.array([[0, 0, 1, 0, 0, 1], [1, 0, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], bool)
+KEY = {"dropout": jax.random.key(3)}
+ALL = {"weight_dropout": 0.3, "recurrent_dropout": 0.4, "zoneout": 0.25, "resets": True, "mask": "holes"}
+OPTIONS = {
+    "weight dropout": {"weight_dropout": 0.3},
+    "variational dropout": {"recurrent_dropout": 0.4, "mask": "lengths"},
+    "dropout at each step": {"recurrent_dropout": 0.4, "variational": False},
+    "zoneout": {"zoneout": 0.25, "mask": "holes"},
+    "zoneout at test time": {"zoneout": 0.25, "train": False, "mask": "holes"},
+    "resets": {"resets": True, "mask": "holes"},
+    "all": ALL,
+    "all, backwards": ALL | {"variational": False, "reverse": True, "remat": 4},
+}
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def scalar(name, weights, implementation, train=True, resets=False, mask="none", **options):
+    """A scalar in which every result of an RNN counts, of (parameters, inputs, carry)."""
+    layer = RNN(CELLS[name](4, param_dtype=jnp.float64), implementation=implementation, **options)
+
+    def run(parameters, inputs, carry):
+        results = layer.apply(
+            {"params": {"cell": parameters}},
+            inputs,
+            mask=None if MASKS[mask] is None else jnp.asarray(MASKS[mask]),
+            resets=jnp.asarray(RESETS) if resets else None,
+            initial_carry=carry,
+            train=train,
+            rngs=KEY,
+        )
+        return sum(jax.tree.leaves(jax.tree.map(lambda x, w: (x * w).sum(), results, weights)))
+
+    return run
+
+
+CASES = [
+    pytest.param(name, option, marks=[] if name == "lstm" or option.startswith("all,") else pytest.mark.slow)
+    for name in CELLS
+    for option in OPTIONS
+]
+
+
+@pytest.mark.parametrize(("name", "option"), CASES)
+def test_results_and_gradients_are_those_of_the_scanned_cell(x64, name, option):
+    options = dict(OPTIONS[option])
+    if name == "lstm" and "zoneout" in options:
+        options["zoneout"] = (0.25, 0.1)
+    *arguments, weights = problem(name)
+    ours, theirs = (scalar(name, weights, implementation, **options) for implementation in ("fused", "scan"))
+    value, gradients = jax.jit(jax.value_and_grad(theirs, (0, 1, 2)))(*arguments)
+    assert_close(jax.jit(ours)(*arguments), value, 1e-12)
+    assert_close(jax.jit(jax.value_and_grad(ours, (0, 1, 2)))(*arguments), (value, gradients), 1e-12)
+    plain = jax.jit(scalar(name, weights, "scan", mask=options.get("mask", "none")))(*arguments)
+    assert abs(plain - value) > 1e-3  # the option is on
+
+
+def everything(name, batch, steps, features, dtype, seed=0):
+    """Every part of Extras, with masks that a real draw would make and a [B, H] noise."""
+    random = np.random.default_rng(seed)
+    flags = lambda *shape: jnp.asarray(random.random(shape) < 0.4)  # noqa: E731
+    normal = lambda: jnp.asarray(random.normal(size=(batch, features)), dtype)  # noqa: E731
+    stay, initial = flags(steps, batch, features), normal()
+    if name == "lstm":
+        stay, initial = (stay, jnp.asarray(0.3, dtype)), (initial, normal())
+    return Extras(flags(steps, batch), initial, normal(), stay)
+
+
+def sequence(name, parameters, projected, carry, extras):
+    kernel, bias = parameters["recurrent_kernel"], parameters["bias"]
+    if name == "lstm":
+        return lstm_sequence(projected, kernel, carry, None, extras, bias=bias)
+    if name == "gru":
+        return gru_sequence(projected, kernel, parameters["recurrent_bias"], carry, None, extras, bias=bias)
+    activation = {"tanh": jnp.tanh, "relu": jax.nn.relu}[name]
+    return simple_rnn_sequence(projected, kernel, carry, None, extras, activation=activation, bias=bias)
+
+
+def total(name, starts, stay):
+    def run(parameters, inputs, carry, initial, noise):
+        projected = jnp.swapaxes(inputs, 0, 1) @ parameters["input_kernel"]
+        results = sequence(name, parameters, projected, carry, Extras(starts, initial, noise, stay))
+        return sum(jnp.sin(leaf).sum() for leaf in jax.tree.leaves(results))
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "tanh"])
+def test_gradients_agree_with_finite_differences(x64, name):
+    """Also those of the initial carry and of the noise, which is no random mask here."""
+    parameters, inputs, carry, _ = problem(name, batch=2, steps=3, features=2)
+    extras = everything(name, 2, 3, 2, "float64")
+    run = jax.jit(total(name, extras.starts, extras.stay))
+    check_grads(run, (parameters, inputs, carry, extras.initial, extras.noise), 1, ["rev"])
+
+
+@pytest.mark.parametrize("name", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
+def test_gradients_of_gradients_vmap_and_checkpoint(x64, name):
+    parameters, inputs, carry, _ = problem(name, batch=2, steps=3, features=2)
+    extras = everything(name, 2, 3, 2, "float64")
+    run = total(name, extras.starts, extras.stay)
+    arguments = (parameters, inputs, carry, extras.initial, extras.noise)
+    gradient = jax.grad(run, (0, 3, 4))
+    once = jax.jit(gradient)(*arguments)
+    assert_close(jax.jit(jax.grad(jax.checkpoint(run), (0, 3, 4)))(*arguments), once, 1e-13)
+    twice = jax.jit(jax.vmap(gradient))(*jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), arguments))
+    assert_close(jax.tree.map(lambda leaf: leaf[1], twice), once, 1e-13)
+
+    def sharpness(inputs):
+        leaves = jax.tree.leaves(gradient(parameters, inputs, *arguments[2:]))
+        return sum((leaf**2).sum() for leaf in leaves)
+
+    check_grads(jax.jit(sharpness), (inputs,), 1, ["rev"])
+
+
+@every_cell
+@pytest.mark.parametrize("reverse", [False, True])
+def test_no_loop_copies_a_whole_sequence(name, reverse):
+    """With every option at once, at shapes that tell arrays apart."""
+    layer = RNN(CELLS[name](32), reverse=reverse, zoneout=0.1, recurrent_dropout=0.2, implementation="fused")
+    inputs = jax.ShapeDtypeStruct((8, 200, 16), jnp.float32)
+    flags = jax.ShapeDtypeStruct((8, 200), jnp.bool_)
+    variables = jax.eval_shape(layer.init, jax.random.key(0), inputs)
+
+    def run(variables, inputs, mask, resets, key):
+        rngs = {"dropout": key}
+        return (layer.apply(variables, inputs, mask=mask, resets=resets, train=True, rngs=rngs)[1] ** 2).sum()
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    program = jax.jit(jax.grad(run)).lower(variables, inputs, flags, flags, key).compile()
+    assert not [shape for shape in copies_in_loops(program) if shape[:1] == (200,)]
+
+
+def test_what_cannot_be_right_is_refused():
+    carry = (jnp.zeros((3, 4)),) * 2
+    run = lambda extras: lstm_sequence(jnp.zeros((6, 3, 16)), jnp.zeros((4, 16)), carry, None, extras)  # noqa: E731
+    with pytest.raises(UsageError, match=r"starts must be boolean of shape \(6, 3\), got float32 \(3, 6\)"):
+        run(Extras(starts=jnp.zeros((3, 6))))
+    with pytest.raises(UsageError, match=r"noise must have shape \(3, 4\) or \(6, 3, 4\), got \(4,\)"):
+        run(Extras(noise=jnp.zeros(4)))
+    with pytest.raises(UsageError, match=r"stay must have shape \(\) or \(6, 3, 4\), got \(3, 4\)"):
+        run(Extras(stay=(0.1, jnp.zeros((3, 4), bool))))
+    with pytest.raises(UsageError, match=r"initial must have shape \(3, 4\), got \(1, 4\)"):
+        run(Extras(jnp.zeros((6, 3), bool), (jnp.zeros((3, 4)), jnp.zeros((1, 4)))))
