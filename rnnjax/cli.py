@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from rnnjax import data, parallel
+from rnnjax import data, parallel, report
 from rnnjax.build import build_model
 from rnnjax.config import Config
 from rnnjax.data import TextPreprocess
@@ -166,9 +166,17 @@ def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int) ->
         raise DataError(f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs")
     program = Program(config, dataset, loaded.model)
     values = program.evaluate(loaded.variables, split)
+    examples = getattr(dataset, split)
+    by_class = report.class_report(program.logits(loaded.variables, split), examples.labels, dataset.class_names)
     if split == "test":
         print("note: this looked at the test split; choose models by validation", file=sys.stderr)
-    print(json.dumps({"experiment": name, "seed": seed, "split": split, **values}))
+    print(json.dumps({"experiment": name, "seed": seed, "split": split, **values, **report.headline(by_class)}))
+    workdir = WorkDir(root)
+    try:
+        report.save(by_class, workdir, split)
+        print(f"by class: {workdir.report(split)} and {workdir.confusion(split)}", file=sys.stderr)
+    except OSError as error:  # such as a folder that may only be read; the answer is given all the same
+        print(f"note: no report by class was written: {error}", file=sys.stderr)
     return 0
 
 

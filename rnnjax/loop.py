@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
-from rnnjax import metrics, results
+from rnnjax import metrics, report, results
 from rnnjax.checkpoint import Checkpoints
 from rnnjax.config import to_json
 from rnnjax.data import preprocess, samples
@@ -317,6 +317,9 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
     if restored is None:
         raise RunError(f"the best checkpoint, of step {int(progress.best['step'])}, is gone from {workdir.checkpoints}")
     test = program.evaluate(restored[0].variables(), "test")
+    by_class = report.class_report(
+        program.logits(restored[0].variables(), "test"), program.dataset.test.labels, program.dataset.class_names
+    )
     last = (read_metrics(workdir.metrics) or [{}])[-1]
     rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
     result = {
@@ -327,6 +330,7 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
             "validation": {name: progress.best[name] for name in ("loss", "accuracy")},
             "train": {name: last.get(f"train_{name}") for name in ("loss", "accuracy")},
         },
+        "report": report.headline(by_class),
         "target": {**asdict(experiment.target), "reached": test["accuracy"] >= experiment.target.accuracy},
         "best_epoch": int(progress.best["epoch"]),
         "epochs": progress.epoch,
@@ -345,6 +349,7 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
     if program.parallel.is_primary:
         rows = read_metrics(workdir.metrics)
         save_curves(rows, workdir.curves, f"{experiment.name}, seed {training.seed}: test {test['accuracy']:.2%}")
+        report.save(by_class, workdir, "test")
         samples.save(program.dataset, experiment.sample_texts, workdir.samples)
         write_text(workdir.result, json.dumps(result, indent=2) + "\n")
     return result

@@ -91,6 +91,12 @@ class DataParallel:
         first = jax.process_index() * len(self.devices)
         return np.ascontiguousarray(np.swapaxes(split[:, first : first + len(self.devices)], 0, 1))
 
+    @staticmethod
+    def unshard(shards: np.ndarray) -> np.ndarray:
+        """The inverse of sharding on all devices of all hosts: ``[devices, K, B / devices, ...]`` to ``[K, B, ...]``."""
+        devices, steps, batch = shards.shape[:3]
+        return np.swapaxes(shards, 0, 1).reshape(steps, devices * batch, *shards.shape[3:])
+
     def replicate(self, tree: Any) -> Any:
         """Puts every leaf on each of this process's devices."""
         return jax.device_put(tree, self._replicated)

@@ -1,8 +1,13 @@
-"""Curves of a run as a PNG."""
+"""Curves and confusion matrices as PNGs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+_MOST_ANNOTATED = 25
+"""With more classes a confusion matrix is drawn without numbers and names: they could not be read."""
 
 
 def save_curves(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
@@ -19,3 +24,30 @@ def save_curves(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
         axes.legend()
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
+
+
+def save_confusion(counts: np.ndarray, class_names: Sequence[str], path: Path, title: str) -> None:
+    """Draws a confusion matrix ``[C, C]`` of counts; a cell's colour is its share of its row, the true class."""
+    from matplotlib.figure import Figure
+
+    classes = len(class_names)
+    annotated = classes <= _MOST_ANNOTATED
+    side = 2.5 + 0.5 * classes if annotated else 9.0
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    if annotated:
+        axes.set_xticks(range(classes), [_plain(name) for name in class_names], rotation=90)
+        axes.set_yticks(range(classes), [_plain(name) for name in class_names])
+        for (row, column), count in np.ndenumerate(counts):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=7)
+    figure.savefig(path, dpi=120)
+
+
+def _plain(name: str) -> str:
+    """A class's name as the figure can show it: short, and no formula wherever it has dollar signs."""
+    return (name if len(name) <= 20 else f"{name[:19]}…").replace("$", r"\$")

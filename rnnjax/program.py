@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -88,6 +88,25 @@ class Program:
             total = {name: total.get(name, 0.0) + float(value) for name, value in sums.items()}
         return metrics.scalars(total)
 
+    def logits(self, variables: Any, split: str) -> np.ndarray:
+        """The logits of a whole split on the host, ``[N, C]`` float32 in the split's order; on every host, all of them.
+
+        Args:
+          variables: the model's variables.
+          split: ``train``, ``validation`` or ``test``.
+        """
+        feed = self._feed(split)
+        variables = self.parallel.replicate(variables)
+        examples = getattr(self.dataset, split)
+        out: np.ndarray | None = None
+        for chunk, data, arguments in feed(eval_plan(**self._plan_arguments(examples))):
+            function = self._function("logits", feed, chunk)
+            shards = self._call(("logits", chunk.length, chunk.rows.shape), function, data, arguments, variables)
+            logits = self.parallel.unshard(self.parallel.to_host(shards))
+            out = np.zeros((len(examples), logits.shape[-1]), np.float32) if out is None else out
+            out[chunk.rows[chunk.mask]] = logits[chunk.mask]
+        return cast("np.ndarray", out)  # no split is empty
+
     def _make_task(self) -> step.Task:
         config, preprocess = self.config, self.dataset.preprocess
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
@@ -131,7 +150,7 @@ class Program:
     def _function(self, kind: str, feed: Feed, chunk: Chunk) -> Callable:
         key = (kind, chunk.length, feed.resident)
         if key not in self._functions:
-            function = {"train": step.train_chunk, "eval": step.eval_chunk}[kind]
+            function = {"train": step.train_chunk, "eval": step.eval_chunk, "logits": step.logits_chunk}[kind]
             self._functions[key] = self.parallel.compile(
                 functools.partial(function, self._task, chunk.length),
                 in_axes=(None, feed.data_axis, CHUNK_AXES),

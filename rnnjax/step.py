@@ -124,6 +124,18 @@ def eval_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chu
     return lax.psum(total, task.axis_name)
 
 
+def logits_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chunk: Arrays) -> Array:
+    """The logits of every row of a chunk, padding rows included, ``[devices of all hosts, K, B, C]`` on each."""
+
+    def one(carry: None, rows: Array):
+        inputs, batch = _gather(data, rows, length)
+        logits = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
+        return carry, cast("Array", logits).astype(jnp.float32)
+
+    _, logits = lax.scan(one, None, chunk["rows"])
+    return lax.all_gather(logits, task.axis_name)
+
+
 def _gather(data: Arrays, rows: Array, length: int | None) -> tuple[Array, dict[str, Any]]:
     """A batch's stored inputs, and its labels and lengths."""
     inputs = data["inputs"][rows]

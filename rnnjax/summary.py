@@ -33,8 +33,9 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
     print(f"\n{experiment.name}: {experiment.summary}")
     for root, result in finished:
         seconds = result["seconds"]
+        also = "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in result.get("report", {}).items())
         print(
-            f"  seed {result['seed']}: test accuracy {result['metrics']['test']['accuracy']:.2%}, "
+            f"  seed {result['seed']}: test accuracy {result['metrics']['test']['accuracy']:.2%}{also}, "
             f"validation {result['metrics']['validation']['accuracy']:.2%} (best epoch {result['best_epoch']} of "
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
@@ -56,7 +57,8 @@ def _print_next(experiment: Experiment, root: Path) -> None:
     again = " ".join(word for word in results.command().split() if word != "--fresh")
     line = " --text 'A wonderful film.'" if text else ""
     print(
-        f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}\n"
+        f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}, "
+        f"by class {workdir.report('test')} and {workdir.confusion('test')}\n"
         "next:\n"
         f"  {command} evaluate --workdir {folder}\n"
         f"  {command} predict {shown} --workdir {folder}{line}\n"

@@ -52,6 +52,14 @@ class WorkDir:
         """There once the run is finished."""
         return self.root / "result.json"
 
+    def report(self, split: str) -> Path:
+        """Each class by itself, and the confusion matrix, of the best checkpoint."""
+        return self.root / f"report-{split}.json"
+
+    def confusion(self, split: str) -> Path:
+        """The confusion matrix as an image."""
+        return self.root / f"confusion-{split}.png"
+
     @property
     def samples(self) -> Path:
         """Inputs to try prediction on."""

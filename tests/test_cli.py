@@ -123,6 +123,24 @@ def test_evaluate_needs_only_the_folder_and_agrees_with_training(images, capsys)
     shown, result = json.loads(captured.out), json.loads((images / "result.json").read_text())
     assert shown["accuracy"] == result["metrics"]["test"]["accuracy"]
     assert shown["loss"] == pytest.approx(result["metrics"]["test"]["loss"], rel=1e-5)
+    assert shown["macro_f1"] == pytest.approx(result["report"]["macro_f1"], abs=1e-7)
+
+
+def test_evaluate_reports_by_class_also_where_it_cannot_be_written(images, capsys, monkeypatch):
+    assert main(DIGITS, ["evaluate", "--workdir", str(images)]) == 0
+    assert "report-validation.json" in capsys.readouterr().err
+    by_class = json.loads((images / "report-validation.json").read_text())
+    assert [row["name"] for row in by_class["classes"]] == [str(n) for n in range(10)]
+    assert by_class["examples"] == np.sum(by_class["confusion"]) == 144
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rnnjax.report.write_text", full)
+    assert main(DIGITS, ["evaluate", "--workdir", str(images)]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["split"] == "validation"
+    assert "No space left on device" in captured.err
 
 
 def test_predict_answers_what_it_can_and_names_the_rest(images, tmp_path, capsys):

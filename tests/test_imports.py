@@ -42,11 +42,12 @@ ALLOWED = {
     "logs": "workdir",
     "plots": "",
     "results": "",
+    "report": "metrics plots workdir",
     "build": "cells config conv data errors models recurrence",
     "predict": "build checkpoint data errors metrics optim state workdir",
-    "loop": "checkpoint config data errors experiment interrupt logs metrics plots program results state workdir",
+    "loop": "checkpoint config data errors experiment interrupt logs metrics plots program report results state workdir",
     "summary": "data experiment logs program results workdir",
-    "cli": "build config data errors experiment loop parallel predict program summary workdir",
+    "cli": "build config data errors experiment loop parallel predict program report summary workdir",
 }
 
 # Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.
@@ -57,7 +58,7 @@ HOMES = {
     "orbax": {"checkpoint"},
     "PIL": {"data"},
     "rich": {"logs"},
-    "sklearn": {"data"},
+    "sklearn": {"data", "report"},
     "tensorboardX": {"logs"},
     "tensorflow_datasets": {"data"},
     "tyro": {"cli"},

@@ -221,6 +221,10 @@ def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
     assert 0 < result["seconds"]["first_step"] <= result["seconds"]["wall"]
     assert list((root / "tensorboard").glob("events.out.tfevents.*"))
     assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (root / "confusion-test.png").read_bytes().startswith(b"\x89PNG")
+    by_class = json.loads((root / "report-test.json").read_text())
+    assert by_class["accuracy"] == pytest.approx(result["metrics"]["test"]["accuracy"], abs=1e-7)
+    assert result["report"] == {name: by_class[name] for name in ("macro_f1", "weighted_f1")}
     assert len(list((root / "samples").glob("*.png"))) == 5
     rows = read_metrics(root / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2]

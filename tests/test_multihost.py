@@ -1,5 +1,6 @@
 """Two hosts against one: the same parameters and metrics, and a stop that all hosts agree on."""
 
+import json
 import re
 import socket
 import subprocess
@@ -51,3 +52,7 @@ def test_two_hosts_of_two_devices_train_what_one_host_of_four_trains(tmp_path):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * max(1.0, np.abs(b).max()))
     accuracies = {re.search(r"'accuracy': ([0-9.]+)", host.stdout).group(1) for host in (one, *two)}
     assert len(accuracies) == 1
+    confusions = [
+        json.loads((tmp_path / name / "report-test.json").read_text())["confusion"] for name in ("one", "two")
+    ]
+    assert confusions[0] == confusions[1]
