@@ -7,7 +7,7 @@ Keras' example of a bidirectional LSTM reaches 84.3 %, a bag of words 89.0 %.
 import sys
 
 from rnnjax.cli import main
-from rnnjax.config import Config, OptimConfig, ParallelConfig, TextData, TextModel, TrainConfig
+from rnnjax.config import Config, OptimConfig, TextData, TextModel, TrainConfig
 from rnnjax.experiment import Experiment, Target
 
 EXPERIMENT = Experiment(
@@ -29,7 +29,6 @@ EXPERIMENT = Experiment(
         ),
         optim=OptimConfig(learning_rate=2e-3, weight_decay=1e-2, ema_decay=0.998),
         train=TrainConfig(epochs=6, steps_per_call=8),
-        parallel=ParallelConfig(cpu_devices=2),
     ),
     sample_texts=(
         "A moving, funny and beautifully acted film. I would gladly see it again.",

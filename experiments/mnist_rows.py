@@ -7,7 +7,7 @@ cycle, and an average of the parameters. A plain LSTM trained by Adam reaches ab
 import sys
 
 from rnnjax.cli import main
-from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, ParallelConfig, TrainConfig
+from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TrainConfig
 from rnnjax.experiment import Experiment, Target
 
 EXPERIMENT = Experiment(
@@ -21,7 +21,6 @@ EXPERIMENT = Experiment(
         model=ImageModel(features=(256, 256), dropout=0.2),
         optim=OptimConfig(learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.05, ema_decay=0.998),
         train=TrainConfig(epochs=20, steps_per_call=8),
-        parallel=ParallelConfig(cpu_devices=2),
     ),
 )
 

@@ -1,8 +1,10 @@
 """From a model's configuration to a Linen module."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from rnnjax.cells import GRUCell, LSTMCell, RecurrentCell, SimpleRNNCell
 from rnnjax.config import ImageModel, RecurrentModel, TextModel
@@ -13,6 +15,9 @@ from rnnjax.models import ImageClassifier, PooledHead, TextClassifier
 from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
 
 CELLS: dict[str, Callable[..., RecurrentCell]] = {"simple_rnn": SimpleRNNCell, "lstm": LSTMCell, "gru": GRUCell}
+
+# None keeps to the inputs' and the parameters' own, which is float32.
+DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 def build_model(config: RecurrentModel, preprocess: Preprocess) -> nn.Module:
@@ -37,13 +42,13 @@ def build_model(config: RecurrentModel, preprocess: Preprocess) -> nn.Module:
         return ImageClassifier(
             recurrent=_stack(config),
             head=PooledHead(classes, config.pooling, config.dropout),
-            conv=ConvStack(config.conv) if config.conv else None,
+            conv=ConvStack(config.conv, dtype=DTYPES[config.dtype]) if config.conv else None,
         )
     raise UsageError(f"{type(config).__name__} does not fit {type(preprocess).__name__}")
 
 
 def _stack(config: RecurrentModel) -> StackedRNN:
-    cell = CELLS[config.cell]
+    cell = functools.partial(CELLS[config.cell], dtype=DTYPES[config.dtype])
 
     def layer(features: int) -> nn.Module:
         if config.bidirectional:

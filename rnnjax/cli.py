@@ -4,20 +4,19 @@ import dataclasses
 import difflib
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from rnnjax import data, parallel, report
-from rnnjax.build import build_model
 from rnnjax.config import Config
-from rnnjax.data import TextPreprocess
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.summary import print_start, print_summary
 from rnnjax.workdir import WorkDir
+
+# Each command imports what it needs when it runs: --help and a typo do not wait for JAX.
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -87,7 +86,7 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
         workdir: Path = default_run,
         split: SplitName = "validation",
         data_dir: str | None = None,
-        cpu_devices: int = 1,
+        cpu_devices: int | None = None,
     ) -> Callable[[], int]:
         """Evaluate the best checkpoint of a work folder on a whole split.
 
@@ -95,7 +94,7 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
           workdir: Work folder of a run.
           split: Split to evaluate on. Choose models by validation; test is for the end.
           data_dir: TFDS data directory; unset: as the run was told, or TFDS_DATA_DIR.
-          cpu_devices: Devices to split the CPU into when there is no accelerator.
+          cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
         """
         return lambda: _evaluate(workdir, split, data_dir, cpu_devices)
 
@@ -127,13 +126,24 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
 
 
 def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
-    from rnnjax.loop import fit
-    from rnnjax.program import Program
-
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds needs at least one seed, none negative and none twice, got {list(seeds)}")
-    parallel.start(cpu_devices=config.parallel.cpu_devices, distributed=config.parallel.distributed)
+    began = time.perf_counter()
+    from rnnjax import data, parallel
+    from rnnjax.build import build_model
+    from rnnjax.loop import fit
+    from rnnjax.program import Program
+    from rnnjax.summary import print_start, print_summary
+
+    imported = time.perf_counter()
+    parallel.start(
+        cpu_devices=config.parallel.cpu_devices,
+        batch_size=config.data.batch_size,
+        distributed=config.parallel.distributed,
+    )
+    _keep_compiled(config)
     dataset = data.load(config.data)
+    before = {"imports": imported - began, "data": time.perf_counter() - imported}
     program = Program(config, dataset, build_model(config.model, dataset.preprocess))
     finished = []
     for seed in seeds:
@@ -141,7 +151,7 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
         done = not fresh and WorkDir(root).finished() is not None
         if program.parallel.is_primary and not done:
             print_start(program, seed, root)
-        finished.append((root, fit(experiment, program, seed, root, fresh=fresh)))
+        finished.append((root, fit(experiment, program, seed, root, fresh=fresh, before=before)))
         if program.parallel.is_primary and done:
             print(f"seed {seed} is finished already in {root}; --fresh trains it again")
     if program.parallel.is_primary:
@@ -149,12 +159,16 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
     return 0
 
 
-def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int) -> int:
+def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int | None) -> int:
+    from rnnjax import data, parallel, report
     from rnnjax.predict import load
     from rnnjax.program import Program
 
-    parallel.start(cpu_devices=cpu_devices)
+    if cpu_devices is not None and cpu_devices < 1:
+        raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
     name, seed, config = WorkDir(root).read_config()
+    parallel.start(cpu_devices=cpu_devices, batch_size=config.data.batch_size)
+    _keep_compiled(config)
     if data_dir:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=data_dir))
     # A batch that divides over the devices that are here now, whatever those of the training were.
@@ -181,8 +195,10 @@ def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int) ->
 
 
 def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
+    from rnnjax.data import TextPreprocess
     from rnnjax.predict import image_inputs, load, predict, text_inputs
 
+    _keep_compiled(WorkDir(root).read_config()[2])
     loaded = load(root)
     if isinstance(loaded.preprocess, TextPreprocess):
         inputs = text_inputs(texts, paths, sys.stdin)
@@ -203,3 +219,10 @@ def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines:
         else:
             print(f"{answer.label}\t{answer.probability:.1%}\t{answer.source}")
     return 1 if failed else 0
+
+
+def _keep_compiled(config: Config) -> None:
+    from rnnjax import parallel
+    from rnnjax.data import cache
+
+    parallel.keep_compiled(cache.folder(None) / "xla" if config.train.compilation_cache else None)

@@ -96,6 +96,7 @@ class TextData(DataConfig):
 
 
 Cell = Literal["simple_rnn", "lstm", "gru"]
+Dtype = Literal["float32", "bfloat16"]
 Pooling = Literal["last", "mean", "max"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one-cycle"]
@@ -116,11 +117,15 @@ class RecurrentModel:
     """Dropout rate between layers and before the classifier."""
     pooling: tuple[Pooling, ...] = ("last",)
     """What the classifier sees of the outputs over real steps; several are concatenated."""
+    dtype: Dtype = "float32"
+    """Dtype of the layers' computation; parameters, logits and loss are float32 in any case. bfloat16 is for
+    accelerators: a CPU is slower with it."""
 
     def __post_init__(self):
         _check(bool(self.features) and min(self.features) > 0, self, "features", "positive, at least one layer")
         _rate(self, "dropout")
         _choice(self, "cell", Cell)
+        _choice(self, "dtype", Dtype)
         kinds = typing.get_args(Pooling)
         known = bool(self.pooling) and set(self.pooling) <= set(kinds)
         _check(known, self, "pooling", f"at least one of {', '.join(kinds)}")
@@ -205,9 +210,13 @@ class TrainConfig:
     """Stop after this many epochs without a better validation, by accuracy and among equals by loss; 0 never
     stops early."""
     steps_per_call: int = 16
-    """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls."""
+    """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls, so fewer answer sooner;
+    more save what a call itself costs, which counts where a step is very short."""
     save_minutes: float = _runtime(10.0)
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
+    compilation_cache: bool = _runtime(True)
+    """Keep compiled programs for later runs, in the folder xla of RNNJAX_CACHE_DIR, or else of ~/.cache/rnnjax;
+    it may be deleted at any time."""
 
     def __post_init__(self):
         _positive(self, "epochs")
@@ -221,13 +230,15 @@ class ParallelConfig:
     """Devices."""
 
     section: ClassVar[str] = "parallel"
-    cpu_devices: int = 1
-    """Devices to split the CPU into when there is no accelerator; one a core is often fastest."""
+    cpu_devices: int | None = None
+    """Devices to split the CPU into when there is no accelerator; unset: at most one a core, as many as the batch
+    gives enough work to."""
     distributed: bool = False
     """Join the other hosts of this run by jax.distributed.initialize() before anything else."""
 
     def __post_init__(self):
-        _positive(self, "cpu_devices")
+        if self.cpu_devices is not None:
+            _positive(self, "cpu_devices")
 
 
 DataT = TypeVar("DataT", bound=DataConfig)

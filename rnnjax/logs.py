@@ -1,5 +1,6 @@
 """What a run tells while it runs: progress on the terminal, ``metrics.jsonl`` and TensorBoard events."""
 
+import functools
 import json
 import sys
 import time
@@ -27,12 +28,16 @@ class RunLog:
     """
 
     def __init__(self, workdir: WorkDir, *, epochs: int, steps_per_epoch: int, step: int, written: int):
-        from tensorboardX import SummaryWriter  # imports torch wherever that is installed: seconds
-
-        self._path = workdir.metrics
+        self._path, self._folder, self._purge = workdir.metrics, workdir.tensorboard, step + 1 if step else None
         _truncate(self._path, written)
-        self._events = SummaryWriter(str(workdir.tensorboard), purge_step=step + 1 if step else None)
         self._display = _Bar(epochs, steps_per_epoch) if sys.stdout.isatty() else _Lines(epochs, steps_per_epoch)
+
+    @functools.cached_property
+    def _events(self) -> Any:
+        # The import takes seconds where PyTorch is installed; the first step does not wait for it.
+        from tensorboardX import SummaryWriter
+
+        return SummaryWriter(str(self._folder), purge_step=self._purge)
 
     def __enter__(self) -> "RunLog":
         self._display.start()
@@ -40,7 +45,8 @@ class RunLog:
 
     def __exit__(self, *exception: object) -> None:
         self._display.stop()
-        self._events.close()
+        if "_events" in self.__dict__:
+            self._events.close()
 
     @property
     def written(self) -> int:

@@ -3,7 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,6 +42,7 @@ class Progress:
       seconds: wall time of all sessions; compile_seconds, first_step_seconds: within it.
       steady_examples, steady_seconds: of training, first calls excluded.
       sessions: how often the run was started or resumed.
+      compilation_cache: ``hits`` and ``misses`` of all sessions that used it.
     """
 
     epoch: int = 0
@@ -57,6 +58,7 @@ class Progress:
     steady_examples: int = 0
     steady_seconds: float = 0.0
     sessions: int = 0
+    compilation_cache: dict[str, int] = field(default_factory=dict)
 
 
 def fit(
@@ -67,6 +69,7 @@ def fit(
     *,
     fresh: bool = False,
     on_chunk: OnChunk | None = None,
+    before: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Trains, or resumes, or returns what is finished; then evaluates the best checkpoint on the test split.
 
@@ -77,6 +80,7 @@ def fit(
       root: the work folder of this run.
       fresh: delete the run that is in it.
       on_chunk: called after every compiled call.
+      before: seconds that this process spent on ``imports`` and on ``data``; they go into the result.
 
     Returns:
       The result, as it is written to ``result.json``.
@@ -100,7 +104,7 @@ def fit(
     with on_signals() as stop, Checkpoints(workdir.checkpoints) as checkpoints:
         training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)
         training.run()
-        result = _finish(experiment, training, workdir, checkpoints)
+        result = _finish(experiment, training, workdir, checkpoints, before or {})
     if program.parallel.any_process(stop.signal_number is not None):
         number = stop.signal_number or signal.SIGTERM
         raise Interrupted(f"stopped by {signal.Signals(number).name}; the run in {root} was just finished", number)
@@ -134,12 +138,14 @@ class _Training:
         self._started = self._saved = time.perf_counter()
         self.program, self.seed, self._checkpoints = program, seed, checkpoints
         self._workdir, self._stop, self._on_chunk = workdir, stop, on_chunk or (lambda step: None)
-        self._compiled_before = program.compile_seconds
+        self._compiled_before, self._counts_before = program.compile_seconds, program.parallel.cache_counts()
         self.environment = results.environment()  # what runs is what was there at the start
         self.fresh_state = program.create_state(seed)
+        self.initialize_seconds = time.perf_counter() - self._started
         state, self.progress = self._restored()
         self.progress.sessions += 1
         self._seconds_before, self._compile_before = self.progress.seconds, self.progress.compile_seconds
+        self._cache_before = self.progress.compilation_cache
         self.state: TrainState = program.parallel.replicate(state)
 
     def _restored(self) -> tuple[TrainState, Progress]:
@@ -244,6 +250,13 @@ class _Training:
             "compile": self._compile_before + self.program.compile_seconds - self._compiled_before,
         }
 
+    def compilation_cache(self) -> dict[str, int]:
+        """Programs of all sessions so far that came from the cache of compiled ones, and that did not."""
+        now, before = self.program.parallel.cache_counts(), self._counts_before
+        if now is None or before is None:
+            return self._cache_before
+        return {name: self._cache_before.get(name, 0) + now[name] - before[name] for name in now}
+
     def _asked_to_save(self) -> bool:
         due = time.perf_counter() - self._saved > 60 * self.program.config.train.save_minutes
         return self.program.parallel.any_process(due or self._stop.signal_number is not None)
@@ -258,6 +271,7 @@ class _Training:
     def _save(self, state: TrainState, best: float | None = None) -> None:
         progress = self.progress
         progress.seconds, progress.compile_seconds = self.seconds()["wall"], self.seconds()["compile"]
+        progress.compilation_cache = self.compilation_cache()
         self._checkpoints.save(progress.step, state, asdict(progress), best)
         self._saved = time.perf_counter()
 
@@ -309,7 +323,13 @@ class _Training:
         return (validation["accuracy"], -validation["loss"]) > (best["accuracy"], -best["loss"])
 
 
-def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, checkpoints: Checkpoints) -> dict[str, Any]:
+def _finish(
+    experiment: Experiment,
+    training: _Training,
+    workdir: WorkDir,
+    checkpoints: Checkpoints,
+    before: Mapping[str, float],
+) -> dict[str, Any]:
     """Evaluates the best checkpoint on the test split and writes what a finished run leaves behind."""
     program, progress = training.program, training.progress
     checkpoints.wait()
@@ -339,7 +359,9 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
         "implementations": program.implementations,
         "data": _data_facts(program),
         "device": program.parallel.describe(),
-        "seconds": training.seconds() | {"first_step": progress.first_step_seconds},
+        "seconds": training.seconds()
+        | {"first_step": progress.first_step_seconds, "initialize": training.initialize_seconds, **before},
+        "compilation_cache": training.compilation_cache() or "off",
         "examples_per_second": rate,
         "sessions": progress.sessions,
         "config": to_json(program.config),

@@ -29,6 +29,8 @@ class PooledHead(nn.Module):
     @nn.compact
     def __call__(self, outputs: Array, mask: Array | None, *, train: bool) -> Array:
         """``[B, T, H]`` and ``mask [B, T]`` (or None) to logits ``[B, outputs]``."""
+        # Sums over time and logits need float32, whatever the layers below compute in.
+        outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
         pooled = jnp.concatenate([pool(outputs, mask, kind) for kind in self.pooling], axis=-1)
         pooled = nn.Dropout(self.dropout)(pooled, deterministic=not train)
         return nn.Dense(self.outputs)(pooled)

@@ -5,37 +5,114 @@ axis None. A batch is split over the devices of all hosts; each host feeds its o
 """
 
 import contextlib
+import functools
+import hashlib
+import os
+import platform
+from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnjax.errors import RunError, UsageError
 
 
-def start(*, cpu_devices: int = 1, distributed: bool = False) -> None:
-    """Sets the number of simulated CPU devices and joins the other hosts; call it before JAX is used.
+_ROWS_A_DEVICE = 64
+"""Fewest rows of a batch for which one more CPU device pays: with fewer, what the devices wait for each other
+takes what they gain."""
+
+
+def start(*, cpu_devices: int | None = None, batch_size: int = 1, distributed: bool = False) -> None:
+    """Sets the number of CPU devices and joins the other hosts; call it before JAX is used.
+
+    Args:
+      cpu_devices: number of devices to split the CPU into; None chooses it, and takes what is there
+        where JAX already runs. Without a meaning where there is an accelerator.
+      batch_size: the batch that the devices will share.
+      distributed: join the other hosts.
 
     Raises:
       UsageError: if the number is not positive, or JAX already runs with another number of CPU devices.
       RunError: if the other hosts cannot be joined.
     """
-    if cpu_devices < 1:
+    if cpu_devices is not None and cpu_devices < 1:
         raise UsageError(f"the number of CPU devices must be positive, got {cpu_devices}")
     with contextlib.suppress(RuntimeError):  # the backend runs already: checked below
-        jax.config.update("jax_num_cpu_devices", cpu_devices)
+        # Of other hosts nothing is known here, and all need the same number.
+        chosen = 1 if distributed else devices_for(batch_size, _available_cores())
+        jax.config.update("jax_num_cpu_devices", cpu_devices or chosen)
     if distributed:
         try:
             jax.distributed.initialize()
         except (RuntimeError, ValueError) as error:
             raise RunError(f"--parallel.distributed: the hosts could not join: {error}") from error
-    if jax.default_backend() == "cpu" and jax.local_device_count() < cpu_devices:
+    if cpu_devices is not None and jax.default_backend() == "cpu" and jax.local_device_count() < cpu_devices:
         raise UsageError(
             f"JAX already runs with {jax.local_device_count()} CPU device(s), so it cannot have {cpu_devices}; "
             "set the number before JAX is first used"
         )
+
+
+def devices_for(batch_size: int, cores: int) -> int:
+    """The number of CPU devices that a batch is best split over: at most one a core, each with a fair share of rows."""
+    most = max(1, min(cores, batch_size // _ROWS_A_DEVICE))
+    return next(n for n in range(most, 0, -1) if batch_size % n == 0)
+
+
+def _available_cores() -> int:
+    """Cores that this process may use, by its affinity and its control group's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        cores = min(cores, max(1, int(quota) // int(period)))  # "max", no quota, is a ValueError
+    return cores
+
+
+def keep_compiled(folder: Path | None) -> None:
+    """Keeps compiled programs in a folder and takes those of earlier processes from it; None stops that.
+
+    JAX's own settings go first: with ``JAX_COMPILATION_CACHE_DIR`` it is that folder, and with
+    ``JAX_ENABLE_COMPILATION_CACHE=0`` none. A cache that cannot be read or written costs a warning, nothing else.
+
+    Args:
+      folder: shared by machines and versions: what is compiled for another kind of CPU lies apart, since
+        code for one may end in an illegal instruction on another, and JAX tells the rest apart by itself.
+    """
+    named = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    path = None if folder is None else named or str(folder / _cpu_fingerprint())
+    jax.config.update("jax_compilation_cache_dir", path)
+    # The many programs of a few milliseconds are together as slow to compile as the steps of a small model.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    compilation_cache.reset_cache()  # JAX settles at its first compilation whether and where there is a cache
+    _listen()
+
+
+_EVENTS: Counter[str] = Counter()
+"""What JAX told of its compilation cache, for the whole process."""
+
+
+@functools.cache
+def _listen() -> None:
+    def count(event: str, **_: Any) -> None:
+        if event.startswith("/jax/compilation_cache/"):
+            _EVENTS[event.rsplit("/", 1)[1]] += 1
+
+    jax.monitoring.register_event_listener(count)
+
+
+def _cpu_fingerprint() -> str:
+    """A name for the instruction sets of this machine's CPU."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith(("flags", "Features")):
+                return f"{platform.machine()}-{hashlib.sha256(line.encode()).hexdigest()[:8]}"
+    return platform.machine()
 
 
 class DataParallel:
@@ -114,6 +191,15 @@ class DataParallel:
         from jax.experimental import multihost_utils
 
         return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+    def cache_counts(self) -> dict[str, int] | None:
+        """Programs that this process took from the cache of compiled ones so far (``hits``), and that it had to
+        compile (``misses``); None where no cache is in use.
+        """
+        if not (jax.config.jax_enable_compilation_cache and jax.config.jax_compilation_cache_dir):
+            return None
+        hits = _EVENTS["cache_hits"]
+        return {"hits": hits, "misses": _EVENTS["compile_requests_use_cache"] - hits}
 
     def describe(self) -> dict[str, Any]:
         """Platform, kind and number of devices, and the number of hosts."""

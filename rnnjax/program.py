@@ -81,12 +81,14 @@ class Program:
         feed = self._feed(split)
         variables = self.parallel.replicate(variables)
         total: dict[str, float] = {}
+        pending: dict[str, Any] = {}
         for chunk, data, arguments in feed(eval_plan(**self._plan_arguments(getattr(self.dataset, split)))):
             function = self._function("eval", feed, chunk)
             sums = self._call(("eval", chunk.length, chunk.rows.shape), function, data, arguments, variables)
-            # One fetch a call: an evaluation's result is awaited anyhow.
-            total = {name: total.get(name, 0.0) + float(value) for name, value in sums.items()}
-        return metrics.scalars(total)
+            # Fetched one call late, so that the devices have work meanwhile.
+            total = {name: total.get(name, 0.0) + float(value) for name, value in pending.items()}
+            pending = sums
+        return metrics.scalars({name: total.get(name, 0.0) + float(value) for name, value in pending.items()})
 
     def logits(self, variables: Any, split: str) -> np.ndarray:
         """The logits of a whole split on the host, ``[N, C]`` float32 in the split's order; on every host, all of them.
@@ -128,7 +130,9 @@ class Program:
 
     def _sample_inputs(self) -> dict[str, Any]:
         examples = self.dataset.train
-        inputs = self.dataset.preprocess.normalize(np.asarray(examples.inputs[:1]))
+        # Shapes alone matter: nothing is computed, and so nothing compiled, for them.
+        like = jax.eval_shape(self.dataset.preprocess.normalize, np.asarray(examples.inputs[:1]))
+        inputs = np.zeros(like.shape, like.dtype)
         return {"inputs": inputs} | ({} if examples.lengths is None else {"lengths": np.asarray(examples.lengths[:1])})
 
     def _plan_arguments(self, examples: Examples) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import shlex
 import subprocess
@@ -11,13 +12,17 @@ from typing import Any
 
 _PACKAGES = ("rnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
 
+_MALLOC = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "LD_PRELOAD"}
+"""Variables that glibc's malloc reads, or that replace it."""
+
 
 def environment() -> dict[str, Any]:
-    """Command, commit and versions of this process."""
+    """Command, commit, versions and glibc's allocator settings of this process."""
     return {
         "command": command(),
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "malloc": {k: v for k, v in sorted(os.environ.items()) if k in _MALLOC} or "default",
     }
 
 

@@ -39,6 +39,7 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
             f"validation {result['metrics']['validation']['accuracy']:.2%} (best epoch {result['best_epoch']} of "
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
+        print(f"  {_start_line(result)}")
     mean = statistics.fmean(accuracies)
     verdict = "reached" if mean >= experiment.target.accuracy else "MISSED"
     spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
@@ -47,6 +48,15 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
         f"target {experiment.target.accuracy:.2%}: {verdict}"
     )
     _print_next(experiment, finished[0][0])
+
+
+def _start_line(result: dict[str, Any]) -> str:
+    """Where the time before the steady training went."""
+    seconds, cache = result["seconds"], result.get("compilation_cache", "off")
+    parts = [f"{name} {seconds[name]:.1f} s" for name in ("imports", "data", "initialize", "compile") if name in seconds]
+    if isinstance(cache, dict):
+        cache = f"{cache['hits']} hits, {cache['misses']} misses"
+    return f"start: {', '.join(parts)}; compilation cache: {cache}"
 
 
 def _print_next(experiment: Experiment, root: Path) -> None:

@@ -7,6 +7,8 @@ import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
+# A test is of what is compiled now; the tests of the cache itself turn it on.
+jax.config.update("jax_enable_compilation_cache", False)
 
 
 @pytest.fixture
