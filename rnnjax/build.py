@@ -1,7 +1,7 @@
 """From a model's configuration to a Linen module."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,10 +20,16 @@ CELLS: dict[str, Callable[..., RecurrentCell]] = {"simple_rnn": SimpleRNNCell, "
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
-def build_model(config: RecurrentModel, preprocess: Preprocess) -> nn.Module:
+def build_model(config: RecurrentModel, preprocess: Preprocess, axis_name: str | None = "batch") -> nn.Module:
     """The classifier that a configuration describes, for the inputs and classes of a preprocessing.
 
     Two classes of text get a single logit, everything else one logit a class.
+
+    Args:
+      config: the model.
+      preprocess: of its inputs.
+      axis_name: mapped axis of the devices over which a training batch is split, for batch norm's
+        statistics; None where there is no such axis. Evaluation and prediction need none.
 
     Raises:
       UsageError: if the configuration is not for this kind of input.
@@ -40,11 +46,25 @@ def build_model(config: RecurrentModel, preprocess: Preprocess) -> nn.Module:
         )
     if isinstance(config, ImageModel) and not isinstance(preprocess, TextPreprocess):
         return ImageClassifier(
-            recurrent=_stack(config),
+            recurrent=_stack(config) if config.features else None,
             head=PooledHead(classes, config.pooling, config.dropout),
-            conv=ConvStack(config.conv, dtype=DTYPES[config.dtype]) if config.conv else None,
+            conv=_convolutions(config, config.conv, axis_name),
+            conv_after=_convolutions(config, config.conv_after, axis_name),
         )
     raise UsageError(f"{type(config).__name__} does not fit {type(preprocess).__name__}")
+
+
+def _convolutions(config: ImageModel, channels: Sequence[int], axis_name: str | None) -> ConvStack | None:
+    if not channels:
+        return None
+    return ConvStack(
+        channels,
+        pool=2 if config.convs_per_pool else 1,
+        convs_per_pool=max(config.convs_per_pool, 1),
+        batch_norm=config.batch_norm,
+        axis_name=axis_name,
+        dtype=DTYPES[config.dtype],
+    )
 
 
 def _stack(config: RecurrentModel) -> StackedRNN:

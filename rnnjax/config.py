@@ -63,17 +63,59 @@ class DataConfig:
         _check(self.device_budget_mib >= 0, self, "device_budget_mib", "0 or more MiB")
 
 
+Padding = Literal["zeros", "reflect"]
+Color = Literal["rgb", "grey"]
+OnBadFile = Literal["refuse", "skip"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageData(DataConfig):
     """Images with one label each."""
 
     kind: ClassVar[str] = "image"
     max_shift: int = 0
-    """Training images are shifted by up to this many pixels in each direction, zeros moving in."""
+    """Training images are shifted by up to this many pixels in each direction."""
+    shift_padding: Padding = "zeros"
+    """What moves in at the border: zeros, or the image reflected there."""
+    flip: bool = False
+    """Every other training image, at random, is mirrored left to right."""
+    cutout: int = 0
+    """Side in pixels of a square, at a random place of each training image, that is set to the training mean."""
 
     def __post_init__(self):
         super().__post_init__()
         _check(self.max_shift >= 0, self, "max_shift", "0 or more pixels")
+        _check(self.cutout >= 0, self, "cutout", "0 or more pixels")
+        _choice(self, "shift_padding", Padding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolderData(ImageData):
+    """A folder of image files of any sizes, with one sub-folder a class."""
+
+    kind: ClassVar[str] = "image_folder"
+    name: str = "image_folder"
+    """Name of the data set in results."""
+    data_dir: str | None = _runtime(None)
+    """Folder with one sub-folder a class, or with the two sub-folders train and test of such folders."""
+    height: int = 32
+    """Height in pixels to which every image is resized."""
+    width: int = 32
+    """Width in pixels to which every image is resized."""
+    color: Color = "rgb"
+    """Whether images are read in color or in grey."""
+    test_fraction: float = 0.2
+    """Share of each class that is the test split, where there are no train and test sub-folders."""
+    on_bad_file: OnBadFile = "refuse"
+    """What to do about a file that is no readable image: refuse the folder, or skip the file and say so."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _positive(self, "height")
+        _positive(self, "width")
+        _check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
+        _choice(self, "color", Color)
+        _choice(self, "on_bad_file", OnBadFile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +149,7 @@ class RecurrentModel:
     """What image and text classifiers share: a stack of recurrent layers and a pooled head."""
 
     section: ClassVar[str] = "model"
+    least_layers: ClassVar[int] = 1
     cell: Cell = "lstm"
     """Recurrent cell."""
     features: tuple[int, ...] = (128,)
@@ -122,7 +165,8 @@ class RecurrentModel:
     accelerators: a CPU is slower with it."""
 
     def __post_init__(self):
-        _check(bool(self.features) and min(self.features) > 0, self, "features", "positive, at least one layer")
+        enough = len(self.features) >= self.least_layers and min(self.features, default=1) > 0
+        _check(enough, self, "features", "positive, at least one layer")
         _rate(self, "dropout")
         _choice(self, "cell", Cell)
         _choice(self, "dtype", Dtype)
@@ -133,15 +177,34 @@ class RecurrentModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageModel(RecurrentModel):
-    """An image read row by row, after an optional stack of convolutions."""
+    """An image, or the feature maps that convolutions make of it, read row by row.
+
+    Without layers (``features=()``) nothing recurs: the classifier sees the feature maps pooled over all pixels.
+    """
 
     kind: ClassVar[str] = "image"
+    least_layers: ClassVar[int] = 0
     conv: tuple[int, ...] = ()
-    """Channels of the 3x3 convolutions before the recurrence, each followed by ReLU and 2x2 max pooling."""
+    """Channels of the 3x3 convolutions before the recurrence, each followed by ReLU."""
+    conv_after: tuple[int, ...] = ()
+    """Channels of 3x3 convolutions after it. They see the outputs at a row as that row of feature maps again, so
+    that the recurrent features must be a multiple of its width; the classifier pools over all pixels."""
+    convs_per_pool: int = 1
+    """There is a 2x2 max pooling after every this many convolutions; 0 pools nothing."""
+    batch_norm: bool = False
+    """Normalise each convolution's outputs over the batch before ReLU."""
 
     def __post_init__(self):
         super().__post_init__()
-        _check(all(c > 0 for c in self.conv), self, "conv", "positive numbers of channels")
+        for name in ("conv", "conv_after"):
+            _check(all(c > 0 for c in getattr(self, name)), self, name, "positive numbers of channels")
+        _check(self.convs_per_pool >= 0, self, "convs_per_pool", "0 or more")
+        _check(bool(self.features or self.conv), self, "features", "positive, at least one layer")
+        if not self.features:
+            _check(not self.conv_after, self, "conv_after", "empty where there is no recurrent layer")
+        if self.conv_after or not self.features:
+            known = "last" not in self.pooling
+            _check(known, self, "pooling", "of mean and max over pixels: there is no last pixel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +320,7 @@ class Config(Generic[DataT, ModelT]):
 
 
 _SECTIONS: dict[str, tuple[type, ...]] = {
-    "data": (ImageData, TextData),
+    "data": (ImageData, ImageFolderData, TextData),
     "model": (ImageModel, TextModel),
     "optim": (OptimConfig,),
     "train": (TrainConfig,),

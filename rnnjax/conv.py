@@ -1,4 +1,4 @@
-"""A stack of convolutions, from images to the feature maps that a recurrence reads."""
+"""A stack of convolutions, from images to the feature maps that a recurrence reads, and back to maps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from rnnjax.errors import UsageError
 
@@ -13,13 +14,15 @@ Array = jax.Array
 
 
 class ConvStack(nn.Module):
-    """Convolution, optional batch norm, ReLU and max pooling, once per entry of ``features``.
+    """Convolution, optional batch norm and ReLU, once per entry of ``features``, with max pooling between.
 
     Attributes:
       features: channels of each convolution.
       kernel_size: height and width of the kernels, in pixels.
-      pool: window and stride of the max pooling after each convolution; 1 pools nothing.
+      pool: window and stride of the max pooling; 1 pools nothing.
+      convs_per_pool: pool after every this many convolutions; what is left over is not pooled.
       batch_norm: normalise before each ReLU (Ioffe and Szegedy 2015, arXiv:1502.03167).
+      momentum: of the running averages that batch norm uses outside of training, a step.
       axis_name: mapped axis over which batch norm's statistics are averaged in training, so that
         every device normalises by the whole batch; None for one device.
       dtype: dtype of the computation; None takes the inputs'.
@@ -28,32 +31,43 @@ class ConvStack(nn.Module):
     features: Sequence[int]
     kernel_size: tuple[int, int] = (3, 3)
     pool: int = 2
+    convs_per_pool: int = 1
     batch_norm: bool = False
+    momentum: float = 0.9
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool = False) -> Array:
-        """``[B, height, width, C] -> [B, height / pool^n, width / pool^n, features[-1]]``.
+        """``[B, height, width, C] -> [B, height / pool^n, width / pool^n, features[-1]]`` for n poolings.
 
         Raises:
           UsageError: if the images are not of that rank, or too small to be pooled that often.
         """
         if images.ndim != 4:
             raise UsageError(f"images must have shape [B, height, width, channels], got {images.shape}")
-        if min(images.shape[1:3]) < self.pool ** len(self.features):
+        poolings = len(self.features) // self.convs_per_pool
+        if min(images.shape[1:3]) < self.pool**poolings:
             raise UsageError(
                 f"images of {images.shape[1]} x {images.shape[2]} pixels cannot be pooled by {self.pool} "
-                f"{len(self.features)} times; use fewer convolutions"
+                f"{poolings} times; use fewer convolutions"
             )
-        for channels in self.features:
-            images = nn.Conv(channels, self.kernel_size, dtype=self.dtype, use_bias=not self.batch_norm)(images)
+        for number, channels in enumerate(self.features, 1):
+            images = nn.Conv(
+                channels,
+                self.kernel_size,
+                dtype=self.dtype,
+                use_bias=not self.batch_norm,
+                conv_general_dilated=_convolution,  # pyright: ignore[reportArgumentType]
+            )(images)
             if self.batch_norm:
                 # Initialising runs outside the mapped step, where the axis has no meaning.
                 axis = None if self.is_initializing() else self.axis_name
-                images = nn.BatchNorm(use_running_average=not train, axis_name=axis, dtype=self.dtype)(images)
+                images = nn.BatchNorm(
+                    use_running_average=not train, momentum=self.momentum, axis_name=axis, dtype=self.dtype
+                )(images)
             images = nn.relu(images)
-            if self.pool > 1:
+            if self.pool > 1 and number % self.convs_per_pool == 0:
                 images = nn.max_pool(images, (self.pool, self.pool), (self.pool, self.pool))
         return images
 
@@ -61,3 +75,78 @@ class ConvStack(nn.Module):
 def rows_as_sequence(maps: Array) -> Array:
     """Feature maps ``[B, height, width, C]`` as sequences of rows ``[B, height, width * C]``."""
     return jnp.reshape(maps, (*maps.shape[:2], -1))
+
+
+def sequence_as_rows(sequence: Array, width: int) -> Array:
+    """The inverse: a sequence ``[B, height, width * C]`` as feature maps ``[B, height, width, C]``.
+
+    Raises:
+      UsageError: if the features of a step do not divide into ``width`` pixels.
+    """
+    if sequence.shape[-1] % width:
+        raise UsageError(
+            f"{sequence.shape[-1]} recurrent features do not divide into a row of {width} pixels; use a multiple"
+        )
+    return jnp.reshape(sequence, (*sequence.shape[:-1], width, -1))
+
+
+def pixels_as_sequence(maps: Array) -> Array:
+    """Feature maps ``[B, height, width, C]`` as sequences of pixels ``[B, height * width, C]``."""
+    return jnp.reshape(maps, (maps.shape[0], -1, maps.shape[-1]))
+
+
+@jax.custom_vjp
+def same_convolution(inputs: Array, kernel: Array) -> Array:
+    """Convolution with zero padding to the same size: ``[B, *size, C]`` and ``[*window, C, D]`` to ``[B, *size, D]``.
+
+    Its numbers are those of ``lax.conv_general_dilated``. Its gradients on CPU are put as convolutions
+    in the one layout for which XLA has a fast routine: inside a loop, such as the one over the steps of
+    a compiled call, XLA does not find that layout by itself and is some fifty times slower
+    (jax-ml/jax#12868).
+    """
+    return _convolve(inputs, kernel, _padding(kernel))
+
+
+def _forward(inputs: Array, kernel: Array):
+    return same_convolution(inputs, kernel), (inputs, kernel)
+
+
+def _backward(saved: tuple[Array, Array], cotangent: Array):
+    return lax.platform_dependent(*saved, cotangent, cpu=_gradients, default=_gradients_by_autodiff)
+
+
+def _gradients(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
+    padding, window = _padding(kernel), tuple(range(kernel.ndim - 2))
+    # Of the inputs: the cotangent convolved with the kernel, turned around and its channels swapped.
+    swapped = jnp.swapaxes(jnp.flip(kernel, window), -1, -2)
+    of_inputs = _convolve(cotangent, swapped, [(after, before) for before, after in padding])
+    # Of the kernel: the inputs convolved with the cotangent as one large window, summing over the batch.
+    by_channel = jnp.swapaxes(inputs, 0, -1)
+    one_window = jnp.moveaxis(cotangent, 0, -2)
+    of_kernel = jnp.moveaxis(_convolve(by_channel, one_window, padding), 0, -2)
+    return of_inputs, of_kernel
+
+
+def _gradients_by_autodiff(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
+    return jax.vjp(lambda i, k: _convolve(i, k, _padding(k)), inputs, kernel)[1](cotangent)
+
+
+same_convolution.defvjp(_forward, _backward)
+
+
+def _convolve(inputs: Array, kernel: Array, padding: list[tuple[int, int]]) -> Array:
+    window = kernel.ndim - 2
+    size = "HWD"[:window]
+    layout = (f"N{size}C", f"{size}IO", f"N{size}C")
+    return lax.conv_general_dilated(inputs, kernel, (1,) * window, padding, dimension_numbers=layout)
+
+
+def _padding(kernel: Array) -> list[tuple[int, int]]:
+    """Zeros before and after along each axis; of an odd number, the larger part comes after."""
+    return [((width - 1) // 2, width // 2) for width in kernel.shape[:-2]]
+
+
+def _convolution(inputs: Array, kernel: Array, strides: Any, padding: Any, **options: Any) -> Array:
+    """What ``nn.Conv`` calls; here always with stride 1 and padding to the same size."""
+    del strides, padding, options
+    return same_convolution(inputs, kernel)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.conv import rows_as_sequence
+from rnnjax.conv import pixels_as_sequence, rows_as_sequence, sequence_as_rows
 from rnnjax.recurrence import pool
 from rnnjax.text import UNKNOWN
 
@@ -40,20 +40,28 @@ class ImageClassifier(nn.Module):
     """Reads an image, or a conv stack's feature maps of it, row by row.
 
     Attributes:
-      recurrent: an RNN, Bidirectional or StackedRNN over the rows.
-      head: from its outputs to logits.
-      conv: what comes before it, or None.
+      recurrent: an RNN, Bidirectional or StackedRNN over the rows; None: the head pools the feature
+        maps over all pixels.
+      head: to logits, from the outputs over rows, or from feature maps over pixels.
+      conv: what comes before the recurrence, or None.
+      conv_after: convolutions of its outputs, read as rows of feature maps again, or None.
     """
 
-    recurrent: nn.Module
+    recurrent: nn.Module | None
     head: PooledHead
     conv: nn.Module | None = None
+    conv_after: nn.Module | None = None
 
     def __call__(self, inputs: Array, *, train: bool = False) -> Array:
         """Normalised images ``[B, height, width, C]`` to logits ``[B, outputs]``."""
         if self.conv is not None:
             inputs = self.conv(inputs, train=train)
+        if self.recurrent is None:
+            return self.head(pixels_as_sequence(inputs), None, train=train)
         _, outputs = self.recurrent(rows_as_sequence(inputs), train=train)
+        if self.conv_after is not None:
+            maps = self.conv_after(sequence_as_rows(outputs, inputs.shape[2]), train=train)
+            outputs = pixels_as_sequence(maps)
         return self.head(outputs, None, train=train)
 
 

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 from rnnjax import losses, metrics, state, step
-from rnnjax.augment import random_shift
+from rnnjax.augment import Augment, image_augmentation
 from rnnjax.config import Config, ImageData, TextData
-from rnnjax.data import Dataset, Examples
+from rnnjax.data import Dataset, Examples, TextPreprocess
 from rnnjax.data.plan import Chunk, eval_plan, steps_per_epoch, train_plan
 from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
@@ -116,16 +116,27 @@ class Program:
             outputs = jax.eval_shape(
                 lambda: self.model.init_with_output(rngs, **self._sample_inputs(), train=True)[0]
             ).shape[-1]
-        shift = config.data.max_shift if isinstance(config.data, ImageData) else 0
         return step.Task(
             model=self.model,
             loss=losses.for_outputs(outputs),
             normalize=preprocess.normalize,
-            augment=random_shift(shift) if shift else None,
+            augment=self._augmentation(),
             optimizer=make_optimizer(config.optim, self.total_steps),
             label_smoothing=config.optim.label_smoothing,
             ema_decay=config.optim.ema_decay,
             axis_name=self.parallel.axis_name,
+        )
+
+    def _augmentation(self) -> Augment | None:
+        data, preprocess = self.config.data, self.dataset.preprocess
+        if not isinstance(data, ImageData) or isinstance(preprocess, TextPreprocess):
+            return None
+        return image_augmentation(
+            max_shift=data.max_shift,
+            shift_padding=data.shift_padding,
+            flip=data.flip,
+            cutout=data.cutout,
+            mean=preprocess.mean,
         )
 
     def _sample_inputs(self) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class TrainState(flax.struct.PyTreeNode):
       params: the model's parameters.
       model_state: the model's other variable collections, such as ``batch_stats``.
       opt_state: the optimizer's state.
-      averaged: exponential moving average of ``params``, or None.
+      averaged: exponential moving average of ``{"params": params, **model_state}``, or None: batch
+        norm's statistics are averaged like the parameters that they belong to.
       key: data of the run's random key, uint32; every step's keys are folded from it.
     """
 
@@ -33,9 +34,8 @@ class TrainState(flax.struct.PyTreeNode):
     key: Array
 
     def variables(self) -> dict[str, Any]:
-        """The variables to evaluate and predict with: the averaged parameters where there are any."""
-        params = self.params if self.averaged is None else self.averaged
-        return {"params": params, **self.model_state}
+        """The variables to evaluate and predict with: the averages where there are any."""
+        return {"params": self.params, **self.model_state} if self.averaged is None else self.averaged
 
 
 def initializer(
@@ -47,7 +47,7 @@ def initializer(
       model: called as ``model(**inputs)``.
       optimizer: the optimizer.
       inputs: arguments of the model for a batch of any size; only shapes and dtypes matter.
-      averaged: whether to keep a moving average of the parameters.
+      averaged: whether to keep a moving average of the parameters and the model's state.
 
     Returns:
       A function of the key of the parameters and of everything random in the training.
@@ -61,7 +61,7 @@ def initializer(
             params=params,
             model_state=variables,
             opt_state=optimizer.init(params),
-            averaged=params if averaged else None,
+            averaged={"params": params, **variables} if averaged else None,
             key=jax.random.key_data(jax.random.fold_in(key, 1)),
         )
 

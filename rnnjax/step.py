@@ -102,7 +102,7 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
         params=params,
         model_state=model_state,
         opt_state=opt_state,
-        averaged=_average(task.ema_decay, state, params),
+        averaged=_average(task.ema_decay, state, {"params": params, **model_state}),
     )
     new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
     return new, sums | {"grad_norm": optax.global_norm(gradients)}
@@ -145,10 +145,10 @@ def _gather(data: Arrays, rows: Array, length: int | None) -> tuple[Array, dict[
     return inputs, {"labels": data["labels"][rows], "lengths": lengths}
 
 
-def _average(decay: float, state: TrainState, params: Any) -> Any:
+def _average(decay: float, state: TrainState, variables: Any) -> Any:
     if state.averaged is None:
         return None
     # The average follows closely at first, so that it is not held back by the initial parameters.
     step = state.step.astype(jnp.float32)
     kept = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, params)
+    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, variables)

@@ -1,9 +1,15 @@
-"""Random shifts: what moves in, and on what the shift of an example depends."""
+"""Augmentation: what each operation does to an image, and on what that depends."""
+
+import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
-from rnnjax.augment import example_keys, random_shift
+from rnnjax import data
+from rnnjax.augment import example_keys, image_augmentation, random_cutout, random_flip, random_shift
+from rnnjax.errors import UsageError
+from tests.small import CONFIG, small_program
 
 MOST = 2
 IMAGES = np.random.default_rng(0).integers(1, 256, (40, 6, 5, 2), np.uint8)  # no zeros: those are what moves in
@@ -59,3 +65,125 @@ def test_the_shift_depends_on_the_example_and_the_epoch_alone():
 
 def test_another_run_shifts_otherwise():
     assert (np.asarray(shift(0, IDS, IMAGES, 4)) != np.asarray(shift(0, IDS, IMAGES, 3))).any()
+
+
+def keys(count=40, run=3, epoch=0):
+    return example_keys(jax.random.key(run), epoch, np.arange(count, dtype=np.int32))
+
+
+def test_reflection_moves_in_as_numpy_pads():
+    shifted = np.asarray(jax.jit(random_shift(MOST, "reflect"))(keys(), IMAGES))
+    seen = set()
+    for image, result in zip(IMAGES, shifted, strict=True):
+        padded = np.pad(image, ((MOST, MOST), (MOST, MOST), (0, 0)), "reflect")
+        every = {(y, x): padded[y : y + 6, x : x + 5] for y in range(2 * MOST + 1) for x in range(2 * MOST + 1)}
+        seen |= {yx for yx, crop in every.items() if np.array_equal(crop, result)}
+    assert shifted.min() > 0, "nothing but the image moves in"
+    assert len(seen) > 10
+
+
+def test_an_image_that_is_too_small_to_be_reflected_is_refused():
+    with pytest.raises(UsageError, match="6 x 5 pixels cannot be reflected by 5"):
+        random_shift(5, "reflect")(keys(), IMAGES)
+
+
+def test_about_half_of_the_images_are_mirrored_and_the_others_left():
+    images = np.random.default_rng(1).integers(0, 256, (400, 3, 4, 2), np.uint8)
+    flipped = np.asarray(jax.jit(random_flip())(keys(400), images))
+    assert flipped.dtype == np.uint8
+    mirrored = (flipped == images[:, :, ::-1]).all((1, 2, 3))
+    left = (flipped == images).all((1, 2, 3))
+    assert (mirrored ^ left).all()
+    assert 160 < mirrored.sum() < 240  # four standard deviations
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_cutout_sets_a_square_around_any_pixel_to_the_training_mean(size):
+    images = np.full((600, 6, 5, 2), 255, np.uint8)
+    mean = (0.25, 0.5)
+    cut = np.asarray(jax.jit(random_cutout(size, mean))(keys(600), images))
+    assert cut.dtype == np.uint8
+    centres = np.zeros((6, 5), int)
+    for image in cut:
+        changed = (image != 255).any(-1)
+        np.testing.assert_array_equal(image[changed], np.broadcast_to([64, 128], (changed.sum(), 2)))
+        matches = []
+        for y, x in np.ndindex(6, 5):
+            square = np.zeros((6, 5), bool)
+            top, left = y - size // 2, x - size // 2
+            square[max(top, 0) : top + size, max(left, 0) : left + size] = True
+            if np.array_equal(square, changed):
+                matches.append((y, x))
+        assert len(matches) == 1
+        centres[matches[0]] += 1
+    assert centres.min() > 2, "every pixel is a centre: 20 times each on average"
+    assert centres.max() < 50
+
+
+def test_cutout_of_floats_fills_with_the_mean_itself():
+    cut = np.asarray(random_cutout(6, (0.3,))(keys(2), np.ones((2, 4, 4, 1), np.float32)))
+    assert cut.dtype == np.float32
+    assert set(np.unique(cut)) <= {np.float32(0.3), np.float32(1)}
+
+
+EVERYTHING = {"max_shift": 2, "shift_padding": "reflect", "flip": True, "cutout": 3, "mean": (0.1, 0.2)}
+
+
+def test_operations_draw_independently_and_are_the_same_with_or_without_the_others():
+    every = np.asarray(image_augmentation(**EVERYTHING)(keys(), IMAGES))
+    assert every.shape == IMAGES.shape
+    assert every.dtype == np.uint8
+    step = IMAGES
+    for part in ({"flip": True}, {"max_shift": 2, "shift_padding": "reflect"}, {"cutout": 3, "mean": (0.1, 0.2)}):
+        step = np.asarray(image_augmentation(**part)(keys(), step))
+    np.testing.assert_array_equal(every, step)
+    again = jax.jit(image_augmentation(**EVERYTHING))(keys(), IMAGES)
+    np.testing.assert_array_equal(again, every)
+    other = np.asarray(image_augmentation(**EVERYTHING)(keys(epoch=1), IMAGES))
+    assert (other != every).any((1, 2, 3)).mean() > 0.9
+    # Were the keys of the flip those of the shift, mirrored images would be shifted by few distances only.
+    marked = np.zeros((400, 9, 9, 1), np.uint8)
+    marked[:, 4, 4] = 255
+    moved = np.asarray(image_augmentation(max_shift=2)(keys(400), marked)).reshape(400, -1).argmax(-1)
+    sides = np.zeros((400, 1, 2, 1), np.uint8)
+    sides[:, :, 0] = 255
+    mirrored = np.asarray(image_augmentation(flip=True)(keys(400), sides))[:, 0, 1, 0] > 0
+    assert abs(np.corrcoef(moved // 9, mirrored)[0, 1]) < 0.2
+    assert abs(np.corrcoef(moved % 9, mirrored)[0, 1]) < 0.2
+
+
+def test_nothing_asked_for_is_no_augmentation():
+    assert image_augmentation() is None
+
+
+def test_training_is_augmented_and_evaluation_is_not():
+    augmented = dataclasses.replace(CONFIG.data, max_shift=2, flip=True, cutout=4)
+    plain = dataclasses.replace(CONFIG.data, max_shift=0)
+    dataset = data.load(plain)
+    programs = [small_program(dataclasses.replace(CONFIG, data=d), dataset) for d in (augmented, plain)]
+    state = programs[0].create_state(0)
+    for split in ("train", "test"):
+        values = [program.evaluate(state.variables(), split) for program in programs]
+        assert values[0] == values[1]
+    losses = []
+    for program in programs:
+        chunks = program.train_plan(seed=0, epoch=0)[:1]
+        ((_, advance),) = program.train_chunks(chunks, 0)
+        losses.append(float(advance(program.parallel.replicate(state))[1]["loss"][0]))
+    assert losses[0] != losses[1]
+
+
+def test_one_device_and_many_see_the_same_images():
+    config = dataclasses.replace(
+        CONFIG,
+        data=dataclasses.replace(CONFIG.data, max_shift=2, shift_padding="reflect", flip=True, cutout=4),
+        model=dataclasses.replace(CONFIG.model, dropout=0.0),
+    )
+    dataset, sums = data.load(config.data), []
+    for count in (1, 4):
+        program = small_program(config, dataset, devices=jax.devices()[:count])
+        chunks = program.train_plan(seed=0, epoch=0)[:1]
+        ((_, advance),) = program.train_chunks(chunks, 0)
+        sums.append(advance(program.parallel.replicate(program.create_state(0)))[1])
+    np.testing.assert_allclose(sums[0]["loss"], sums[1]["loss"], rtol=1e-4)
+    np.testing.assert_allclose(sums[0]["grad_norm"], sums[1]["grad_norm"], rtol=1e-3)

@@ -25,7 +25,7 @@ ALLOWED = {
     "recurrence": "cells errors masks pooling scans",
     "conv": "errors",
     "models": "conv errors pooling recurrence text",
-    "augment": "",
+    "augment": "errors",
     "losses": "",
     "metrics": "",
     "data": "config errors text",
