@@ -1,0 +1,1 @@
+"""Benchmarks against other libraries; run one from a checkout: ``python -m experiments.benchmarks PART``."""

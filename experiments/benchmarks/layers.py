@@ -1,0 +1,202 @@
+"""The part ``layers``: times of recurrent layers, ours beside other libraries'."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from experiments.benchmarks import charts, goals, harness, memory_limit, peers, record, tables
+from experiments.benchmarks.task import FORMS, GATES, MODES, Shape, Task
+from rnnjax.errors import UsageError
+
+SHAPES = (
+    "128,28,28,128",
+    "64,400,128,128",
+    "128,28,28,256",
+    "100,784,1,128",
+    "32,128,128,256",
+    "256,100,64,64",
+    "16,256,256,512",
+    "1,400,128,128",
+)
+QUICK_SHAPES = ("16,5,3,4",)
+
+CHOICE = (
+    "Training of the plain forms: all peers, and rnnjax and Flax on each number of devices too.",
+    "Training of the masked and bidirectional forms: rnnjax fused, Flax, Keras and PyTorch, on one device.",
+    "Forward pass: the plain forms at the shapes of T <= 128, the same peers, on one device.",
+    "With --forms, --modes, --shapes or --peers every combination of what they name runs.",
+)
+"""What runs by default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Times a recurrent layer with a dense head, forward, and forward + backward + Adam, in float32.
+
+    Without --forms, --modes, --shapes and --peers a choice of eight shapes runs that fits in about
+    --minutes and is written to experiments/results/benchmarks; with any of these every combination
+    of them runs and is written to runs/benchmarks.
+    """
+
+    cells: tuple[Literal["lstm", "gru", "rnn"], ...] = ("lstm", "gru")
+    """Cells: lstm, gru, rnn."""
+    forms: tuple[Literal["plain", "masked", "bidirectional"], ...] | None = None
+    """Forms: plain, masked, bidirectional."""
+    modes: tuple[Literal["forward", "train"], ...] | None = None
+    """Modes: forward, train."""
+    shapes: tuple[str, ...] | None = None
+    """Shapes as B,T,D,H: batch, steps, input features, hidden features."""
+    peers: tuple[str, ...] | None = None
+    """Peers: "rnnjax fused", "rnnjax scan", "rnnjax cudnn" (GPU), flax, keras, torch, equinox."""
+    devices: tuple[int, ...] | None = None
+    """Numbers of devices; by default 1, and 2 on the CPU or all of several accelerators."""
+    samples: int = 10
+    """Samples of each; what is too slow for the time gets fewer, but at least 3."""
+    minutes: float = 8.5
+    """About how long it may take, compilation included."""
+    out: Path | None = None
+    """Result file."""
+    quick: bool = False
+    """A tiny shape and few samples, to see that everything runs."""
+
+
+Group = list[tuple[Task, str, int]]
+"""Tasks of one cell and shape with a peer and its number of devices; they are timed against one another."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run(record.parse("layers", Options, arguments))
+
+
+def run(options: Options) -> int:
+    """Times what the options choose, shows and writes it; returns the exit code, 130 after Ctrl-C.
+
+    Raises:
+      UsageError: for an unknown peer, a malformed shape, or one that would not fit into memory.
+    """
+    began = time.monotonic()
+    # The first of two CPU devices still computes with the threads of both cores.
+    record.start(max(options.devices or (2,)))
+    groups = _groups(options)
+    memory_limit.check([task for group in groups for task, _, _ in group], memory_limit.available())
+    chosen, rows, partial = _is_default(options), [], False
+    console = tables.console()
+    console.print("\n".join(CHOICE) if chosen else f"{sum(map(len, groups))} combinations")
+    try:
+        for number, group in enumerate(groups):
+            left = 60 * options.minutes - (time.monotonic() - began)
+            entries = [_entry(*member) for member in group]
+            try:
+                harness.measure(entries, samples=_samples(options), seconds=left / (len(groups) - number))
+            finally:
+                rows += [entry.result() for entry in entries]
+                task = group[0][0]
+                console.print(tables.of_group(f"{task.cell.upper()} {task.shape}", rows[-len(entries) :]))
+            jax.clear_caches()  # what has been timed is not needed any more
+    except KeyboardInterrupt:
+        partial = True
+        console.print("interrupted: what follows is partial")
+    _finish(options, _in_order(rows, options), began, partial)
+    return 130 if partial else 0
+
+
+def _finish(options: Options, rows: list[dict[str, Any]], began: float, partial: bool) -> None:
+    """Shows and writes what was measured."""
+    console, found = tables.console(), goals.evaluate(rows)
+    console.print(tables.of_means(rows))
+    console.print(tables.of_goals(found))
+    result = {
+        "part": "layers",
+        "partial": partial,
+        "choice": list(CHOICE) if _is_default(options) else None,
+        "samples": _samples(options),
+        "seconds": time.monotonic() - began,
+        **record.circumstances(),
+        "goals": found,
+        "rows": rows,
+    }
+    path = record.out_path("layers", options.out, whole=_is_default(options) and not partial)
+    record.write(result, path)
+    plots = charts.layers(result, path)
+    console.print(f"{result['seconds']:.0f} s; written: {', '.join(map(str, [path, *plots]))}", soft_wrap=True)
+
+
+def _is_default(options: Options) -> bool:
+    """Whether the default choice runs."""
+    free = (options.forms, options.modes, options.shapes, options.peers, options.devices)
+    return not options.quick and options.cells == Options.cells and all(value is None for value in free)
+
+
+def _samples(options: Options) -> int:
+    return min(options.samples, harness.FEWEST) if options.quick else options.samples
+
+
+def _shapes(options: Options) -> list[Shape]:
+    texts = options.shapes or (QUICK_SHAPES if options.quick else SHAPES)
+    return list(dict.fromkeys(Shape.parse(text) for text in texts))
+
+
+def _devices(options: Options) -> tuple[int, ...]:
+    here = jax.local_device_count()
+    if options.devices is None:
+        several = 2 if jax.default_backend() == "cpu" else here
+        return tuple(dict.fromkeys((1, several)))
+    for devices in options.devices:
+        if not 1 <= devices <= here:
+            raise UsageError(f"--devices must lie in 1..{here}, the devices that JAX has here; got {devices}")
+    return options.devices
+
+
+def _groups(options: Options) -> list[Group]:
+    """All that is to be timed, the cheapest first: what it leaves of its time goes to the dearer."""
+    known, chosen = peers.names(), options.peers or tuple(peers.names())
+    for peer in chosen:
+        if peer not in known:
+            raise UsageError(f"--peers: {peer!r} is none of {', '.join(known)}")
+    combinations = all(value is None for value in (options.forms, options.modes, options.shapes, options.peers))
+    groups = []
+    for shape in _shapes(options):
+        for cell in dict.fromkeys(options.cells):
+            group = [
+                (Task(cell, form, mode, shape), peer, devices)
+                for mode in reversed(options.modes or MODES)
+                for form in options.forms or FORMS
+                for peer in chosen
+                for devices in _devices(options)
+                if devices == 1 or peer in peers.MAPPED
+            ]
+            groups.append([member for member in group if not combinations or _in_choice(*member)])
+    return sorted((group for group in groups if group), key=lambda group: _cost(group[0][0]))
+
+
+def _in_choice(task: Task, peer: str, devices: int) -> bool:
+    """Whether the default choice has it; ``CHOICE`` says the same in words."""
+    if (task.form, task.mode) == ("plain", "train"):
+        return True
+    few = devices == 1 and peer in ("rnnjax fused", "rnnjax cudnn", "flax", "keras", "torch")
+    return few and (task.mode == "train" or (task.form == "plain" and task.shape.T <= 128))
+
+
+def _cost(task: Task) -> int:
+    shape = task.shape
+    return shape.B * shape.T * (shape.D + shape.H) * shape.H * GATES[task.cell]
+
+
+def _entry(task: Task, peer: str, devices: int) -> harness.Entry:
+    shape = task.shape
+    row = {"cell": task.cell, "form": task.form, "mode": task.mode, "shape": list(dataclasses.astuple(shape))}
+    row |= {"peer": peer, "devices": devices}
+    if shape.B % devices:
+        return harness.Entry(row, None, error=f"a batch of {shape.B} does not divide over {devices} devices")
+    return harness.Entry(row, lambda: peers.make_call(peer, task, devices))
+
+
+def _in_order(rows: list[dict[str, Any]], options: Options) -> list[dict[str, Any]]:
+    """The rows in the order of the shapes asked for."""
+    order = [list(dataclasses.astuple(shape)) for shape in _shapes(options)]
+    return sorted(rows, key=lambda row: (options.cells.index(row["cell"]), order.index(row["shape"])))

@@ -1,0 +1,72 @@
+"""The peer PyTorch: ``nn.LSTM`` and ``nn.GRU`` (oneDNN or cuDNN), packed when masked, on all threads or a GPU."""
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.benchmarks.task import CLASSES, LEARNING_RATE, Task
+from rnnjax.convert import to_torch
+
+torch: Any = importlib.import_module("torch")
+
+
+class Classifier(torch.nn.Module):
+    """A recurrent layer, its last real output, and a dense head."""
+
+    def __init__(self, task: Task):
+        super().__init__()
+        layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[task.cell]
+        self.layer = layer(task.shape.D, task.shape.H, batch_first=True, bidirectional=task.directions == 2)
+        self.head = torch.nn.Linear(task.shape.H * task.directions, CLASSES)
+        state = {f"layer.{name}": array for name, array in to_torch(task.weights["recurrent"], task.cell).items()}
+        state |= {"head.weight": task.weights["kernel"].T, "head.bias": task.weights["bias"]}
+        self.load_state_dict({name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()})
+
+    def forward(self, inputs, lengths=None):
+        """``[B, T, D]`` and lengths ``[B]`` on the host to logits ``[B, 10]``."""
+        if lengths is not None:
+            pack = torch.nn.utils.rnn.pack_padded_sequence
+            inputs = pack(inputs, lengths, batch_first=True, enforce_sorted=False)
+        _, last = self.layer(inputs)
+        hidden = last[0] if isinstance(last, tuple) else last  # [directions, B, H], each at its own last real step
+        return self.head(hidden.transpose(0, 1).flatten(1))
+
+
+def device() -> Any:
+    """The GPU when JAX runs on one too, else the CPU."""
+    return torch.device("cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu")
+
+
+def make_call(task: Task) -> Callable[[], Any]:
+    """One call of the task: the loss (train) or the logits, computed."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    where = device()
+    model = Classifier(task).to(where)
+    inputs, labels = torch.tensor(task.inputs).to(where), torch.tensor(task.labels).long().to(where)
+    lengths = None if task.lengths is None else torch.tensor(task.lengths).long()
+
+    def settle() -> None:
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+
+    def forward() -> Any:
+        with torch.inference_mode():
+            logits = model(inputs, lengths)
+        settle()
+        return logits
+
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE, fused=True)
+
+    def train() -> Any:
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.cross_entropy(model(inputs, lengths), labels)
+        loss.backward()
+        optimizer.step()
+        settle()
+        return loss.detach()
+
+    return train if task.mode == "train" else forward

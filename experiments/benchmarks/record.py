@@ -1,0 +1,101 @@
+"""Result files of the benchmarks: where they lie, and the circumstances that stand in each."""
+
+import importlib.metadata
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import tyro
+
+from rnnjax import results
+from rnnjax.parallel import DataParallel
+
+COMMITTED = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
+"""Results of the default choices; what other choices give is written below ``runs/``."""
+UNCOMMITTED = Path("runs/benchmarks")
+
+Options = TypeVar("Options")
+
+_PEERS = ("torch", "keras", "equinox")
+_ALLOCATORS = ("GLIBC_TUNABLES", "LD_PRELOAD")
+
+
+def start(devices: int) -> None:
+    """Sets the number of CPU devices and switches the compilation cache off; call it before JAX is used."""
+    from rnnjax import parallel
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    parallel.start(cpu_devices=devices)
+
+
+def parse(part: str, options: type[Options], arguments: Sequence[str] | None) -> Options:
+    """A part's options from its command line."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(options, args=arguments, prog=f"python -m experiments.benchmarks {part}", config=config)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def circumstances() -> dict[str, Any]:
+    """When, from what source, with which versions, and on what; times depend on each of them."""
+    environment = results.environment()
+    versions = environment.pop("versions") | {name: _version(name) for name in _PEERS}
+    allocator = {name: value for name, value in os.environ.items() if name in _ALLOCATORS or name.startswith("MALLOC_")}
+    return {
+        "finished": results.now(),
+        **environment,
+        "versions": versions,
+        "device": DataParallel().describe() | {"cores": cores()},
+        "malloc": allocator or "default",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "compilation_cache": False,
+    }
+
+
+def device_name() -> str:
+    """What result files are called by: ``cpu``, or an accelerator's kind such as ``nvidia-h200``."""
+    device = jax.local_devices()[0]
+    kind = "cpu" if device.platform == "cpu" else device.device_kind
+    return re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")
+
+
+def out_path(part: str, out: Path | None, *, whole: bool) -> Path:
+    """The file of a part's result: the one asked for, or by default the committed one for a whole default run."""
+    return out or (COMMITTED if whole else UNCOMMITTED) / f"{part}-{device_name()}.json"
+
+
+def write(result: dict[str, Any], path: Path) -> None:
+    """Writes a result as JSON, one row a line so that a difference can be read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for name, value in result.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            lines = ",\n".join("    " + json.dumps(_rounded(row)) for row in value)
+            parts.append(f"  {json.dumps(name)}: [\n{lines}\n  ]")
+        else:
+            parts.append(f"  {json.dumps(name)}: {json.dumps(_rounded(value))}")
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to seven digits: a clock has no more."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
