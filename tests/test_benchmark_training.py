@@ -4,20 +4,18 @@ import json
 import os
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
 from experiments.benchmarks import training
-from experiments.benchmarks.training_recipes import Course, recipe
+from experiments.benchmarks.training_recipes import Course, Peer, recipe
 from experiments.benchmarks.training_rnnjax import RnnjaxPeer
 from rnnjax.data import Dataset, Examples, TextPreprocess
 from rnnjax.data.plan import Chunk
 from rnnjax.text import Vocabulary
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read when Keras is imported
-
-PEERS = ("keras", "torch")
-
 
 def text_course() -> Course:
     """IMDB's recipe over made-up words, small and without dropout, so that all peers compute the same."""
@@ -48,61 +46,56 @@ def image_course() -> Course:
 COURSES = {"images": image_course, "texts": text_course}
 
 
-@pytest.fixture(params=COURSES)
+@pytest.fixture(scope="module", params=COURSES)
 def course(request) -> Course:
     return COURSES[request.param]()
 
 
-def other(name: str, course: Course):
-    pytest.importorskip(name, reason=f"{name} (extra bench) is not installed")
-    return training.make_peer(name, course, 1)
+@pytest.fixture(scope="module")
+def ours(course) -> RnnjaxPeer:
+    return RnnjaxPeer(course, jax.local_devices()[:1])
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_peers_have_the_same_logits(name, course):
-    peer, ours = other(name, course), RnnjaxPeer(course)
+@pytest.fixture(scope="module", params=("keras", "torch"))
+def peer(request, course) -> Peer:
+    pytest.importorskip(request.param, reason=f"{request.param} (extra bench) is not installed")
+    return training.make_peer(request.param, course, 1)
+
+
+def test_peers_have_the_same_logits(peer, ours, course):
     peer.reset(3)
     ours.reset(3)
     for chunk in course.validation_plan():
         want = ours.logits("validation", chunk)
+        got, real = peer.logits("validation", chunk), chunk.mask.reshape(-1)
         assert np.ptp(want) > 1e-3
-        np.testing.assert_allclose(peer.logits("validation", chunk), want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got[real], want[real], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_peers_take_the_same_steps(name, course):
+def test_peers_take_the_same_steps(peer, ours, course):
     """Loss, clipping, weight decay, AdamW and the order of the data: after some steps the losses still agree."""
-    peer, ours = other(name, course), RnnjaxPeer(course)
+    if hasattr(peer, "model"):  # PyTorch's second bias would make its biases' steps twice as large
+        for name, parameter in peer.model.named_parameters():
+            parameter.requires_grad_("bias_hh" not in name)
     peer.reset(1)
     ours.reset(1)
-    chunks = course.plan(seed=0, epoch=0)
-    losses = []
-    for chunk in chunks[:4]:
-        losses.append(ours.train([chunk]))
-        assert peer.train([chunk]) == pytest.approx(losses[-1], rel=1e-3)
+    chunks = course.plan(seed=0, epoch=0)[:4]
+    losses = [ours.train([chunk]) for chunk in chunks]
     assert len(set(losses)) == len(losses), "the weights never moved"
-    after = course.validation_plan()[-1]
-    np.testing.assert_allclose(
-        peer.logits("validation", after), ours.logits("validation", after), rtol=2e-2, atol=2e-3
-    )
-    assert peer.accuracy() == pytest.approx(ours.accuracy(), abs=0.026)
+    taken = [peer.train([chunk]) for chunk in chunks]
+    assert taken == pytest.approx(losses, rel=1e-4)
+    assert peer.accuracy() == pytest.approx(ours.accuracy(), abs=0.026)  # one row of forty may lie at the boundary
+    peer.reset(1)
+    assert peer.train(chunks[:1]) == pytest.approx(taken[0], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", PEERS)
-def test_reset_starts_over(name, course):
-    peer = other(name, course)
-    chunks = course.plan(seed=0, epoch=0)[:2]
-    first = [peer.train([chunk]) for chunk in chunks]
-    peer.reset(0)
-    assert [peer.train([chunk]) for chunk in chunks] == pytest.approx(first, rel=1e-5)
-
-
-def test_losses_of_a_call_are_the_mean_over_its_real_steps(course):
-    together, apart = RnnjaxPeer(course), RnnjaxPeer(course)
+def test_the_loss_of_several_calls_is_the_mean_over_their_steps(ours, course):
     chunks = course.plan(seed=0, epoch=0)[:3]
-    losses = [apart.train([chunk]) for chunk in chunks]
+    ours.reset(0)
+    losses = [ours.train([chunk]) for chunk in chunks]
     want = np.average(losses, weights=[chunk.examples for chunk in chunks])
-    assert together.train(chunks) == pytest.approx(want, rel=1e-5)
+    ours.reset(0)
+    assert ours.train(chunks) == pytest.approx(want, rel=1e-5)
 
 
 def test_segments_hold_as_many_steps_of_every_length():
@@ -173,7 +166,7 @@ def test_wrong_options_are_usage_errors(capsys):
 
 @pytest.mark.slow
 def test_quick_run_from_start_to_end(tmp_path, capsys):
-    for name in PEERS:
+    for name in ("keras", "torch"):
         pytest.importorskip(name, reason=f"{name} (extra bench) is not installed")
     out = tmp_path / "result.json"
     assert training.main(["--quick", "--rounds", "2", "--out", str(out)]) == 0

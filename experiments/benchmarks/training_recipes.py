@@ -28,6 +28,7 @@ DIFFERENCES = (
     "them from float32 arrays in memory that were normalised beforehand.",
     "Keras trains by model.fit over the rows of consecutive batches of one length, PyTorch by the ordinary loop with "
     "fused AdamW and packed sequences, which skip the padding that rnnjax and Keras mask.",
+    "PyTorch's LSTM has two biases that add up, and each takes the step that the others' one bias takes.",
     "rnnjax sums up the training accuracy and the gradient's norm too; Keras and PyTorch the loss alone.",
 )
 """In what the runs differ from the experiments and from one another; it stands in the result file."""

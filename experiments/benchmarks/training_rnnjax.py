@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from experiments.benchmarks.training_recipes import Course
@@ -21,6 +22,7 @@ class RnnjaxPeer:
     def __init__(self, course: Course, devices: Sequence[Any] | None = None):
         self._course = course
         self.program = Program(course.recipe.config, course.dataset, course.model, devices)
+        self._apply = jax.jit(course.model.apply)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -44,7 +46,7 @@ class RnnjaxPeer:
         if chunk.length is not None:
             inputs = inputs[:, : chunk.length]
         variables = self.program.parallel.to_host(self._state).variables()
-        return np.asarray(self._course.model.apply(variables, inputs, **lengths))
+        return np.asarray(self._apply(variables, inputs, **lengths))
 
     def accuracy(self) -> float:
         return self.program.evaluate(self._state.variables(), "validation")["accuracy"]

@@ -54,7 +54,7 @@ class TorchPeer:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._arrays = {}
         for split in ("train", "validation"):
-            tensors = {name: torch.as_tensor(array) for name, array in course.arrays(split).items()}
+            tensors = {name: torch.tensor(array) for name, array in course.arrays(split).items()}
             # Lengths stay on the host and are wide: so packing wants them.
             self._arrays[split] = {n: t.long() if n == "lengths" else t.to(self._device) for n, t in tensors.items()}
         self.model = Classifier(course).to(self._device)
@@ -107,7 +107,8 @@ class TorchPeer:
         inputs = data["inputs"].index_select(0, rows.to(self._device))
         if length is None:
             return self.model(inputs)
-        return self.model(inputs[:, :length], data["lengths"].index_select(0, rows))
+        # Rows that only fill up a batch of validation may be longer than the others.
+        return self.model(inputs[:, :length], data["lengths"].index_select(0, rows).clamp(max=length))
 
     def logits(self, split: str, chunk: Chunk) -> np.ndarray:
         self.model.eval()
