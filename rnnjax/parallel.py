@@ -21,7 +21,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnjax.errors import RunError, UsageError
 
-
 _ROWS_A_DEVICE = 64
 """Fewest rows of a batch for which one more CPU device pays: with fewer, what the devices wait for each other
 takes what they gain."""
@@ -170,7 +169,7 @@ class DataParallel:
 
     @staticmethod
     def unshard(shards: np.ndarray) -> np.ndarray:
-        """The inverse of sharding on all devices of all hosts: ``[devices, K, B / devices, ...]`` to ``[K, B, ...]``."""
+        """The inverse of sharding over all devices: ``[devices, K, B / devices, ...]`` to ``[K, B, ...]``."""
         devices, steps, batch = shards.shape[:3]
         return np.swapaxes(shards, 0, 1).reshape(steps, devices * batch, *shards.shape[3:])
 
