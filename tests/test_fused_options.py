@@ -145,7 +145,8 @@ def test_no_loop_copies_a_whole_sequence(name, reverse):
 
     key = jax.eval_shape(lambda: jax.random.key(0))
     program = jax.jit(jax.grad(run)).lower(variables, inputs, flags, flags, key).compile()
-    assert not [shape for shape in copies_in_loops(program) if shape[:1] == (200,)]
+    # Splitting the key into 200 is a loop of its own, over vectors.
+    assert not [shape for shape in copies_in_loops(program) if shape[:1] == (200,) and len(shape) > 1]
 
 
 def test_what_cannot_be_right_is_refused():
