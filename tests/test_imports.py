@@ -159,6 +159,16 @@ def test_importing_the_package_imports_no_framework():
     assert not {"jax", "flax", "tensorflow", "torch", "keras"} & set(loaded)
 
 
+def test_help_waits_for_no_framework():
+    """Nor for what reads data, draws or logs: the command line imports those when they are needed."""
+    heavy = {"jax", "flax", "optax", "orbax", "grain", "sklearn", "matplotlib", "tensorboardX", "tensorflow_datasets"}
+    program = "import sys, experiments.mnist_rows as m, rnnjax.cli\n"
+    program += "try: rnnjax.cli.main(m.EXPERIMENT, ['train', '--help'])\nexcept SystemExit: pass\n"
+    loaded = fresh(program + "print(*sorted({m.split('.')[0] for m in sys.modules}))").splitlines()[-1].split()
+    assert "tyro" in loaded
+    assert not heavy & set(loaded)
+
+
 def test_importing_everything_starts_no_backend_and_needs_no_framework():
     """The command line sets the number of devices after its imports. (tensorboardX takes a PyTorch that it finds.)"""
     names = [*TREES, "experiments.digits_rows", "experiments.mnist_rows", "experiments.imdb_bilstm"]

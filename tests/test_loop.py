@@ -211,6 +211,7 @@ def test_a_finished_run_returns_its_result_and_fresh_starts_over(digits, tmp_pat
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
     evaluate, looked_at = digits.evaluate, []
     monkeypatch.setattr(digits, "evaluate", lambda v, split: looked_at.append(split) or evaluate(v, split))
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "1000")
     root = tmp_path / "run"
     result = fit(EXPERIMENT, digits, 0, root)
     assert looked_at == ["validation", "validation", "test"], "training reads the test split once, at its end"
@@ -218,6 +219,9 @@ def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
     for key in ("command", "commit", "config", "seed", "versions", "device", "parameters", "epochs", "metrics"):
         assert result[key] is not None or key == "commit", key
     assert result["implementations"] == {"recurrent/layers_0": "fused", "recurrent/layers_1": "fused"}
+    assert result["compilation_cache"] == "off"
+    assert result["malloc"] == {"MALLOC_TOP_PAD_": "1000"}
+    assert 0 < result["seconds"]["initialize"] < result["seconds"]["first_step"]
     assert 0 < result["seconds"]["first_step"] <= result["seconds"]["wall"]
     assert list((root / "tensorboard").glob("events.out.tfevents.*"))
     assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,9 @@
 """The compiled steps: one device against eight, resident against streamed data, and metrics against a loop."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -253,3 +256,24 @@ def test_the_number_of_cpu_devices_cannot_change_once_jax_runs():
     parallel.start(cpu_devices=8)
     with pytest.raises(UsageError, match=r"already runs with 8 CPU device\(s\), so it cannot have 16"):
         parallel.start(cpu_devices=16)
+
+
+def test_unset_takes_the_devices_that_are_there():
+    parallel.start(batch_size=128)
+    assert len(jax.devices()) == 8
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "cores", "devices"),
+    [(256, 2, 2), (128, 2, 2), (64, 2, 1), (1, 2, 1), (129, 2, 1), (256, 1, 1), (256, 64, 4), (192, 64, 3), (200, 3, 2)],
+)
+def test_cpu_devices_share_a_batch_evenly_and_each_has_enough_of_it(batch_size, cores, devices):
+    assert parallel.devices_for(batch_size, cores) == devices
+
+
+def test_no_more_cores_are_counted_than_the_process_may_use():
+    assert 1 <= parallel._available_cores() <= len(os.sched_getaffinity(0))
+    program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
+    program += "from rnnjax import parallel; parallel.start(batch_size=4096); import jax; print(len(jax.devices('cpu')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "1", done.stderr
