@@ -76,19 +76,26 @@ class ImageData(DataConfig):
         _check(self.max_shift >= 0, self, "max_shift", "0 or more pixels")
 
 
+Tokenizer = Literal["words", "characters", "bytes"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextData(DataConfig):
     """Documents with one label each."""
 
     kind: ClassVar[str] = "text"
+    tokenizer: Tokenizer = "words"
+    """What a token is: a word in lower case (! ? . too), a character, or a byte of UTF-8."""
     vocabulary_size: int = 20_000
-    """Words in the vocabulary, the most frequent of the training documents, padding and unknown included."""
+    """Tokens in the vocabulary, the most frequent of the training documents, padding and unknown included.
+    Bytes always have 258."""
     bucket_lengths: tuple[int, ...] = (200, 400)
-    """Padded lengths, in words. The last is the longest document kept: of a longer one, the first quarter
-    and the last three quarters of that many words."""
+    """Padded lengths, in tokens. The last is the longest document kept: of a longer one, the first quarter
+    and the last three quarters of that many tokens."""
 
     def __post_init__(self):
         super().__post_init__()
+        _choice(self, "tokenizer", Tokenizer)
         _check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
         lengths = self.bucket_lengths
         rising = all(a < b for a, b in itertools.pairwise(lengths))

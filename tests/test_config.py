@@ -29,7 +29,7 @@ CONFIGS = {
         parallel=c.ParallelConfig(cpu_devices=4, distributed=True),
     ),
     "text, all set": text(
-        data=c.TextData(name="x", vocabulary_size=3, bucket_lengths=(4, 9, 20)),
+        data=c.TextData(name="x", tokenizer="bytes", vocabulary_size=3, bucket_lengths=(4, 9, 20)),
         model=c.TextModel(cell="simple_rnn", embedding_features=3, embedding_dropout=0.5, word_dropout=0.25),
     ),
 }
@@ -66,6 +66,10 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.TextData(name="t", bucket_lengths=()), "bucket-lengths must be positive and rising, got ()"),
         (lambda: c.TextData(name="t", bucket_lengths=(9, 9)), "bucket-lengths must be positive and rising"),
         (lambda: c.TextData(name="t", bucket_lengths=(0, 9)), "bucket-lengths must be positive and rising"),
+        (
+            lambda: c.TextData(name="t", tokenizer="word"),
+            "tokenizer must be one of words, characters, bytes, got 'word'",
+        ),
         (lambda: c.TextData(name="t", vocabulary_size=2), "vocabulary-size must be 3 or more, got 2"),
         (lambda: c.ImageModel(features=()), "features must be positive, at least one layer, got ()"),
         (lambda: c.ImageModel(features=(8, 0)), "features must be positive"),
