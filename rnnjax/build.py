@@ -6,7 +6,7 @@ import flax.linen as nn
 
 from rnnjax.cells import GRUCell, LSTMCell, RecurrentCell, SimpleRNNCell
 from rnnjax.config import ImageModel, RecurrentModel, TextModel
-from rnnjax.conv import ConvStack
+from rnnjax.conv import ConvStack, SequenceConvStack
 from rnnjax.data import Preprocess, TextPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.models import ImageClassifier, PooledHead, TextClassifier
@@ -29,14 +29,15 @@ def build_model(config: RecurrentModel, preprocess: Preprocess) -> nn.Module:
             vocabulary_size=len(preprocess.vocabulary),
             embedding_features=config.embedding_features,
             recurrent=_stack(config),
-            head=PooledHead(1 if classes == 2 else classes, config.pooling, config.dropout),
+            head=PooledHead(1 if classes == 2 else classes, config.pooling, config.dropout, config.dense),
             embedding_dropout=config.embedding_dropout,
             word_dropout=config.word_dropout,
+            conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool) if config.conv else None,
         )
     if isinstance(config, ImageModel) and not isinstance(preprocess, TextPreprocess):
         return ImageClassifier(
             recurrent=_stack(config),
-            head=PooledHead(classes, config.pooling, config.dropout),
+            head=PooledHead(classes, config.pooling, config.dropout, config.dense),
             conv=ConvStack(config.conv) if config.conv else None,
         )
     raise UsageError(f"{type(config).__name__} does not fit {type(preprocess).__name__}")

@@ -123,6 +123,8 @@ class RecurrentModel:
     """Dropout rate between layers and before the classifier."""
     pooling: tuple[Pooling, ...] = ("last",)
     """What the classifier sees of the outputs over real steps; several are concatenated."""
+    dense: tuple[int, ...] = ()
+    """Features of hidden layers between the pooled outputs and the logits, each followed by ReLU."""
 
     def __post_init__(self):
         _check(bool(self.features) and min(self.features) > 0, self, "features", "positive, at least one layer")
@@ -131,6 +133,7 @@ class RecurrentModel:
         kinds = typing.get_args(Pooling)
         known = bool(self.pooling) and set(self.pooling) <= set(kinds)
         _check(known, self, "pooling", f"at least one of {', '.join(kinds)}")
+        _check(all(features > 0 for features in self.dense), self, "dense", "positive numbers of features")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,19 +151,27 @@ class ImageModel(RecurrentModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TextModel(RecurrentModel):
-    """A document read word by word."""
+    """A document read token by token, after an optional stack of convolutions."""
 
     kind: ClassVar[str] = "text"
     embedding_features: int = 128
-    """Features of a word's embedding."""
+    """Features of a token's embedding."""
     embedding_dropout: float = 0.0
-    """Dropout rate on embedding features, one mask for all words of a document."""
+    """Dropout rate on embedding features, one mask for all tokens of a document."""
     word_dropout: float = 0.0
-    """Share of words that are replaced by the unknown word in training."""
+    """Share of tokens that are replaced by the unknown one in training."""
+    conv: tuple[int, ...] = ()
+    """Channels of the convolutions over time before the recurrence, each followed by ReLU and max pooling."""
+    conv_kernel: int = 5
+    """Tokens that a kernel of these convolutions sees."""
+    conv_pool: int = 4
+    """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
 
     def __post_init__(self):
         super().__post_init__()
-        _positive(self, "embedding_features")
+        for name in ("embedding_features", "conv_kernel", "conv_pool"):
+            _positive(self, name)
+        _check(all(c > 0 for c in self.conv), self, "conv", "positive numbers of channels")
         _rate(self, "embedding_dropout")
         _rate(self, "word_dropout")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnjax import results
 from rnnjax.data import TextPreprocess, preprocess, samples
+from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
 from rnnjax.logs import duration
 from rnnjax.program import Program
@@ -21,7 +22,7 @@ def print_start(program: Program, seed: int, root: Path) -> None:
         f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
-        f"{program.config.data.batch_size} examples; seed {seed} in {root}",
+        f"{program.config.data.batch_size} examples; seed {seed} in {root}{_padding(program, seed)}",
         flush=True,
     )
 
@@ -45,6 +46,18 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
         f"target {experiment.target.accuracy:.2%}: {verdict}"
     )
     _print_next(experiment, finished[0][0])
+
+
+def _padding(program: Program, seed: int) -> str:
+    """What the buckets by length cost, as a line; nothing where inputs have one size."""
+    lengths = program.dataset.train.lengths
+    if lengths is None:
+        return ""
+    plan = program.train_plan(seed=seed, epoch=0)
+    compiled = sorted({chunk.length for chunk in plan if chunk.length is not None})
+    listed = ", ".join(map(str, compiled))
+    share = f"{padding_share(plan, lengths):.0%} of the steps are padding"
+    return f"\n{len(compiled)} compiled length{'s' * (len(compiled) > 1)} ({listed}), {share}"
 
 
 def _print_next(experiment: Experiment, root: Path) -> None:

@@ -30,7 +30,16 @@ CONFIGS = {
     ),
     "text, all set": text(
         data=c.TextData(name="x", tokenizer="bytes", vocabulary_size=3, bucket_lengths=(4, 9, 20)),
-        model=c.TextModel(cell="simple_rnn", embedding_features=3, embedding_dropout=0.5, word_dropout=0.25),
+        model=c.TextModel(
+            cell="simple_rnn",
+            embedding_features=3,
+            embedding_dropout=0.5,
+            word_dropout=0.25,
+            dense=(4,),
+            conv=(5, 6),
+            conv_kernel=3,
+            conv_pool=2,
+        ),
     ),
 }
 
@@ -75,6 +84,10 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.ImageModel(features=(8, 0)), "features must be positive"),
         (lambda: c.ImageModel(dropout=1.0), "dropout must be at least 0 and below 1, got 1.0"),
         (lambda: c.ImageModel(pooling=()), "pooling must be"),
+        (lambda: c.ImageModel(dense=(16, 0)), "dense must be positive numbers of features, got (16, 0)"),
+        (lambda: c.TextModel(conv=(0,)), "--model.conv must be positive numbers of channels, got (0,)"),
+        (lambda: c.TextModel(conv_pool=0), "--model.conv-pool must be positive, got 0"),
+        (lambda: c.TextModel(conv_kernel=-1), "--model.conv-kernel must be positive, got -1"),
         (lambda: c.ImageModel(conv=(8, -1)), "conv must be positive numbers of channels"),
         (lambda: c.TextModel(embedding_features=0), "embedding-features must be positive"),
         (lambda: c.TextModel(word_dropout=-0.1), "word-dropout must be at least 0 and below 1"),
