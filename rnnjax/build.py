@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from rnnjax.cells import GRUCell, LSTMCell, RecurrentCell, SimpleRNNCell
 from rnnjax.config import ImageModel, RecurrentModel, TextModel
-from rnnjax.conv import ConvStack
+from rnnjax.conv import ConvStack, SequenceConvStack
 from rnnjax.data import Preprocess, TextPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.models import ImageClassifier, PooledHead, TextClassifier
@@ -40,14 +40,17 @@ def build_model(config: RecurrentModel, preprocess: Preprocess, axis_name: str |
             vocabulary_size=len(preprocess.vocabulary),
             embedding_features=config.embedding_features,
             recurrent=_stack(config),
-            head=PooledHead(1 if classes == 2 else classes, config.pooling, config.dropout),
+            head=PooledHead(1 if classes == 2 else classes, config.pooling, config.dropout, config.dense),
             embedding_dropout=config.embedding_dropout,
             word_dropout=config.word_dropout,
+            conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
+            if config.conv
+            else None,
         )
     if isinstance(config, ImageModel) and not isinstance(preprocess, TextPreprocess):
         return ImageClassifier(
             recurrent=_stack(config) if config.features else None,
-            head=PooledHead(classes, config.pooling, config.dropout),
+            head=PooledHead(classes, config.pooling, config.dropout, config.dense),
             conv=_convolutions(config, config.conv, axis_name),
             conv_after=_convolutions(config, config.conv_after, axis_name),
         )

@@ -118,19 +118,26 @@ class ImageFolderData(ImageData):
         _choice(self, "on_bad_file", OnBadFile)
 
 
+Tokenizer = Literal["words", "characters", "bytes"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextData(DataConfig):
     """Documents with one label each."""
 
     kind: ClassVar[str] = "text"
+    tokenizer: Tokenizer = "words"
+    """What a token is: a word in lower case (! ? . too), a character, or a byte of UTF-8."""
     vocabulary_size: int = 20_000
-    """Words in the vocabulary, the most frequent of the training documents, padding and unknown included."""
+    """Tokens in the vocabulary, the most frequent of the training documents, padding and unknown included.
+    Bytes always have 258."""
     bucket_lengths: tuple[int, ...] = (200, 400)
-    """Padded lengths, in words. The last is the longest document kept: of a longer one, the first quarter
-    and the last three quarters of that many words."""
+    """Padded lengths, in tokens. The last is the longest document kept: of a longer one, the first quarter
+    and the last three quarters of that many tokens."""
 
     def __post_init__(self):
         super().__post_init__()
+        _choice(self, "tokenizer", Tokenizer)
         _check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
         lengths = self.bucket_lengths
         rising = all(a < b for a, b in itertools.pairwise(lengths))
@@ -163,6 +170,8 @@ class RecurrentModel:
     dtype: Dtype = "float32"
     """Dtype of the layers' computation; parameters, logits and loss are float32 in any case. bfloat16 is for
     accelerators: a CPU is slower with it."""
+    dense: tuple[int, ...] = ()
+    """Features of hidden layers between the pooled outputs and the logits, each followed by ReLU."""
 
     def __post_init__(self):
         enough = len(self.features) >= self.least_layers and min(self.features, default=1) > 0
@@ -173,6 +182,7 @@ class RecurrentModel:
         kinds = typing.get_args(Pooling)
         known = bool(self.pooling) and set(self.pooling) <= set(kinds)
         _check(known, self, "pooling", f"at least one of {', '.join(kinds)}")
+        _check(all(features > 0 for features in self.dense), self, "dense", "positive numbers of features")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,19 +219,27 @@ class ImageModel(RecurrentModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TextModel(RecurrentModel):
-    """A document read word by word."""
+    """A document read token by token, after an optional stack of convolutions."""
 
     kind: ClassVar[str] = "text"
     embedding_features: int = 128
-    """Features of a word's embedding."""
+    """Features of a token's embedding."""
     embedding_dropout: float = 0.0
-    """Dropout rate on embedding features, one mask for all words of a document."""
+    """Dropout rate on embedding features, one mask for all tokens of a document."""
     word_dropout: float = 0.0
-    """Share of words that are replaced by the unknown word in training."""
+    """Share of tokens that are replaced by the unknown one in training."""
+    conv: tuple[int, ...] = ()
+    """Channels of the convolutions over time before the recurrence, each followed by ReLU and max pooling."""
+    conv_kernel: int = 5
+    """Tokens that a kernel of these convolutions sees."""
+    conv_pool: int = 4
+    """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
 
     def __post_init__(self):
         super().__post_init__()
-        _positive(self, "embedding_features")
+        for name in ("embedding_features", "conv_kernel", "conv_pool"):
+            _positive(self, name)
+        _check(all(c > 0 for c in self.conv), self, "conv", "positive numbers of channels")
         _rate(self, "embedding_dropout")
         _rate(self, "word_dropout")
 

@@ -1,4 +1,4 @@
-"""A stack of convolutions, from images to the feature maps that a recurrence reads, and back to maps."""
+"""Stacks of convolutions, over images and over sequences, whose outputs a recurrence reads."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -150,3 +150,51 @@ def _convolution(inputs: Array, kernel: Array, strides: Any, padding: Any, **opt
     """What ``nn.Conv`` calls; here always with stride 1 and padding to the same size."""
     del strides, padding, options
     return same_convolution(inputs, kernel)
+
+
+class SequenceConvStack(nn.Module):
+    """Convolution over time, ReLU and max pooling over time, once per entry of ``features``.
+
+    Padding has no part in it: it counts as the zeros that a convolution sees beyond a sequence's end,
+    and never is a window's maximum.
+
+    Attributes:
+      features: channels of each convolution.
+      kernel_size: steps that a kernel sees.
+      pool: window and stride of the max pooling after each convolution, in steps; 1 pools nothing.
+      dtype: dtype of the computation; None takes the inputs'.
+    """
+
+    features: Sequence[int]
+    kernel_size: int = 5
+    pool: int = 4
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, mask: Array) -> tuple[Array, Array]:
+        """``[B, T, D]`` under ``mask [B, T]`` to ``[B, T', features[-1]]`` and its mask ``[B, T']``.
+
+        T' is T divided by ``pool`` and rounded up, once a convolution; a window is real if a step in it is.
+        """
+        for channels in self.features:
+            # `where`, not a product: what stands in the padding may be NaN.
+            inputs = jnp.where(mask[..., None], inputs, 0)
+            inputs = nn.relu(
+                nn.Conv(
+                    channels,
+                    (self.kernel_size,),
+                    dtype=self.dtype,
+                    conv_general_dilated=_convolution,  # pyright: ignore[reportArgumentType]
+                )(inputs)
+            )
+            # Zero is the least that ReLU gives, so it changes no maximum over a window with a real step.
+            inputs = jnp.where(mask[..., None], inputs, 0)
+            inputs, mask = _windows(inputs, self.pool).max(2), _windows(mask, self.pool).any(2)
+        return inputs, mask
+
+
+def _windows(steps: Array, size: int) -> Array:
+    """``[B, T, ...] -> [B, T / size rounded up, size, ...]``, filled up with zeros."""
+    missing = -steps.shape[1] % size
+    filled = jnp.pad(steps, [(0, 0), (0, missing)] + [(0, 0)] * (steps.ndim - 2))
+    return jnp.reshape(filled, (steps.shape[0], -1, size, *steps.shape[2:]))

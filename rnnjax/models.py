@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.conv import pixels_as_sequence, rows_as_sequence, sequence_as_rows
+from rnnjax.conv import SequenceConvStack, pixels_as_sequence, rows_as_sequence, sequence_as_rows
 from rnnjax.recurrence import pool
 from rnnjax.text import UNKNOWN
 
@@ -20,11 +20,13 @@ class PooledHead(nn.Module):
       outputs: number of logits.
       pooling: any of ``last``, ``mean`` and ``max``; several are concatenated.
       dropout: rate of dropout on the pooled features.
+      dense: features of the hidden layers before the logits, each followed by ReLU.
     """
 
     outputs: int
     pooling: Sequence[str] = ("last",)
     dropout: float = 0.0
+    dense: Sequence[int] = ()
 
     @nn.compact
     def __call__(self, outputs: Array, mask: Array | None, *, train: bool) -> Array:
@@ -33,6 +35,8 @@ class PooledHead(nn.Module):
         outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
         pooled = jnp.concatenate([pool(outputs, mask, kind) for kind in self.pooling], axis=-1)
         pooled = nn.Dropout(self.dropout)(pooled, deterministic=not train)
+        for features in self.dense:
+            pooled = nn.relu(nn.Dense(features)(pooled))
         return nn.Dense(self.outputs)(pooled)
 
 
@@ -66,16 +70,17 @@ class ImageClassifier(nn.Module):
 
 
 class TextClassifier(nn.Module):
-    """Reads a document word by word.
+    """Reads a document token by token.
 
     Attributes:
-      vocabulary_size: number of word ids.
+      vocabulary_size: number of token ids.
       embedding_features: features of an embedding.
-      recurrent: an RNN, Bidirectional or StackedRNN over the words.
+      recurrent: an RNN, Bidirectional or StackedRNN over the words, or over what ``conv`` makes of them.
       head: from its outputs to logits.
       embedding_dropout: rate of dropout on embedding features with one mask for all words
         (Gal and Ghahramani 2016, arXiv:1512.05287).
       word_dropout: share of words replaced by the unknown word in training.
+      conv: what comes before the recurrence, or None.
     """
 
     vocabulary_size: int
@@ -84,10 +89,11 @@ class TextClassifier(nn.Module):
     head: PooledHead
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
+    conv: SequenceConvStack | None = None
 
     @nn.compact
     def __call__(self, inputs: Array, *, lengths: Array, train: bool = False) -> Array:
-        """Word ids ``[B, T]`` with ``lengths [B]`` to logits ``[B, outputs]``."""
+        """Token ids ``[B, T]`` with ``lengths [B]`` to logits ``[B, outputs]``."""
         mask = jnp.arange(inputs.shape[1]) < lengths[:, None]
         if train and self.word_dropout:
             dropped = jax.random.bernoulli(self.make_rng("dropout"), self.word_dropout, inputs.shape)
@@ -95,5 +101,7 @@ class TextClassifier(nn.Module):
         embed = nn.Embed(self.vocabulary_size, self.embedding_features, embedding_init=nn.initializers.normal(0.1))
         words = embed(inputs)
         words = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))(words, deterministic=not train)
+        if self.conv is not None:
+            words, mask = self.conv(words, mask)
         _, outputs = self.recurrent(words, mask=mask, train=train)
         return self.head(outputs, mask, train=train)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnjax import results
 from rnnjax.data import TextPreprocess, preprocess, samples
+from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
 from rnnjax.logs import duration
 from rnnjax.program import Program
@@ -22,7 +23,8 @@ def print_start(program: Program, seed: int, root: Path) -> None:
         f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
-        f"{program.config.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}",
+        f"{program.config.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}"
+        f"{_padding(program, seed)}",
         flush=True,
     )
 
@@ -59,6 +61,18 @@ def _start_line(result: dict[str, Any]) -> str:
     if isinstance(cache, dict):
         cache = f"{cache['hits']} hits, {cache['misses']} misses"
     return f"start: {', '.join(parts)}; compilation cache: {cache}"
+
+
+def _padding(program: Program, seed: int) -> str:
+    """What the buckets by length cost, as a line; nothing where inputs have one size."""
+    lengths = program.dataset.train.lengths
+    if lengths is None:
+        return ""
+    plan = program.train_plan(seed=seed, epoch=0)
+    compiled = sorted({chunk.length for chunk in plan if chunk.length is not None})
+    listed = ", ".join(map(str, compiled))
+    share = f"{padding_share(plan, lengths):.0%} of the steps are padding"
+    return f"\n{len(compiled)} compiled length{'s' * (len(compiled) > 1)} ({listed}), {share}"
 
 
 def _print_next(experiment: Experiment, root: Path) -> None:

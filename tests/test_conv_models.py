@@ -12,7 +12,14 @@ from rnnjax import data, losses
 from rnnjax.build import build_model
 from rnnjax.cells import LSTMCell
 from rnnjax.config import ImageModel, TextModel
-from rnnjax.conv import ConvStack, pixels_as_sequence, rows_as_sequence, same_convolution, sequence_as_rows
+from rnnjax.conv import (
+    ConvStack,
+    SequenceConvStack,
+    pixels_as_sequence,
+    rows_as_sequence,
+    same_convolution,
+    sequence_as_rows,
+)
 from rnnjax.data import ImagePreprocess, TextPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.loop import fit
@@ -150,6 +157,46 @@ def test_rows_keep_their_order():
     np.testing.assert_array_equal(rows_as_sequence(maps)[0], [np.arange(12), np.arange(12, 24)])
 
 
+# Convolutions over time
+
+
+def test_sequence_conv_stack_is_torchs():
+    """Without padding; what torch's pooling drops at the end is kept here, as it does with ceil_mode."""
+    torch = pytest.importorskip("torch")
+    stack = SequenceConvStack((4, 3), kernel_size=3, pool=2)
+    inputs, real = normal(2, 11, 5), np.ones((2, 11), bool)
+    variables = stack.init(jax.random.key(0), inputs, real)
+    variables = jax.tree.map(lambda leaf: leaf if leaf.ndim > 1 else normal(*leaf.shape), variables)  # biases too
+    steps = torch.tensor(inputs.transpose(0, 2, 1))
+    for name in ("Conv_0", "Conv_1"):
+        kernel, bias = (np.array(variables["params"][name][part]) for part in ("kernel", "bias"))
+        steps = torch.nn.functional.conv1d(
+            steps, torch.tensor(kernel.transpose(2, 1, 0)), torch.tensor(bias), padding="same"
+        ).relu()
+        steps = torch.nn.functional.max_pool1d(steps, 2, ceil_mode=True)
+    outputs, mask = stack.apply(variables, inputs, real)
+    assert mask.all()
+    np.testing.assert_allclose(outputs, steps.numpy().transpose(0, 2, 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel_size", "window"), [(3, 4), (4, 3), (5, 1)])
+def test_a_sequence_in_a_padded_batch_is_the_sequence_alone(kernel_size, window):
+    stack = SequenceConvStack((4, 3), kernel_size, window)
+    inputs, lengths = normal(5, 18, 2), np.array([18, 11, 5, 1, 0])
+    real = np.arange(18) < lengths[:, None]
+    dirty = np.where(real[..., None], inputs, np.nan)
+    variables = stack.init(jax.random.key(0), inputs, real)
+    variables = jax.tree.map(lambda leaf: leaf if leaf.ndim > 1 else normal(*leaf.shape), variables)  # biases too
+    outputs, mask = stack.apply(variables, dirty, real)
+    for row, length in enumerate(lengths):
+        steps = int(np.ceil(np.ceil(length / window) / window))
+        np.testing.assert_array_equal(mask[row], np.arange(mask.shape[1]) < steps)
+        if length:
+            alone, _ = stack.apply(variables, inputs[row : row + 1, :length], np.ones((1, length), bool))
+            assert alone.shape[1] == steps
+            np.testing.assert_allclose(outputs[row, :steps], alone[0], rtol=1e-5, atol=1e-6)
+
+
 # Classifiers
 
 
@@ -163,19 +210,33 @@ def test_the_head_concatenates_in_the_order_asked_for():
     np.testing.assert_allclose(head.apply(variables, outputs, mask, train=False), pooled @ kernel, rtol=1e-5, atol=1e-6)
 
 
-def text_classifier(**rates):
+def test_the_head_has_hidden_layers_with_relu():
+    outputs = normal(2, 4, 3)
+    head = PooledHead(1, ("mean",), dense=(7, 5))
+    variables = head.init(jax.random.key(0), outputs, None, train=False)
+    hidden = outputs.mean(1)
+    layers = [variables["params"][f"Dense_{i}"] for i in range(3)]
+    assert [layer["kernel"].shape for layer in layers] == [(3, 7), (7, 5), (5, 1)]
+    for layer in layers[:2]:
+        hidden = np.maximum(hidden @ np.array(layer["kernel"]) + np.array(layer["bias"]), 0)
+    expected = hidden @ np.array(layers[2]["kernel"])
+    np.testing.assert_allclose(head.apply(variables, outputs, None, train=False), expected, rtol=1e-5, atol=1e-6)
+
+
+def text_classifier(**options):
     return TextClassifier(
         vocabulary_size=11,
         embedding_features=4,
         recurrent=Bidirectional(RNN(LSTMCell(3)), RNN(LSTMCell(3), reverse=True)),
         head=PooledHead(1, ("mean", "max", "last")),
-        **rates,
+        **options,
     )
 
 
-def test_a_document_is_read_without_its_padding():
+@pytest.mark.parametrize("conv", [None, SequenceConvStack((3,), 3, 2)], ids=["plain", "conv"])
+def test_a_document_is_read_without_its_padding(conv):
     """Neither what stands behind its length nor the padded length changes logits or gradients."""
-    model = text_classifier()
+    model = text_classifier(conv=conv)
     lengths = np.array([5, 3, 1, 0], np.int32)
     ids = RNG.integers(1, 11, (4, 5)).astype(np.int32)
     real = np.arange(5) < lengths[:, None]
@@ -315,6 +376,14 @@ def test_the_work_folder_carries_the_statistics(ema_decay, digits, tmp_path):
     assert (logits.argmax(-1) == digits.test.labels).mean() == pytest.approx(result["metrics"]["test"]["accuracy"])
     reset = variables | {"batch_stats": model.init(jax.random.key(0), **preprocess(digits.test.inputs))["batch_stats"]}
     assert np.abs(np.asarray(model.apply(reset, **preprocess(digits.test.inputs))) - logits).max() > 0.01
+
+
+def test_build_text_model_with_convolutions_and_hidden_layers():
+    config = TextModel(features=(3,), embedding_features=4, conv=(5,), conv_kernel=3, conv_pool=2, dense=(6,))
+    _, variables = build_model(config, TEXT).init_with_output(jax.random.key(0), **TEXT(["good good", "bad"]))
+    assert variables["params"]["conv"]["Conv_0"]["kernel"].shape == (3, 4, 5)
+    assert variables["params"]["head"]["Dense_0"]["kernel"].shape == (3, 6)
+    assert variables["params"]["head"]["Dense_1"]["kernel"].shape == (6, 1)
 
 
 @pytest.mark.parametrize(("classes", "outputs"), [(("neg", "pos"), 1), (("a", "b", "c"), 3)])

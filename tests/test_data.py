@@ -152,6 +152,24 @@ def test_a_half_written_folder_is_never_read(tmp_path, monkeypatch):
     assert set(cache.arrays(tmp_path, content, make)) == {"inputs", "labels"}
 
 
+@pytest.mark.parametrize("damage", ["cut", "gone", "undescribed"])
+def test_a_damaged_folder_is_made_again(tmp_path, damage):
+    """Such as a machine leaves behind that lost its power while it wrote."""
+
+    def get():
+        return cache.arrays(tmp_path, {"name": "a"}, lambda: {"inputs": np.arange(300), "labels": np.arange(3)})
+
+    get()
+    (folder,) = tmp_path.iterdir()
+    if damage == "cut":
+        whole = (folder / "inputs.npy").read_bytes()
+        (folder / "inputs.npy").write_bytes(whole[: len(whole) // 2])
+    else:
+        (folder / {"gone": "labels.npy", "undescribed": "content.json"}[damage]).unlink()
+    assert {name: len(array) for name, array in get().items()} == {"inputs": 300, "labels": 3}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_two_processes_may_finish_the_same_folder(tmp_path):
     def make():
         inner = cache.arrays(tmp_path, {"name": "a"}, lambda: {"inputs": np.arange(3)})
@@ -201,14 +219,37 @@ def test_documents_become_ids_with_lengths():
     np.testing.assert_array_equal(inputs["lengths"], [4, 0])
 
 
-@pytest.mark.parametrize("what", [PREPROCESS, TEXT], ids=["image", "text"])
+CHARACTERS = TextPreprocess(Vocabulary(("<pad>", "<unk>", "\n", "\0", "ü")), 4, ("neg", "pös"), "characters")
+BYTES = TextPreprocess(Vocabulary.of_bytes(), 4, ("neg", "pös"), "bytes")
+
+
+def test_characters_and_bytes_become_ids():
+    np.testing.assert_array_equal(CHARACTERS(["ü\nx"])["inputs"], [[4, 2, 1, 0]])
+    np.testing.assert_array_equal(BYTES(["aü"])["inputs"], [[0x61 + 2, 0xC3 + 2, 0xBC + 2, 0]])
+
+
+@pytest.mark.parametrize("what", [PREPROCESS, TEXT, CHARACTERS, BYTES], ids=["image", "words", "characters", "bytes"])
 def test_preprocessing_there_and_back(tmp_path, what):
     preprocess.save(what, tmp_path / "p.json")
     assert preprocess.load(tmp_path / "p.json") == what
 
 
+def test_a_preprocessing_without_a_tokenizer_is_of_words(tmp_path):
+    (tmp_path / "p.json").write_text('{"kind": "text", "vocabulary": [], "max_length": 4, "class_names": []}')
+    assert preprocess.load(tmp_path / "p.json").tokenizer == "words"
+
+
 @pytest.mark.parametrize(
-    "content", [None, "", "{", "[]", '{"kind": "text"}', '{"kind": "image", "class_names": [], "shape": [1]}']
+    "content",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '{"kind": "text"}',
+        '{"kind": "text", "vocabulary": [], "max_length": 4, "class_names": [], "tokenizer": "syllables"}',
+        '{"kind": "image", "class_names": [], "shape": [1]}',
+    ],
 )
 def test_a_preprocessing_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "p.json"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnjax.data.plan import calls_evenly, eval_plan, steps_per_epoch, train_plan
+from rnnjax.data.plan import calls_evenly, eval_plan, padding_share, steps_per_epoch, train_plan
 from rnnjax.errors import DataError
 
 few = settings(derandomize=True, deadline=None, max_examples=60)
@@ -131,3 +131,11 @@ def test_calls_waste_as_little_as_any_size_could(steps, most):
     assert 1 <= size <= most
     allowed = [steps] if steps <= most else range(max(most // 2, 1), most + 1)
     assert -steps % size == min(-steps % k for k in allowed)
+
+
+def test_padding_is_counted_over_real_rows():
+    """Six sequences in buckets of 4 and 10: 4 * 4 + 2 * 10 steps, of which 1 + 2 + 3 + 4 + 5 + 10 are real."""
+    lengths = np.array([1, 2, 3, 4, 5, 10], np.int32)
+    chunks = eval_plan(examples=6, batch_size=4, steps_per_call=3, lengths=lengths, buckets=(4, 10))
+    assert padding_share(chunks, lengths) == pytest.approx(1 - 25 / 36)
+    assert padding_share(eval_plan(examples=6, batch_size=4, steps_per_call=3), lengths) == 0

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnjax.text import PADDING, UNKNOWN, Vocabulary, tokenize
+from rnnjax.text import PADDING, TOKENIZERS, UNKNOWN, Vocabulary, characters, utf8_bytes, words
 
 
 @pytest.mark.parametrize(
-    ("document", "words"),
+    ("document", "expected"),
     [
         ("", []),
         (" \n\t ", []),
@@ -26,23 +26,67 @@ from rnnjax.text import PADDING, UNKNOWN, Vocabulary, tokenize
         ("good סרט film", ["good", "סרט", "film"]),
         ("one\0two\0", ["one", "two"]),
         ("\ufefffirst", ["first"]),
+        # Marks belong to their word: Hindi's vowels and viramas, Hebrew's points, an accent that stands by itself.
+        ("बहुत अच्छी फ़िल्म!", ["बहुत", "अच्छी", "फ\u093cिल्म", "!"]),
+        ("סֶרֶט טוֹב", ["סֶרֶט", "טוֹב"]),
+        ("cafe\u0301 CAFÉ", ["caf\u00e9", "caf\u00e9"]),
+        ("x\u0331y\u0331 \u0331z", ["x\u0331y\u0331", "z"]),
+        # A zero-width non-joiner is within a word, and not at its end.
+        ("نمی\u200cدانم\u200c", ["نمی\u200cدانم"]),
     ],
 )
-def test_tokenize(document, words):
-    assert tokenize(document) == words
+def test_words(document, expected):
+    assert words(document) == expected
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+def test_ascii_takes_a_short_cut_to_the_same_words(document):
+    assert words(document + " é")[:-1] == words(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ("", ""),
+        ("A b\tc.\0", "A b\tc.\0"),
+        ("one<br />two", "one\ntwo"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("ש\U0001f600", "ש\U0001f600"),
+        ("half \ud83d", "half \ufffd"),
+    ],
+)
+def test_characters(document, expected):
+    assert characters(document) == expected
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.text(max_size=40))
+def test_bytes_are_those_of_utf8(document):
+    ids, lengths = Vocabulary.of_bytes().encode([utf8_bytes(document)], 200)
+    encoded = document.encode("utf-8")
+    assert lengths == [len(encoded)]
+    np.testing.assert_array_equal(ids[0, : len(encoded)] - 2, np.frombuffer(encoded, np.uint8))
+    assert len(Vocabulary.of_bytes()) == 258
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_half_a_surrogate_pair_is_no_obstacle(name):
+    """JSON can spell one, and so does a command line that is not UTF-8."""
+    assert "".join(TOKENIZERS[name]("a \ud83d b")).encode("utf-8")
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(st.text(max_size=80))
 def test_any_text_gives_words_that_survive_the_cache(document):
-    """The vocabulary is cached as lines of UTF-8, so no word may hold what would break a line or encode to nothing."""
-    for word in tokenize(document):
+    """No word is blank or breaks a line, and each is a word by itself."""
+    for word in words(document):
         assert word == word.strip()
         assert word
         assert "\0" not in word
         assert "\n" not in word
         assert word.encode("utf-8").decode("utf-8") == word
-        assert tokenize(word) == [word]
+        assert words(word) == [word]
 
 
 def test_the_vocabulary_ranks_by_frequency_then_by_alphabet():

@@ -38,7 +38,7 @@ def arrays(root: Path, content: Mapping[str, Any], make: Callable[[], dict[str, 
     """
     text = json.dumps({"format": _FORMAT, **content}, sort_keys=True)
     target = root / hashlib.sha256(text.encode()).hexdigest()[:20]
-    if not os.path.isdir(target):  # unlike Path.is_dir, False where the folder may not even be looked at
+    if not _whole(target):
         made = make()
         try:
             _write(target, made, text)
@@ -49,17 +49,31 @@ def arrays(root: Path, content: Mapping[str, Any], make: Callable[[], dict[str, 
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(target.glob("*.npy"))}
 
 
+def _whole(target: Path) -> bool:
+    """Whether a cached folder is there and its files have the sizes that were written."""
+    try:
+        sizes = json.loads((target / "content.json").read_text(encoding="utf-8"))["file_bytes"]
+        return all((target / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
 def _write(target: Path, made: Mapping[str, np.ndarray], content: str) -> None:
-    # Written aside and renamed when complete: a half-written folder never has the final name.
+    # Written aside and renamed when complete: a half-written folder has the final name only where the machine fell
+    # between the two, and then its files' sizes tell.
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
         for name, array in made.items():
             np.save(aside / f"{name}.npy", array)
-        (aside / "content.json").write_text(content + "\n", encoding="utf-8")
+        sizes = {path.name: path.stat().st_size for path in sorted(aside.iterdir())}
+        described = json.dumps({**json.loads(content), "file_bytes": sizes}, sort_keys=True)
+        (aside / "content.json").write_text(described + "\n", encoding="utf-8")
+        if not _whole(target):
+            shutil.rmtree(target, ignore_errors=True)
         os.replace(aside, target)
     except OSError:
-        if not os.path.isdir(target):  # else another process finished the same folder first
+        if not _whole(target):  # else another process finished the same folder first
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

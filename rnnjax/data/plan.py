@@ -96,6 +96,13 @@ def steps_per_epoch(chunks: Sequence[Chunk]) -> int:
     return sum(chunk.steps for chunk in chunks)
 
 
+def padding_share(chunks: Sequence[Chunk], lengths: np.ndarray) -> float:
+    """The share of a plan's steps over sequences that are padding, whole padding rows left out."""
+    steps = sum(chunk.length * chunk.examples for chunk in chunks if chunk.length is not None)
+    real = sum(int(lengths[chunk.rows[chunk.mask]].sum()) for chunk in chunks if chunk.length is not None)
+    return 1 - real / steps if steps else 0.0
+
+
 def calls_evenly(steps: int, most: int) -> int:
     """Steps a call, at most ``most``, such that the last call wastes the fewest; ties go to longer calls."""
     if steps <= most:

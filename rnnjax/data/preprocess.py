@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.errors import DataError
-from rnnjax.text import Vocabulary, tokenize
+from rnnjax.text import TOKENIZERS, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -73,25 +73,27 @@ class ImagePreprocess:
 
 @dataclass(frozen=True)
 class TextPreprocess:
-    """Documents as word ids with lengths.
+    """Documents as token ids with lengths.
 
     Attributes:
-      vocabulary: words in the order of their ids.
-      max_length: the most words of a document that are kept.
+      vocabulary: tokens in the order of their ids.
+      max_length: the most tokens of a document that are kept.
       class_names: names of the classes in the order of their numbers.
+      tokenizer: name of what splits a document, in :data:`rnnjax.text.TOKENIZERS`.
     """
 
     vocabulary: Vocabulary
     max_length: int
     class_names: tuple[str, ...]
+    tokenizer: str = "words"
 
     def normalize(self, ids: Any) -> Any:
-        """Word ids need no normalisation."""
+        """Token ids need no normalisation."""
         return ids
 
     def __call__(self, documents: Sequence[str]) -> dict[str, Any]:
         """A model's arguments for documents: ids ``[B, max_length]`` and ``lengths [B]``."""
-        ids, lengths = self.vocabulary.encode(map(tokenize, documents), self.max_length)
+        ids, lengths = self.vocabulary.encode(map(TOKENIZERS[self.tokenizer], documents), self.max_length)
         return {"inputs": ids, "lengths": lengths}
 
 
@@ -119,7 +121,10 @@ def load(path: Path) -> Preprocess:
         data = json.loads(path.read_text(encoding="utf-8"))
         kind, names = data["kind"], tuple(data["class_names"])
         if kind == "text":
-            return TextPreprocess(Vocabulary(tuple(data["vocabulary"])), data["max_length"], names)
+            tokenizer = data.get("tokenizer", "words")  # older work folders know of no other
+            if tokenizer not in TOKENIZERS:
+                raise ValueError(f"no tokenizer {tokenizer!r}")
+            return TextPreprocess(Vocabulary(tuple(data["vocabulary"])), data["max_length"], names, tokenizer)
         height, width, channels = data["shape"]
         return ImagePreprocess((height, width, channels), tuple(data["mean"]), tuple(data["std"]), names)
     except (OSError, ValueError, KeyError, TypeError) as error:

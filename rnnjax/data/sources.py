@@ -1,16 +1,14 @@
 """From a data configuration to a data set: the embedded digits, images and texts by TFDS."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from rnnjax.config import DataConfig, ImageData, TextData
-from rnnjax.data import cache, tfds
+from rnnjax.data import cache, texts, tfds
 from rnnjax.data.examples import Dataset, Examples, hold_out
-from rnnjax.data.preprocess import ImagePreprocess, TextPreprocess
+from rnnjax.data.preprocess import ImagePreprocess
 from rnnjax.errors import DataError, UsageError
-from rnnjax.text import Vocabulary, tokenize
 
 
 def load(config: DataConfig) -> Dataset:
@@ -68,42 +66,18 @@ def _image_dataset(name: str, train: Examples, test: Examples, config: ImageData
 def _text(config: TextData) -> Dataset:
     found = tfds.builder(config.name, config.data_dir)
     _require(found, config.name, ("text", "label"), ("train", "test"))
-    content = {
-        "kind": "words",
-        **tfds.fingerprint(found),
-        "vocabulary_size": config.vocabulary_size,
-        "max_length": config.bucket_lengths[-1],
-        "validation_fraction": config.validation_fraction,
-    }
-    cached = cache.arrays(cache.folder(config.cache_dir), content, lambda: _tokenized(found, config))
-    splits = {s: _text_split(cached, s) for s in ("train", "validation", "test")}
-    vocabulary = Vocabulary(tuple(bytes(cached["vocabulary"]).decode("utf-8").split("\n")))
-    preprocess = TextPreprocess(vocabulary, config.bucket_lengths[-1], tfds.class_names(found))
-    return Dataset(found.info.full_name, preprocess=preprocess, **splits)
+    return texts.dataset(
+        found.info.full_name,
+        config,
+        tfds.class_names(found),
+        source=tfds.fingerprint(found),
+        read=lambda: {split: _documents(found, split) for split in ("train", "test")},
+    )
 
 
-def _tokenized(found: Any, config: TextData) -> dict[str, np.ndarray]:
-    """Ids, lengths and labels of all splits; the vocabulary comes from the kept part of training alone."""
-    documents: dict[str, list[list[str]]] = {}
-    labels: dict[str, np.ndarray] = {}
-    for split in ("train", "test"):
-        columns = tfds.columns(found, split, ("text", "label"))
-        documents[split] = [tokenize(_utf8(text)) for text in columns["text"]]
-        labels[split] = np.array(columns["label"], np.int32)
-    kept, held = hold_out(labels["train"], config.validation_fraction)
-    train = documents["train"]
-    documents |= {"train": [train[i] for i in kept], "validation": [train[i] for i in held]}
-    labels |= {"train": labels["train"][kept], "validation": labels["train"][held]}
-    vocabulary = Vocabulary.fit(documents["train"], config.vocabulary_size)
-    out = {"vocabulary": np.frombuffer("\n".join(vocabulary.words).encode("utf-8"), np.uint8)}
-    for split, tokenized in documents.items():
-        ids, lengths = vocabulary.encode(tokenized, config.bucket_lengths[-1])
-        out |= {f"{split}_inputs": ids, f"{split}_lengths": lengths, f"{split}_labels": labels[split]}
-    return out
-
-
-def _text_split(cached: Mapping[str, np.ndarray], split: str) -> Examples:
-    return Examples(**{name: cached[f"{split}_{name}"] for name in ("inputs", "labels", "lengths")})
+def _documents(found: Any, split: str) -> texts.Documents:
+    columns = tfds.columns(found, split, ("text", "label"))
+    return [_utf8(text) for text in columns["text"]], np.array(columns["label"], np.int32)
 
 
 def _utf8(text: Any) -> str:
