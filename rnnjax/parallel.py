@@ -93,7 +93,7 @@ class DataParallel:
 
     @staticmethod
     def unshard(shards: np.ndarray) -> np.ndarray:
-        """The inverse of sharding on all devices of all hosts: ``[devices, K, B / devices, ...]`` to ``[K, B, ...]``."""
+        """Puts the parts of all devices of all hosts together: ``[devices, K, B / devices, ...] -> [K, B, ...]``."""
         devices, steps, batch = shards.shape[:3]
         return np.swapaxes(shards, 0, 1).reshape(steps, devices * batch, *shards.shape[3:])
 

@@ -206,6 +206,24 @@ def test_evaluation_is_a_loop_over_single_examples(config, devices):
     assert actual["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_a_learning_rate_scale_scales_a_steps_whole_move():
+    """From the same state, weight decay included, and without compiling anew."""
+    program, start = program_for(IMAGES), start_of(IMAGES)
+    rows = np.arange(16, dtype=np.int32).reshape(2, 8)
+    chunk = Chunk(None, rows, np.ones((2, 8), bool) & (np.arange(2)[:, None] == 0))  # one step, then none
+
+    def moved(**options):
+        ((_, advance),) = program.train_chunks([chunk], 0, **options)
+        state, _ = advance(program.parallel.replicate(start))
+        return jax.tree.map(np.subtract, program.parallel.to_host(state).params, start.params)
+
+    whole, called = moved(), program.compile_seconds
+    half = moved(learning_rate_scale=0.5)
+    assert program.compile_seconds == called
+    assert_close(half, jax.tree.map(lambda leaf: 0.5 * leaf, whole), 1e-6)
+    assert min(np.abs(leaf).max() for leaf in jax.tree.leaves(half)) > 1e-3
+
+
 def test_dropout_differs_by_step_and_by_device():
     """One image in all rows: without dropout all losses are equal, with a mask a device only some may be."""
     program = program_for(IMAGES, 2, dropout=0.5, max_shift=0)
