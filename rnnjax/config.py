@@ -148,7 +148,7 @@ Cell = Literal["simple_rnn", "lstm", "gru"]
 Dtype = Literal["float32", "bfloat16"]
 Pooling = Literal["last", "mean", "max"]
 Optimizer = Literal["sgd", "adam", "adamw"]
-Schedule = Literal["constant", "cosine", "one-cycle"]
+Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,10 +254,17 @@ class OptimConfig:
     learning_rate: float = 1e-3
     """Peak learning rate."""
     schedule: Schedule = "one-cycle"
-    """How the learning rate falls: not at all, along a cosine to 0, or as one cycle (up for 30 % of the
-    steps, then down along a cosine; Smith and Topin 2017)."""
+    """How the learning rate falls: not at all, along a cosine to 0, as one cycle (up for 30 % of the
+    steps, then down along a cosine; Smith and Topin 2017), or whenever validation gets no better."""
     warmup_fraction: float = 0.0
-    """Share of all steps over which the constant and cosine schedules rise linearly from 0."""
+    """Share of all steps over which the constant, cosine and plateau schedules rise linearly from 0."""
+    plateau_factor: float = 0.1
+    """The plateau schedule multiplies the learning rate by this."""
+    plateau_patience: int = 5
+    """The plateau schedule does so after this many epochs without a better validation, by accuracy and
+    among equals by loss, and again after as many more."""
+    plateau_least: float = 1e-3
+    """Share of the learning rate below which the plateau schedule does not go."""
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float = 0.0
@@ -276,6 +283,9 @@ class OptimConfig:
         _check(0 < self.learning_rate < float("inf"), self, "learning_rate", "positive and finite")
         for name in ("warmup_fraction", "momentum", "label_smoothing", "ema_decay"):
             _rate(self, name)
+        _check(0 < self.plateau_factor < 1, self, "plateau_factor", "between 0 and 1")
+        _positive(self, "plateau_patience")
+        _check(0 <= self.plateau_least <= 1, self, "plateau_least", "between 0 and 1")
         _check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
         _check(self.clip_norm >= 0, self, "clip_norm", "0 or more")
 

@@ -20,6 +20,7 @@ from rnnjax.errors import Interrupted, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.interrupt import StopRequest, on_signals
 from rnnjax.logs import NoLog, RunLog, read_metrics
+from rnnjax.optim import reduce_on_plateau
 from rnnjax.plots import save_curves
 from rnnjax.program import Program
 from rnnjax.state import TrainState, count_parameters
@@ -38,6 +39,8 @@ class Progress:
       sums: metrics summed over those chunks.
       best: ``accuracy``, ``loss``, ``epoch`` and ``step`` of the best validation so far.
       stale_epochs: epochs since then.
+      plateau_epochs: epochs since then, or since the plateau schedule's last reduction if that is less.
+      learning_rate_scale: the product of its reductions.
       written: bytes of ``metrics.jsonl`` that belong to the epochs done.
       seconds: wall time of all sessions; compile_seconds, first_step_seconds: within it.
       steady_examples, steady_seconds: of training, first calls excluded.
@@ -51,6 +54,8 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     stale_epochs: int = 0
+    plateau_epochs: int = 0
+    learning_rate_scale: float = 1.0
     written: int = 0
     seconds: float = 0.0
     compile_seconds: float = 0.0
@@ -183,7 +188,8 @@ class _Training:
         last = len(chunks) - 1
         pending: tuple[Chunk, Any, bool] | None = None
         self._mark, self._steady = time.perf_counter(), 0
-        for chunk, advance in program.train_chunks(chunks[progress.chunk :], progress.epoch):
+        remaining, scale = chunks[progress.chunk :], progress.learning_rate_scale
+        for chunk, advance in program.train_chunks(remaining, progress.epoch, learning_rate_scale=scale):
             compiled = program.compile_seconds
             self.state, sums = advance(self.state)
             # The chunk before is looked at while the devices work on this one.
@@ -238,10 +244,13 @@ class _Training:
         kept = self._checkpoints.latest_step()
         raise RunError(
             f"the {what} became NaN or infinite at step {step} "
-            f"(learning rate {float(self.program.schedule(step)):.3g}); "
+            f"(learning rate {self._learning_rate(step):.3g}); "
             + (f"the last good checkpoint, of step {kept}, is kept in {self._workdir.checkpoints}; " if kept else "")
             + "try a lower --optim.learning-rate, or --optim.clip-norm 1 (with --fresh)"
         )
+
+    def _learning_rate(self, step: int) -> float:
+        return self.progress.learning_rate_scale * float(self.program.schedule(step))
 
     def seconds(self) -> dict[str, float]:
         """Wall time of all sessions so far, and what of it was compiling (first calls, one execution each included)."""
@@ -303,7 +312,7 @@ class _Training:
                 "train_accuracy": train["accuracy"],
                 "validation_loss": validation["loss"],
                 "validation_accuracy": validation["accuracy"],
-                "learning_rate": float(program.schedule(progress.step - 1)),
+                "learning_rate": self._learning_rate(progress.step - 1),
                 "examples_per_second": rate,
             }
         )
@@ -312,8 +321,17 @@ class _Training:
         progress.stale_epochs = 0 if better else progress.stale_epochs + 1
         if better:
             progress.best = {**validation, "epoch": progress.epoch, "step": progress.step}
+        self._reduce_on_plateau(better)
         self._save(state, validation["accuracy"] if better else None)
         self._leave_if_stopped()
+
+    def _reduce_on_plateau(self, better: bool) -> None:
+        progress, before = self.progress, self.progress.learning_rate_scale
+        progress.learning_rate_scale, progress.plateau_epochs = reduce_on_plateau(
+            self.program.config.optim, before, 0 if better else progress.plateau_epochs + 1
+        )
+        if progress.learning_rate_scale < before:
+            self._log.say(f"no better validation: learning rate now times {progress.learning_rate_scale:g}")
 
     def _is_better(self, validation: dict[str, float]) -> bool:
         """By accuracy; among equals, which a small validation split makes frequent, by loss."""

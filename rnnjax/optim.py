@@ -41,6 +41,22 @@ def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTrans
     return optax.chain(*parts)
 
 
+def reduce_on_plateau(config: OptimConfig, scale: float, stale_epochs: int) -> tuple[float, int]:
+    """What the plateau schedule does after an epoch; the other schedules do nothing.
+
+    Args:
+      config: of the schedule.
+      scale: what the learning rate was multiplied with in that epoch.
+      stale_epochs: epochs since validation was best, or since the last reduction if that is less.
+
+    Returns:
+      Both for the next epoch.
+    """
+    if config.schedule != "plateau" or stale_epochs < config.plateau_patience:
+        return scale, stale_epochs
+    return max(scale * config.plateau_factor, config.plateau_least), 0
+
+
 def decayed(params: Any) -> Any:
     """Which parameters weight decay applies to: those with two axes or more, so no biases and no norms."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -61,10 +61,17 @@ class Program:
         """A fresh training state, on the host."""
         return jax.tree.map(np.array, self._initialize(jax.random.key(seed)))
 
-    def train_chunks(self, chunks: list[Chunk], epoch: int):
-        """Yields ``(chunk, advance)`` with ``advance(state) -> (state, sums [K])``; the state is donated."""
+    def train_chunks(self, chunks: list[Chunk], epoch: int, *, learning_rate_scale: float = 1.0):
+        """Yields ``(chunk, advance)`` with ``advance(state) -> (state, sums [K])``; the state is donated.
+
+        Args:
+          chunks: of the plan of that epoch.
+          epoch: its number, which decides augmentation.
+          learning_rate_scale: what the schedule's learning rate is multiplied with.
+        """
         feed = self._feed("train")
         for chunk, data, arguments in feed(chunks, epoch):
+            arguments["learning_rate_scale"] = np.float32(learning_rate_scale)
             function = self._function("train", feed, chunk)
             yield (
                 chunk,
@@ -168,7 +175,7 @@ class Program:
             function = {"train": step.train_chunk, "eval": step.eval_chunk, "logits": step.logits_chunk}[kind]
             self._functions[key] = self.parallel.compile(
                 functools.partial(function, self._task, chunk.length),
-                in_axes=(None, feed.data_axis, CHUNK_AXES),
+                in_axes=(None, feed.data_axis, CHUNK_AXES | ({"learning_rate_scale": None} if kind == "train" else {})),
                 out_axes=(None, None) if kind == "train" else None,
                 donate=(0,) if kind == "train" else (),
             )

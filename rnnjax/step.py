@@ -61,21 +61,21 @@ def train_chunk(task: Task, length: int | None, state: TrainState, data: Arrays,
       data: arrays of a split, or of this chunk's rows when the split is streamed.
       chunk: ``rows [K, B]`` (where a batch's rows lie in ``data``), ``ids [K, B]`` (the examples'
         numbers in the split), ``mask [K, B]``, ``valid [K]`` (False: no step, the state stays as it
-        is) and the scalar ``epoch``.
+        is) and the scalars ``epoch`` and ``learning_rate_scale``.
 
     Returns:
       The new state and, summed over devices, ``loss``, ``correct``, ``count``, ``grad_norm``, each ``[K]``.
     """
-    epoch = chunk["epoch"]
+    every = {name: chunk[name] for name in ("epoch", "learning_rate_scale")}
     steps = {name: chunk[name] for name in ("rows", "ids", "mask", "valid")}
-    return lax.scan(lambda s, step: _train_step(task, length, s, data, step, epoch), state, steps)
+    return lax.scan(lambda s, step: _train_step(task, length, s, data, step | every), state, steps)
 
 
-def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays, step: Arrays, epoch: Array):
+def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays, step: Arrays):
     key = jax.random.wrap_key_data(state.key)
     inputs, batch = _gather(data, step["rows"], length)
     if task.augment is not None:
-        inputs = task.augment(example_keys(key, epoch, step["ids"]), inputs)
+        inputs = task.augment(example_keys(key, step["epoch"], step["ids"]), inputs)
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(task.axis_name))
     count = lax.psum(step["mask"].sum(), task.axis_name)
 
@@ -96,6 +96,7 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
     gradients, (sums, model_state) = jax.grad(objective, has_aux=True)(state.params)
     gradients, sums = lax.psum((gradients, sums), task.axis_name)
     updates, opt_state = task.optimizer.update(gradients, state.opt_state, state.params)
+    updates = jax.tree.map(lambda update: step["learning_rate_scale"] * update, updates)
     params = optax.apply_updates(state.params, updates)
     new = state.replace(
         step=state.step + 1,

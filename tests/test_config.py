@@ -116,6 +116,9 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.OptimConfig(clip_norm=-1.0), "clip-norm must be 0 or more"),
         (lambda: c.OptimConfig(ema_decay=1.0), "ema-decay must be at least 0 and below 1"),
         (lambda: c.OptimConfig(label_smoothing=float("nan")), "label-smoothing must be at least 0 and below 1"),
+        (lambda: c.OptimConfig(plateau_factor=1.0), "plateau-factor must be between 0 and 1, got 1.0"),
+        (lambda: c.OptimConfig(plateau_patience=0), "plateau-patience must be positive, got 0"),
+        (lambda: c.OptimConfig(plateau_least=2), "plateau-least must be between 0 and 1, got 2"),
         (lambda: c.TrainConfig(epochs=0), "epochs must be positive, got 0"),
         (lambda: c.TrainConfig(steps_per_call=-2), "steps-per-call must be positive, got -2"),
         (lambda: c.TrainConfig(patience=-1), "patience must be 0 or more epochs"),
@@ -123,7 +126,10 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.ParallelConfig(cpu_devices=0), "cpu-devices must be positive"),
         # Choices are refused by the dataclasses too, not only on the command line and in JSON.
         (lambda: c.OptimConfig(optimizer="adamm"), "optimizer must be one of sgd, adam, adamw, got 'adamm'"),
-        (lambda: c.OptimConfig(schedule="linear"), "schedule must be one of constant, cosine, one-cycle, got 'linear'"),
+        (
+            lambda: c.OptimConfig(schedule="linear"),
+            "schedule must be one of constant, cosine, one-cycle, plateau, got 'linear'",
+        ),
         (lambda: c.ImageModel(cell="ltsm"), "cell must be one of simple_rnn, lstm, gru, got 'ltsm'"),
         (lambda: c.ImageModel(pooling=("last", "min")), "pooling must be at least one of last, mean, max"),
     ],

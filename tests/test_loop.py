@@ -37,7 +37,8 @@ def outcome(program, root):
     with Checkpoints(workdir.checkpoints) as checkpoints:
         state, progress = checkpoints.restore(program.create_state(0))
     rows = [{k: v for k, v in row.items() if k != "examples_per_second"} for row in read_metrics(workdir.metrics)]
-    return state, rows, progress["best"], workdir.finished()["metrics"]
+    host = [progress[name] for name in ("best", "stale_epochs", "plateau_epochs", "learning_rate_scale")]
+    return state, rows, host, workdir.finished()["metrics"]
 
 
 def assert_identical(ours, theirs):
@@ -65,12 +66,33 @@ def fit_with_stops(program, root, every):
             assert stops < 50
 
 
-@pytest.mark.parametrize(("kind", "every"), [("digits", 3), ("texts", 1)])
+@pytest.fixture(scope="module")
+def plateau():
+    """A rate too low to learn by: validation gets no better, and the learning rate falls twice."""
+    optim = dataclasses.replace(CONFIG.optim, schedule="plateau", learning_rate=1e-8, plateau_patience=1)
+    train = dataclasses.replace(CONFIG.train, epochs=4, steps_per_call=10)
+    return small_program(dataclasses.replace(CONFIG, optim=optim, train=train), devices=jax.devices()[:2])
+
+
+@pytest.mark.parametrize(("kind", "every"), [("digits", 3), ("texts", 1), ("plateau", 3)])
 def test_a_run_stopped_at_chunks_and_resumed_is_the_unbroken_run(kind, every, tmp_path, request):
     program = request.getfixturevalue(kind)
     fit(EXPERIMENT, program, 0, tmp_path / "unbroken")
     assert fit_with_stops(program, tmp_path / "stopped", every) >= 2
     assert_identical(outcome(program, tmp_path / "unbroken"), outcome(program, tmp_path / "stopped"))
+
+
+def test_the_learning_rate_falls_when_validation_gets_no_better(plateau, tmp_path):
+    fit(EXPERIMENT, plateau, 0, tmp_path / "run")
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    scale, best = 1.0, None
+    for row in rows:
+        assert row["learning_rate"] == pytest.approx(1e-8 * scale, rel=1e-5)
+        value = (row["validation_accuracy"], -row["validation_loss"])
+        if best is not None and value <= best:
+            scale = max(0.1 * scale, 1e-3)
+        best = value if best is None else max(best, value)
+    assert scale < 1, "nothing was reduced, so nothing was tested"
 
 
 @pytest.mark.slow
@@ -103,8 +125,8 @@ def test_real_data_stopped_and_resumed_with_dropout(experiment, tmp_path, tfds_d
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(digits, tmp_path, monkeypatch):
     train_chunks, poisoned_step = digits.train_chunks, digits.steps_per_epoch + 6
 
-    def poisoned(chunks, epoch):
-        for chunk, advance in train_chunks(chunks, epoch):
+    def poisoned(chunks, epoch, **options):
+        for chunk, advance in train_chunks(chunks, epoch, **options):
 
             def poison(state, chunk=chunk, advance=advance):
                 before = int(state.step)
@@ -156,8 +178,8 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(digits, tmp_path):
 def test_parameters_that_are_not_finite_are_never_saved_although_the_losses_were(digits, tmp_path, monkeypatch):
     train_chunks = digits.train_chunks
 
-    def poisoned(chunks, epoch):
-        for chunk, advance in train_chunks(chunks, epoch):
+    def poisoned(chunks, epoch, **options):
+        for chunk, advance in train_chunks(chunks, epoch, **options):
             last = epoch == 1 and chunk is chunks[-1]
 
             def poison(state, advance=advance, last=last):

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from rnnjax.config import OptimConfig
-from rnnjax.optim import decayed, make_optimizer, make_schedule
+from rnnjax.optim import decayed, make_optimizer, make_schedule, reduce_on_plateau
 
 
 def rates(total, **config):
@@ -14,8 +14,10 @@ def rates(total, **config):
     return np.array([float(schedule(step)) for step in range(total)])
 
 
-def test_constant():
-    np.testing.assert_allclose(rates(7, schedule="constant"), 0.5)
+@pytest.mark.parametrize("name", ["constant", "plateau"])
+def test_constant(name):
+    """The plateau schedule's reductions come from outside: they follow validation, not the step."""
+    np.testing.assert_allclose(rates(7, schedule=name), 0.5)
 
 
 def test_cosine_falls_along_a_half_cosine_to_zero():
@@ -24,7 +26,7 @@ def test_cosine_falls_along_a_half_cosine_to_zero():
     assert float(make_schedule(OptimConfig(schedule="cosine"), 40)(40)) == pytest.approx(0, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", ["constant", "cosine"])
+@pytest.mark.parametrize("name", ["constant", "cosine", "plateau"])
 @pytest.mark.parametrize("warmup", [1, 2, 8])
 def test_warm_up_rises_linearly_to_the_peak_and_wastes_no_step(name, warmup):
     values = rates(40, schedule=name, warmup_fraction=warmup / 40)
@@ -151,3 +153,39 @@ def test_the_state_has_the_same_structure_for_any_number_of_steps():
         shapes = [jax.eval_shape(make_optimizer(config, total).init, PARAMS) for total in (2, 500)]
         assert jax.tree.structure(shapes[0]) == jax.tree.structure(shapes[1])
         assert jax.tree.leaves(shapes[0]) == jax.tree.leaves(shapes[1])
+
+
+def scales(values, **config):
+    """The scale after each epoch whose validation has that value."""
+    config = OptimConfig(schedule="plateau", **config)
+    best, scale, stale, out = -np.inf, 1.0, 0, []
+    for value in values:
+        scale, stale = reduce_on_plateau(config, scale, 0 if value > best else stale + 1)
+        best = max(best, value)
+        out.append(scale)
+    return out
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+@pytest.mark.parametrize("least", [0.0, 0.2])
+def test_plateau_is_torchs(patience, least):
+    """PyTorch waits for one epoch more than its patience; ours, like Keras', reduces in the epoch of that number."""
+    torch = pytest.importorskip("torch")
+    values = np.round(np.random.default_rng(2).normal(size=40) + np.minimum(np.arange(40), 12) / 6, 1)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode="max", factor=0.5, patience=patience - 1, threshold=0, min_lr=least, eps=0
+    )
+    expected = []
+    for value in values:
+        scheduler.step(value)
+        expected.append(optimizer.param_groups[0]["lr"])
+    assert len(set(expected)) > 2
+    np.testing.assert_allclose(
+        scales(values, plateau_factor=0.5, plateau_patience=patience, plateau_least=least), expected
+    )
+
+
+def test_only_the_plateau_schedule_reduces():
+    for name in ("constant", "cosine", "one-cycle"):
+        assert reduce_on_plateau(OptimConfig(schedule=name), 1.0, 99) == (1.0, 99)

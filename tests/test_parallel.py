@@ -209,6 +209,24 @@ def test_evaluation_is_a_loop_over_single_examples(config, devices):
     assert actual["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_a_learning_rate_scale_scales_a_steps_whole_move():
+    """From the same state, weight decay included, and without compiling anew."""
+    program, start = program_for(IMAGES), start_of(IMAGES)
+    rows = np.arange(16, dtype=np.int32).reshape(2, 8)
+    chunk = Chunk(None, rows, np.ones((2, 8), bool) & (np.arange(2)[:, None] == 0))  # one step, then none
+
+    def moved(**options):
+        ((_, advance),) = program.train_chunks([chunk], 0, **options)
+        state, _ = advance(program.parallel.replicate(start))
+        return jax.tree.map(np.subtract, program.parallel.to_host(state).params, start.params)
+
+    whole, called = moved(), program.compile_seconds
+    half = moved(learning_rate_scale=0.5)
+    assert program.compile_seconds == called
+    assert_close(half, jax.tree.map(lambda leaf: 0.5 * leaf, whole), 1e-6)
+    assert min(np.abs(leaf).max() for leaf in jax.tree.leaves(half)) > 1e-3
+
+
 def test_dropout_differs_by_step_and_by_device():
     """One image in all rows: without dropout all losses are equal, with a mask a device only some may be."""
     program = program_for(IMAGES, 2, dropout=0.5, max_shift=0)
@@ -265,7 +283,10 @@ def test_unset_takes_the_devices_that_are_there():
 
 @pytest.mark.parametrize(
     ("batch_size", "cores", "devices"),
-    [(256, 2, 2), (128, 2, 2), (64, 2, 1), (1, 2, 1), (129, 2, 1), (256, 1, 1), (256, 64, 4), (192, 64, 3), (200, 3, 2)],
+    [
+        *[(256, 2, 2), (128, 2, 2), (64, 2, 1), (1, 2, 1), (129, 2, 1)],
+        *[(256, 1, 1), (256, 64, 4), (192, 64, 3), (200, 3, 2)],
+    ],
 )
 def test_cpu_devices_share_a_batch_evenly_and_each_has_enough_of_it(batch_size, cores, devices):
     assert parallel.devices_for(batch_size, cores) == devices
@@ -274,6 +295,7 @@ def test_cpu_devices_share_a_batch_evenly_and_each_has_enough_of_it(batch_size, 
 def test_no_more_cores_are_counted_than_the_process_may_use():
     assert 1 <= parallel._available_cores() <= len(os.sched_getaffinity(0))
     program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
-    program += "from rnnjax import parallel; parallel.start(batch_size=4096); import jax; print(len(jax.devices('cpu')))"
+    program += "from rnnjax import parallel; parallel.start(batch_size=4096); "
+    program += "import jax; print(len(jax.devices('cpu')))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "1", done.stderr
