@@ -85,5 +85,5 @@ class TextClassifier(nn.Module):
         embed = nn.Embed(self.vocabulary_size, self.embedding_features, embedding_init=nn.initializers.normal(0.1))
         words = embed(inputs)
         words = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))(words, deterministic=not train)
-        _, outputs = self.recurrent(words, mask=mask, train=train)
+        _, outputs = self.recurrent(words, lengths=lengths, train=train)
         return self.head(outputs, mask, train=train)
