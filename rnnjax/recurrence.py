@@ -161,7 +161,9 @@ class RNN(nn.Module):
             step_rate = self.recurrent_dropout
         if train and self.weight_dropout:
             noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
-        return Rules(carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat, None, self.implementation)
+        return Rules(
+            carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat, None, self.implementation
+        )
 
 
 def _initial_carry(cell: RecurrentCell, inputs: Array, given: Carry | None) -> Carry:

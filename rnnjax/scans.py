@@ -72,7 +72,12 @@ def settled(wanted: str, cell: RecurrentCell, steps: Steps, rules: Rules, path: 
     Raises:
       UsageError: if the wanted implementation cannot run, with the reason.
     """
-    obstacles = {"scan": _nothing, "fused": _fused_obstacle, "associative": _associative_obstacle, "cudnn": _cudnn_obstacle}
+    obstacles = {
+        "scan": _nothing,
+        "fused": _fused_obstacle,
+        "associative": _associative_obstacle,
+        "cudnn": _cudnn_obstacle,
+    }
     if wanted == "auto":
         chosen = next(name for name in ("associative", "fused", "scan") if obstacles[name](cell, steps, rules) is None)
     else:
@@ -153,15 +158,19 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
         noise=None if noise is None else (flat_steps if rules.step_dropout else flat)(noise),
         stay=jax.tree.map(lambda leaf: flat_steps(leaf) if jnp.ndim(leaf) else leaf, stay),
     )
-    result = cell.fused_sequence(
-        flat_steps(steps.inputs),
-        jax.tree.map(flat, carry),
-        None if steps.real is None else flat_steps(steps.real)[..., 0],
-        extras,
-        rules.noise,
-        reverse=rules.reverse,
-        unroll=rules.unroll,
-    )
+    real = None if steps.real is None else flat_steps(steps.real)[..., 0]
+    options = {"reverse": rules.reverse, "unroll": rules.unroll}
+    try:
+        flat_carry = jax.tree.map(flat, carry)
+        result = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
+    except TypeError as error:
+        if "forward-mode" not in str(error):
+            raise
+        # Under jit JAX finds out only when this has long returned, and its own message has to do.
+        raise UsageError(
+            "RNN: implementation='fused', which 'auto' takes here, has no forward-mode derivatives; "
+            "use implementation='scan'"
+        ) from error
     return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
 
 
