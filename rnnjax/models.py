@@ -103,5 +103,6 @@ class TextClassifier(nn.Module):
         words = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))(words, deterministic=not train)
         if self.conv is not None:
             words, mask = self.conv(words, mask)
-        _, outputs = self.recurrent(words, mask=mask, train=train)
+            lengths = mask.sum(-1)
+        _, outputs = self.recurrent(words, lengths=lengths, train=train)
         return self.head(outputs, mask, train=train)

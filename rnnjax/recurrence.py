@@ -47,11 +47,13 @@ class RNN(nn.Module):
       remat: length of the chunks of time whose inside is computed again in the backward pass, or
         ``"sqrt"`` for chunks of about √T steps, with which the memory for gradients grows like √T.
       implementation: ``"scan"`` is ``nn.scan`` under ordinary differentiation, for every cell and
-        option. ``"fused"`` is the hand-written backward pass of :mod:`rnnjax.fused`, for the plain
-        SimpleRNN, LSTM and GRU without resets, recurrent dropout, zoneout or a carry of another
-        dtype; it has no forward-mode derivatives. ``"associative"`` is ``lax.associative_scan``, for
-        linear cells without zoneout. ``"auto"`` takes one of the latter two where it can. All share
-        their parameters and give the same numbers.
+        option. ``"fused"`` is the hand-written backward pass of :mod:`rnnjax.fused`, for SimpleRNN,
+        LSTM and GRU with every option but a carry of another dtype than the products; it has no
+        forward-mode derivatives. ``"associative"`` is ``lax.associative_scan``, for linear cells
+        without zoneout. ``"auto"`` takes one of the latter two where it can. These share their
+        parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
+        (:mod:`rnnjax.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
+        without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does.
     """
 
     cell: RecurrentCell
@@ -74,9 +76,9 @@ class RNN(nn.Module):
                 raise UsageError(f"RNN: {name} must lie in [0, 1), got {rate}")
         if not (self.remat is None or self.remat == "sqrt" or (isinstance(self.remat, int) and self.remat > 0)):
             raise UsageError(f"RNN: remat must be a positive number of steps, 'sqrt' or None, got {self.remat!r}")
-        if self.implementation not in ("auto", "scan", "fused", "associative"):
+        if self.implementation not in ("auto", "scan", "fused", "associative", "cudnn"):
             raise UsageError(
-                f"RNN: implementation must be auto, scan, fused or associative, got {self.implementation!r}"
+                f"RNN: implementation must be auto, scan, fused, associative or cudnn, got {self.implementation!r}"
             )
         super().__post_init__()
 
@@ -127,11 +129,10 @@ class RNN(nn.Module):
             None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None],
             None if starts is None else jnp.moveaxis(starts, -1, 0)[..., None],
         )
+        if lengths is not None:
+            rules = rules._replace(lengths=jnp.asarray(lengths))
         rules = settled(self.implementation, self.cell, steps, rules, self.path)
-        if self.remat is None:
-            carry, outputs = run(self.cell, carry, steps, rules)
-        else:
-            carry, outputs = run_chunks(self.cell, carry, steps, rules, self.remat)
+        carry, outputs = (run if self.remat is None else run_chunks)(self.cell, carry, steps, rules)
         return carry, jnp.moveaxis(outputs, 0, -2)
 
     def step(self, carry: Carry | None, inputs: Array) -> tuple[Carry, Array]:
@@ -160,7 +161,9 @@ class RNN(nn.Module):
             step_rate = self.recurrent_dropout
         if train and self.weight_dropout:
             noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
-        return Rules(carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.implementation)
+        return Rules(
+            carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat, None, self.implementation
+        )
 
 
 def _initial_carry(cell: RecurrentCell, inputs: Array, given: Carry | None) -> Carry:
@@ -255,6 +258,8 @@ class StackedRNN(nn.Module):
     def __call__(self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, train=False):
         """As :meth:`RNN.__call__`; carries are tuples with one entry a layer."""
         carries = _carries("StackedRNN", initial_carry, len(self.layers))
+        # Every layer is told what was given: cuDNN can use lengths and no mask.
+        options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
         mask = sequence_mask(inputs, lengths, mask)
         if mask is not None:
             inputs = jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
@@ -265,7 +270,7 @@ class StackedRNN(nn.Module):
                 outputs = nn.LayerNorm(dtype=outputs.dtype, name=f"norm_{depth}")(outputs)
             if depth and self.dropout:
                 outputs = nn.Dropout(self.dropout)(outputs, deterministic=not train)
-            carry, outputs = layer(outputs, mask=mask, resets=resets, initial_carry=carry, train=train)
+            carry, outputs = layer(outputs, initial_carry=carry, **options)
             if self.residual and (depth or below.shape == outputs.shape):
                 if below.shape != outputs.shape:
                     raise UsageError(

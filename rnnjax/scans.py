@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax import cudnn
 from rnnjax.cells import Carry, LinearCell, Noise, RecurrentCell
 from rnnjax.cells.base import keep_dtypes
 from rnnjax.cells.noise import dropout_mask, zoneout, zoneout_mask
@@ -35,7 +36,7 @@ class Steps(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What is the same for all steps of a scan."""
+    """What is the same for all steps of a scan; ``lengths [...]`` say the same as the mask, where they are known."""
 
     initial: Carry
     noise: Noise
@@ -44,6 +45,8 @@ class Rules(NamedTuple):
     train: bool
     reverse: bool
     unroll: int
+    remat: int | str | None
+    lengths: Array | None
     implementation: str
 
 
@@ -69,7 +72,12 @@ def settled(wanted: str, cell: RecurrentCell, steps: Steps, rules: Rules, path: 
     Raises:
       UsageError: if the wanted implementation cannot run, with the reason.
     """
-    obstacles = {"scan": _nothing, "fused": _fused_obstacle, "associative": _associative_obstacle}
+    obstacles = {
+        "scan": _nothing,
+        "fused": _fused_obstacle,
+        "associative": _associative_obstacle,
+        "cudnn": _cudnn_obstacle,
+    }
     if wanted == "auto":
         chosen = next(name for name in ("associative", "fused", "scan") if obstacles[name](cell, steps, rules) is None)
     else:
@@ -105,11 +113,28 @@ def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> st
     return None if steps.inputs.shape[0] else "the sequence has no steps"
 
 
+def _cudnn_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(rules.initial)} | {jnp.dtype(cell.compute_dtype(steps.inputs))}
+    obstacles = {
+        "zoneout": rules.zoneout is not None,
+        "recurrent_dropout": rules.step_dropout or rules.noise.hidden is not None,
+        "resets": steps.starts is not None,
+        "remat": rules.remat is not None,
+        "a mask, which cuDNN knows by lengths= alone": steps.real is not None and rules.lengths is None,
+        "a sequence without steps": not steps.inputs.shape[0],
+        "another dtype than float32": dtypes != {jnp.dtype(jnp.float32)},
+    }
+    reasons = [reason for reason, there in obstacles.items() if there]
+    return cell.cudnn_obstacle() or (f"it has {', '.join(reasons)}" if reasons else cudnn.obstacle())
+
+
 def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """All steps: the projection at once, then the recurrence. Outputs ``[T, ..., H]``."""
     dtype = cell.compute_dtype(steps.inputs)
     if rules.implementation == "fused":
         carry, outputs = _fused(cell, carry, steps, rules)
+    elif rules.implementation == "cudnn":
+        carry, outputs = _cudnn(cell, carry, steps, rules)
     else:
         projected = steps._replace(inputs=cell.project(steps.inputs))
         if rules.implementation == "associative":
@@ -133,16 +158,32 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
         noise=None if noise is None else (flat_steps if rules.step_dropout else flat)(noise),
         stay=jax.tree.map(lambda leaf: flat_steps(leaf) if jnp.ndim(leaf) else leaf, stay),
     )
-    result = cell.fused_sequence(
-        flat_steps(steps.inputs),
-        jax.tree.map(flat, carry),
-        None if steps.real is None else flat_steps(steps.real)[..., 0],
-        extras,
-        rules.noise,
-        reverse=rules.reverse,
-        unroll=rules.unroll,
-    )
+    real = None if steps.real is None else flat_steps(steps.real)[..., 0]
+    options = {"reverse": rules.reverse, "unroll": rules.unroll}
+    try:
+        flat_carry = jax.tree.map(flat, carry)
+        result = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
+    except TypeError as error:
+        if "forward-mode" not in str(error):
+            raise
+        # Under jit JAX finds out only when this has long returned, and its own message has to do.
+        raise UsageError(
+            "RNN: implementation='fused', which 'auto' takes here, has no forward-mode derivatives; "
+            "use implementation='scan'"
+        ) from error
     return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
+
+
+def _cudnn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+    """The recurrence by cuDNN, which has its batch first."""
+    batch = steps.inputs.shape[1:-1]
+    rows = math.prod(batch)
+    inputs = jnp.swapaxes(steps.inputs.reshape(steps.inputs.shape[0], rows, -1), 0, 1)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(rows, -1), carry)
+    lengths = None if rules.lengths is None else rules.lengths.reshape(rows)
+    last, outputs = cell.cudnn_sequence(inputs, flat, lengths, rules.noise, reverse=rules.reverse)
+    outputs = jnp.swapaxes(outputs, 0, 1)
+    return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), (last, outputs))
 
 
 def _drawn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Array | None, Any]:
@@ -222,9 +263,9 @@ def _associative_scan(cell: LinearCell, carry: Carry, steps: Steps, rules: Rules
     return keep_dtypes(states[last], carry), cell.readout(states, steps.inputs)
 
 
-def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules, length: int | str) -> tuple[Carry, Array]:
+def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """As :func:`run`, in chunks of time of which the backward pass keeps only the carries between them."""
-    total = steps.inputs.shape[0]
+    total, length = steps.inputs.shape[0], rules.remat
     length = max(1, math.isqrt(total)) if length == "sqrt" else max(1, min(length, total))
     extra = -total % length
     if extra:

@@ -1,5 +1,7 @@
 """The options of RNN on the fused recurrences: the numbers of the scanned cell, and the same random masks."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from jax.test_util import check_grads
 
 from rnnjax.errors import UsageError
-from rnnjax.fused import Extras, gru_sequence, lstm_sequence, simple_rnn_sequence
+from rnnjax.fused import Extras, gru_sequence, loops, lstm_sequence, simple_rnn_sequence
 from rnnjax.recurrence import RNN
 from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, every_cell, problem
 
@@ -147,6 +149,32 @@ def test_no_loop_copies_a_whole_sequence(name, reverse):
     program = jax.jit(jax.grad(run)).lower(variables, inputs, flags, flags, key).compile()
     # Splitting the key into 200 is a loop of its own, over vectors.
     assert not [shape for shape in copies_in_loops(program) if shape[:1] == (200,) and len(shape) > 1]
+
+
+def test_forward_mode_names_what_has_it():
+    inputs, layer = jnp.ones((2, 3, 2)), RNN(CELLS["lstm"](4))
+    variables = layer.init(jax.random.key(0), inputs)
+    for transform in (jax.jacfwd, lambda run: lambda x: jax.jvp(run, (x,), (x,))):
+        with pytest.raises(UsageError, match="no forward-mode derivatives; use implementation='scan'"):
+            transform(lambda x: layer.apply(variables, x)[1])(inputs)
+    scanned = layer.clone(implementation="scan")
+    assert jax.jvp(lambda x: scanned.apply(variables, x)[1], (inputs,), (inputs,))[1].any()
+
+
+def test_nn_scan_compiles_to_the_program_of_lax_scan():
+    """As the loops are ``nn.scan`` within a ``custom_vjp``."""
+
+    def step(carry, inputs):
+        carry = jnp.tanh(carry @ inputs)
+        return carry, carry.sum()
+
+    def program(scan):
+        run = jax.jit(lambda carry, steps: scan(step, carry, steps, reverse=True, unroll=1)[1])
+        text = run.lower(jnp.ones((3, 4)), jnp.ones((5, 4, 4))).compile().as_text()
+        text = text[re.search("^(%|ENTRY)", text, re.MULTILINE).start() :]  # without the names of source lines
+        return re.sub(r", metadata=\{.*?\}", "", text)
+
+    assert program(loops.scan) == program(jax.lax.scan)
 
 
 def test_what_cannot_be_right_is_refused():

@@ -121,6 +121,14 @@ def test_streaming_equals_the_scan(model):
     close((carry, np.stack(outputs, 1)), jax.jit(model.apply)(variables, inputs), 1e-6)
 
 
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_a_step_compiles_without_a_loop(implementation):
+    model = lstm(implementation=implementation)
+    variables, carry = initialised(model), (np.zeros((1, FEATURES), np.float32),) * 2
+    step = jax.jit(lambda variables, carry, x: model.apply(variables, carry, x, method="step"))
+    assert " while(" not in step.lower(variables, carry, drawn_inputs()[:1, 0]).compile().as_text()
+
+
 def test_unroll_and_no_steps():
     variables, inputs = initialised(lstm()), drawn_inputs()
     close(jax.jit(lstm(unroll=4).apply)(variables, inputs), jax.jit(lstm().apply)(variables, inputs), 1e-6)

@@ -142,6 +142,27 @@ class RecurrentCell(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define its fused recurrence")
 
+    def cudnn_obstacle(self) -> str | None:
+        """Why the cell has no :meth:`cudnn_sequence`, or None where it has one."""
+        return "of the cells, cuDNN has LSTMCell itself alone"
+
+    def cudnn_sequence(
+        self, inputs: Array, carry: Carry, lengths: Array | None, noise: Noise, *, reverse: bool
+    ) -> tuple[Carry, Array]:
+        """All steps by cuDNN, for cells without :meth:`cudnn_obstacle`; see :mod:`rnnjax.cudnn`.
+
+        Args:
+          inputs: ``[B, T, D]``.
+          carry: leaves ``[B, H]``.
+          lengths: ``[B]`` integers or None.
+          noise: of which the kernel's mask is used here.
+          reverse: as in :class:`rnnjax.recurrence.RNN`.
+
+        Returns:
+          ``(carry, outputs [B, T, H])``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not run by cuDNN")
+
     def _fused_projection(self, inputs: Array) -> tuple[Array, Array]:
         """``inputs @ input_kernel``, and the bias that it lacks."""
         inputs, kernel, bias = self._input_operands(inputs, self.gates)

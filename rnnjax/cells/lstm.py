@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
-from rnnjax import fused
+from rnnjax import cudnn, fused
 from rnnjax.cells.base import SILENT, Array, Initializer, Noise, RecurrentCell
 from rnnjax.cells.initializers import chrono
 from rnnjax.errors import UsageError
@@ -61,6 +61,14 @@ class LSTMCell(RecurrentCell):
         projected, bias = self._fused_projection(inputs)
         recurrent = self._masked_kernel(carry[1], noise)
         return fused.lstm_sequence(projected, recurrent, carry, mask, extras, bias=bias, **options)
+
+    def cudnn_obstacle(self) -> str | None:
+        return None if type(self) is LSTMCell else super().cudnn_obstacle()
+
+    def cudnn_sequence(self, inputs, carry, lengths, noise, *, reverse):
+        inputs, kernel, bias = self._input_operands(inputs, 4)
+        recurrent = self._masked_kernel(carry[1], noise)
+        return cudnn.lstm_sequence(inputs, kernel, recurrent, bias, carry, lengths, reverse=reverse)
 
     def _gate_bias(self, gates: int, forget: int, enter: int | None) -> Initializer:
         """Initialiser of the fused bias; ``forget`` and ``enter`` are the places of f and i among the gates."""
