@@ -1,4 +1,4 @@
-"""Makes the README's results tables from the committed result files: ``python -m experiments.report``."""
+"""Makes the README's tables and performance section from committed result files: ``python -m experiments.report``."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import NAMES, load
+from experiments.benchmarks import readme as performance
 from rnnjax.experiment import Experiment
 from rnnjax.logs import duration
 
@@ -95,11 +96,11 @@ def collect(workdirs: tuple[Path, ...]) -> None:
 
 
 def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False) -> int:
-    """Make the README's results table from the result files.
+    """Make the README's results table and its performance section from the result files.
 
     Args:
       workdirs: Finished work folders whose result.json is to be added to experiments/results first.
-      check: Change nothing; fail if the README's table is not the one that the result files make.
+      check: Change nothing; fail if they are not those that the result files make.
     """
     missing = [workdir for workdir in workdirs if not (workdir / "result.json").is_file()]
     if missing:
@@ -107,7 +108,7 @@ def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check
         return 1
     collect(workdirs)
     old = README.read_text(encoding="utf-8")
-    new = with_table(old, read_results())
+    new = performance.with_section(with_table(old, read_results()))
     if check:
         if old != new:
             print("error: README.md's results are not those of experiments/results; run python -m experiments.report")

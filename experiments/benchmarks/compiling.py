@@ -116,7 +116,9 @@ def _repeat(row: dict[str, Any]) -> None:
     _ = task.inputs, task.labels, task.weights  # drawing them is no part of it
     try:
         began = time.perf_counter()
-        call, compiling = _compiled(task, row) if row["peer"] in UNROLLED else (peers.make_call(row["peer"], task), None)
+        call, compiling = (
+            _compiled(task, row) if row["peer"] in UNROLLED else (peers.make_call(row["peer"], task), None)
+        )
         call()
         row["first_step_seconds"].append(time.perf_counter() - began)
     except Exception as error:  # a peer that fails is a result

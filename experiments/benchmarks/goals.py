@@ -54,7 +54,9 @@ def evaluate(rows: Iterable[dict[str, Any]]) -> list[Goal]:
             ("bidirectional", 0.5, "time / (2 × plain's)"),
         ):
             ours = _key(cell, FUSED, 1, form)
-            goals.append(_goal(timings, f"{cell.upper()} {form}: {what}", 1.1, ratio(ours, _key(cell, FUSED, 1), factor)))
+            goals.append(
+                _goal(timings, f"{cell.upper()} {form}: {what}", 1.1, ratio(ours, _key(cell, FUSED, 1), factor))
+            )
             goals.append(_goal(timings, f"{cell.upper()} {form}: time / fastest peer's", 0.9, _fastest(timings, ours)))
     for cell in ("lstm", "gru"):
         for peer in ("flax", "torch"):
@@ -64,7 +66,7 @@ def evaluate(rows: Iterable[dict[str, Any]]) -> list[Goal]:
 
 
 def verdict(goal: Goal) -> str:
-    """"reached", "missed", "not measured", or nothing where nothing was asked."""
+    """What became of a goal: reached, missed or not measured; nothing where nothing was asked."""
     if goal["measured"] is None:
         return "not measured"
     return "" if goal["reached"] is None else "reached" if goal["reached"] else "missed"

@@ -71,19 +71,28 @@ def measure(
     """
     began = clock()
     calls = {place: call for place, entry in enumerate(entries) if (call := _first(entry, clock)) is not None}
-    costs = {place: cost for place, call in calls.items() if (cost := _attempt(entries[place], call, clock)) is not None}
+    costs = {
+        place: cost for place, call in calls.items() if (cost := _attempt(entries[place], call, clock)) is not None
+    }
     quota = quotas(costs, samples, seconds - (clock() - began))
     order = random.Random(seed)
     for number in range(samples):
-        places = [place for place in quota if number < quota[place] and entries[place].error is None]
+        places = [place for place in quota if _takes_part(number, quota[place], samples)]
         order.shuffle(places)
         for place in places:
+            if entries[place].error is not None:
+                continue
             sleep(PAUSE)
             if _attempt(entries[place], calls[place], clock) is None:  # the untimed one: caches and threads are its own
                 continue
             taken = _attempt(entries[place], calls[place], clock)
             if taken is not None:
                 entries[place].samples.append(taken)
+
+
+def _takes_part(number: int, quota: int, rounds: int) -> bool:
+    """Whether an entry of ``quota`` samples has one in this round; they are spread over all rounds."""
+    return (number + 1) * quota // rounds > number * quota // rounds
 
 
 def quotas(costs: dict[Any, float], samples: int, seconds: float) -> dict[Any, int]:
@@ -117,7 +126,7 @@ def _first(entry: Entry, clock: Clock) -> Callable[[], Any] | None:
     except Exception as error:  # a peer that fails is a result
         entry.error = f"failed: {first_line(error)}"
         return None
-    if getattr(value, "ndim", 0) == 0:
+    if getattr(value, "ndim", 0) == 0:  # a loss, not logits
         entry.value = float(value)
     return call
 

@@ -22,13 +22,16 @@ SHAPES = (
     "16,256,256,512",
     "1,400,128,128",
 )
+FEW_SHAPES = ("128,28,28,128", "64,400,128,128", "32,128,128,256", "256,100,64,64")
+"""Where the default choice has masked, bidirectional and forward; at all shapes they would not fit into the time."""
 QUICK_SHAPES = ("16,5,3,4",)
 
 CHOICE = (
-    "Training of the plain forms: all peers, and rnnjax and Flax on each number of devices too.",
-    "Training of the masked and bidirectional forms: rnnjax fused, Flax, Keras and PyTorch, on one device.",
-    "Forward pass: the plain forms at the shapes of T <= 128, the same peers, on one device.",
-    "With --forms, --modes, --shapes or --peers every combination of what they name runs.",
+    "Training, plain: all shapes and peers; rnnjax and Flax on every number of devices.",
+    "Training, masked and bidirectional: four shapes (short, long, wide, large batch); rnnjax fused, Flax, Keras and "
+    "PyTorch, on one device.",
+    "Forward, plain: the same four shapes and peers.",
+    "With --forms, --modes, --shapes or --peers, every combination of what they name runs.",
 )
 """What runs by default."""
 
@@ -80,7 +83,8 @@ def run(options: Options) -> int:
       UsageError: for an unknown peer, a malformed shape, or one that would not fit into memory.
     """
     began = time.monotonic()
-    # The first of two CPU devices still computes with the threads of both cores.
+    # With two CPU devices, a function on the first of them still runs on the threads of both cores: measured, its times
+    # are the same as in a process with one device.
     record.start(max(options.devices or (2,)))
     groups = _groups(options)
     memory_limit.check([task for group in groups for task, _, _ in group], memory_limit.available())
@@ -109,7 +113,7 @@ def _finish(options: Options, rows: list[dict[str, Any]], began: float, partial:
     """Shows and writes what was measured."""
     console, found = tables.console(), goals.evaluate(rows)
     console.print(tables.of_means(rows))
-    console.print(tables.of_goals(found))
+    console.print(tables.of_goals(found, "goals (geometric means over shapes with B >= 16)"))
     result = {
         "part": "layers",
         "partial": partial,
@@ -178,8 +182,10 @@ def _in_choice(task: Task, peer: str, devices: int) -> bool:
     """Whether the default choice has it; ``CHOICE`` says the same in words."""
     if (task.form, task.mode) == ("plain", "train"):
         return True
-    few = devices == 1 and peer in ("rnnjax fused", "rnnjax cudnn", "flax", "keras", "torch")
-    return few and (task.mode == "train" or (task.form == "plain" and task.shape.T <= 128))
+    if devices > 1 or peer not in ("rnnjax fused", "rnnjax cudnn", "flax", "keras", "torch"):
+        return False
+    few = task.shape in [Shape.parse(text) for text in (*FEW_SHAPES, *QUICK_SHAPES)]
+    return few and (task.mode == "train" or task.form == "plain")
 
 
 def _cost(task: Task) -> int:

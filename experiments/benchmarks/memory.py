@@ -61,7 +61,7 @@ def run(options: Options) -> int:
     goals = evaluate(rows)
     result = {"part": "memory", "partial": partial, **record.circumstances(), "goals": goals, "rows": rows}
     console = tables.console()
-    console.print(_table(rows, steps), tables.of_goals(goals), sep="\n")
+    console.print(_table(rows, steps), tables.of_goals(goals, "goals (at the largest T)"), sep="\n")
     whole = dataclasses.replace(options, out=None) == Options() and not partial
     path = record.out_path("memory", options.out, whole=whole)
     record.write(result, path)
@@ -75,10 +75,8 @@ def temporaries(task: Task, peer: str) -> int:
     """Bytes that the compiled loss and gradient need beside their arguments and results."""
     from experiments.benchmarks import peers_jax
 
-    if peer == "flax":
-        layer = peers_jax.flax_layer(task)
-    else:
-        layer = peers_jax.rnnjax_layer(task, **PEERS[peer])
+    make = peers_jax.flax_layer if peer == "flax" else peers_jax.rnnjax_layer
+    layer = make(task, **PEERS[peer])
     params, _, loss = peers_jax.make_loss(task, layer)
     arguments = jax.eval_shape(lambda: (params, task.inputs, task.lengths, task.labels))
     compiled = jax.jit(jax.value_and_grad(loss)).lower(*arguments).compile()
@@ -100,7 +98,13 @@ def evaluate(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(task: Task, peer: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"cell": task.cell, "peer": peer, **dataclasses.asdict(task.shape), "bytes": None, "error": None}
+    row: dict[str, Any] = {
+        "cell": task.cell,
+        "peer": peer,
+        **dataclasses.asdict(task.shape),
+        "bytes": None,
+        "error": None,
+    }
     try:
         row["bytes"] = temporaries(task, peer)
     except Exception as error:  # a peer that fails is a result

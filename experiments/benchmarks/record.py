@@ -1,4 +1,7 @@
-"""Result files of the benchmarks: where they lie, and the circumstances that stand in each."""
+"""Result files of the benchmarks: where they lie, and the circumstances that stand in each.
+
+JAX is imported where it is used: the report reads result files without it.
+"""
 
 import importlib.metadata
 import json
@@ -8,11 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
 import tyro
 
 from rnnjax import results
-from rnnjax.parallel import DataParallel
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 """Results of the default choices; what other choices give is written below ``runs/``."""
@@ -26,6 +27,8 @@ _ALLOCATORS = ("GLIBC_TUNABLES", "LD_PRELOAD")
 
 def start(devices: int) -> None:
     """Sets the number of CPU devices and switches the compilation cache off; call it before JAX is used."""
+    import jax
+
     from rnnjax import parallel
 
     jax.config.update("jax_enable_compilation_cache", False)
@@ -46,6 +49,8 @@ def cores() -> int:
 
 def circumstances() -> dict[str, Any]:
     """When, from what source, with which versions, and on what; times depend on each of them."""
+    from rnnjax.parallel import DataParallel
+
     environment = results.environment()
     versions = environment.pop("versions") | {name: _version(name) for name in _PEERS}
     allocator = {name: value for name, value in os.environ.items() if name in _ALLOCATORS or name.startswith("MALLOC_")}
@@ -62,6 +67,8 @@ def circumstances() -> dict[str, Any]:
 
 def device_name() -> str:
     """What result files are called by: ``cpu``, or an accelerator's kind such as ``nvidia-h200``."""
+    import jax
+
     device = jax.local_devices()[0]
     kind = "cpu" if device.platform == "cpu" else device.device_kind
     return re.sub(r"[^a-z0-9]+", "-", kind.lower()).strip("-")

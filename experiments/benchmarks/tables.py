@@ -60,8 +60,14 @@ def of_group(title: str, rows: Sequence[dict[str, Any]]) -> Table:
         ratios = [times(reference(timings, row, peer)) for peer in ("flax", "torch")]
         first = row["first_call_seconds"]
         lines.append(
-            [*words, milliseconds(median), f"{milliseconds(q1)}-{milliseconds(q3)}", str(len(row["samples"])), *ratios]
-            + ["" if first is None else f"{first:.1f}"]
+            [
+                *words,
+                milliseconds(median),
+                f"{milliseconds(q1)}-{milliseconds(q3)}",
+                str(len(row["samples"])),
+                *ratios,
+                "" if first is None else f"{first:.1f}",
+            ]
         )
     columns = ["form", "mode", "peer", "ms", "quartiles", "samples", "× flax", "× torch", "first call s"]
     return make(title, columns, lines, left=3)
@@ -88,7 +94,7 @@ def of_means(rows: Sequence[dict[str, Any]]) -> Table:
     return make("geometric means over shapes with B >= 16", columns, lines, left=4)
 
 
-def of_goals(found: Sequence[goals.Goal]) -> Table:
+def of_goals(found: Sequence[goals.Goal], title: str) -> Table:
     """The goals with what was measured."""
     lines = [
         [
@@ -100,4 +106,4 @@ def of_goals(found: Sequence[goals.Goal]) -> Table:
         ]
         for goal in found
     ]
-    return make("goals (geometric means over shapes with B >= 16)", ["what", "goal", "measured", "shapes", ""], lines)
+    return make(title, ["what", "goal", "measured", "shapes", ""], lines)

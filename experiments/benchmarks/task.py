@@ -103,6 +103,6 @@ class Task:
         return {"recurrent": recurrent, "kernel": draw(H * self.directions, CLASSES), "bias": draw(CLASSES)}
 
     def bytes_needed(self) -> int:
-        """Upper estimate of the memory of one call: a scan under plain differentiation keeps some 30 arrays [T, B, H]."""
+        """Upper estimate of one call: a scan under plain differentiation keeps some 30 arrays [T, B, H]."""
         B, T, D, H = dataclasses.astuple(self.shape)
         return 4 * (B * T * (30 * H * self.directions + 4 * D) + 8 * self.directions * GATES[self.cell] * H * (D + H))

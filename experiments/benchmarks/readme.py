@@ -1,0 +1,176 @@
+"""The README's performance section, made from the committed result files of the benchmarks."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks import goals as targets
+from experiments.benchmarks import record, tables
+from experiments.benchmarks.summary import Timings, quartiles
+
+BEGIN = "<!-- performance: made by python -m experiments.report -->"
+END = "<!-- end of performance -->"
+NOTHING = "Not yet measured."
+
+Result = dict[str, Any]
+
+
+def section(folder: Path = record.COMMITTED, root: Path | None = None) -> str:
+    """The section in Markdown.
+
+    Args:
+      folder: of the result files, their plots, and ``causes.json``: a reason for each missed goal's ``what``.
+      root: of the links to the plots; by default the folder above ``experiments``.
+    """
+    root = record.COMMITTED.parents[2] if root is None else root
+    results = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-*.json"))}
+    file = folder / "causes.json"
+    causes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    parts = []
+    for part, show in (("layers", _layers), ("training", _training), ("memory", _memory), ("compile", _compile)):
+        for path, result in results.items():
+            if result["part"] == part:
+                parts += [_heading(result), *show(result), *_plots(path, root)]
+                if result.get("goals"):
+                    parts.append(_goals(result["goals"], causes))
+    return "\n\n".join(parts) if parts else NOTHING
+
+
+def with_section(text: str, folder: Path = record.COMMITTED) -> str:
+    """A README's text with the section between its two marks made anew."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{section(folder)}\n{END}{after}"
+
+
+def _heading(result: Result) -> str:
+    """What was measured, on what, and by which command."""
+    device = result["device"]
+    cores = f", {device['cores']} cores" if "cores" in device and device["platform"] == "cpu" else ""
+    malloc = result.get("malloc") or "default"
+    if not isinstance(malloc, str):
+        malloc = " ".join(f"`{name}={value}`" for name, value in malloc.items())
+    packages = ("jax", "flax", "keras", "torch", "equinox")
+    versions = [f"{name} {result['versions'][name]}" for name in packages if result["versions"].get(name)]
+    return (
+        f"**{result['part']}** on {device['kind']}{cores}; {', '.join(versions)}; malloc: {malloc}; "
+        f"commit {(result['commit'] or 'unknown')[:8]}; `{result['command']}`."
+        + " Stopped before its end."
+        * bool(result.get("partial"))
+    )
+
+
+def _goals(goals: Sequence[targets.Goal], causes: dict[str, str]) -> str:
+    asked = [goal for goal in goals if goal["goal"] is not None or goal["measured"] is not None]
+    why = {goal["what"]: causes.get(goal["what"], "") for goal in asked if goal["reached"] is False}
+    lines = []
+    for goal in asked:
+        sign = "≥" if _upwards(goal) else "≤"
+        cells = [goal["what"], "" if goal["goal"] is None else f"{sign} {goal['goal']:g}"]
+        cells += [_number(goal["measured"]), str(goal.get("shapes", "")), targets.verdict(goal)]
+        lines.append([*cells, why.get(goal["what"], "")] if any(why.values()) else cells)
+    return _table(["", "goal", "measured", "shapes", "", "cause"][: 5 + any(why.values())], lines)
+
+
+def _upwards(goal: targets.Goal) -> bool:
+    """Whether more is better: the training part asks for examples a second."""
+    return "examples/s" in goal["what"]
+
+
+def _layers(result: Result) -> list[str]:
+    """Training of the plain forms shape by shape, in milliseconds."""
+    timings = Timings(row for row in result["rows"] if (row["form"], row["mode"]) == ("plain", "train"))
+    names = list(dict.fromkeys((row["peer"], row["devices"]) for row in timings.rows))
+    parts = [
+        "A dense head on the last real output; goals: geometric means over the shapes with B ≥ 16 of median ratios. "
+        + " ".join(result["choice"] or [])
+    ]
+    for cell in dict.fromkeys(row["cell"] for row in timings.rows):
+        lines = []
+        for shape in timings.shapes():
+            at = {"cell": cell, "form": "plain", "mode": "train", "shape": shape}
+            found = [timings.samples(**at, peer=peer, devices=devices) for peer, devices in names]
+            lines.append(["B{} T{} D{} H{}".format(*shape), *map(_spread, found)])
+        columns = [tables.peer_name({"peer": peer, "devices": devices}) for peer, devices in names]
+        parts.append(
+            f"{cell.upper()}, forward + backward + Adam, milliseconds: median (quartiles)\n\n"
+            + _table(["shape", *columns], lines)
+        )
+    failed = {f"{row['peer']}: {row['error']}" for row in timings.rows if row["error"]}
+    return parts + ["Not measured: " + "; ".join(sorted(failed)) + "."] * bool(failed)
+
+
+def _training(result: Result) -> list[str]:
+    lines = []
+    for row in result["rows"]:
+        if row.get("peer") is None:
+            continue
+        rate = row.get("examples_per_second")
+        speed = f"{rate['median']:,.0f} ({rate['q1']:,.0f}-{rate['q3']:,.0f})" if rate else row.get("failed") or ""
+        seconds, accuracy = row.get("seconds_to_accuracy"), row.get("accuracy")
+        lines.append(
+            [
+                row["task"],
+                tables.peer_name(row),
+                speed,
+                _number(seconds, 1),
+                "" if accuracy is None else f"{accuracy:.2%}",
+                _number(row.get("compile_seconds"), 1),
+            ]
+        )
+    columns = ["task", "peer", "examples/s (quartiles)", "seconds to the accuracy", "accuracy", "compile s"]
+    return [*filter(None, [" ".join(result.get("differences", []))]), _table(columns, lines)]
+
+
+def _memory(result: Result) -> list[str]:
+    rows, steps = result["rows"], sorted({row["T"] for row in result["rows"]})
+    lines = []
+    for cell, peer in dict.fromkeys((row["cell"], row["peer"]) for row in rows):
+        sizes = {row["T"]: row["bytes"] for row in rows if (row["cell"], row["peer"]) == (cell, peer)}
+        lines.append([cell, peer, *("" if sizes.get(T) is None else f"{sizes[T] / 2**20:.1f}" for T in steps)])
+    first = rows[0]
+    return [
+        f"Temporaries of the compiled gradient in MiB, B = {first['B']}, D = {first['D']}, H = {first['H']}; "
+        '`rnnjax sqrt` is `remat="sqrt"`.\n\n' + _table(["cell", "peer", *(f"T = {T}" for T in steps)], lines)
+    ]
+
+
+def _compile(result: Result) -> list[str]:
+    rows, steps = result["rows"], sorted({row["T"] for row in result["rows"]})
+    lines = []
+    for peer, unroll in dict.fromkeys((row["peer"], row["unroll"]) for row in rows):
+        found = {row["T"]: row for row in rows if (row["peer"], row["unroll"]) == (peer, unroll)}
+        cells = []
+        for T in steps:
+            medians = [
+                quartiles(found[T][name])[1] if T in found and found[T][name] else None
+                for name in ("lower_and_compile_seconds", "first_step_seconds")
+            ]
+            cells.append(" / ".join(_number(value) or "-" for value in medians))
+        lines.append([peer, str(unroll), *cells])
+    return [
+        "LSTM, medians of seconds: lowering and compilation / from the model's construction to the end of step one."
+        "\n\n" + _table(["peer", "unroll", *(f"T = {T}" for T in steps)], lines)
+    ]
+
+
+def _plots(path: Path, root: Path) -> list[str]:
+    names = sorted(plot for kind in ("png", "svg") for plot in path.parent.glob(f"{path.stem}*.{kind}"))
+    return [f"![{plot.stem}]({plot.relative_to(root).as_posix()})" for plot in names]
+
+
+def _spread(samples: list[float] | None) -> str:
+    if not samples:
+        return ""
+    q1, median, q3 = map(tables.milliseconds, quartiles(samples))
+    return f"{median} ({q1}-{q3})"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    head = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    return "\n".join(head + [f"| {' | '.join(cells)} |" for cells in lines])
