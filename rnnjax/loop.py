@@ -327,7 +327,7 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
             "validation": {name: progress.best[name] for name in ("loss", "accuracy")},
             "train": {name: last.get(f"train_{name}") for name in ("loss", "accuracy")},
         },
-        "target": {**asdict(experiment.target), "reached": test["accuracy"] >= experiment.target.accuracy},
+        "target": experiment.target and asdict(experiment.target) | {"reached": experiment.reached(test["accuracy"])},
         "best_epoch": int(progress.best["epoch"]),
         "epochs": progress.epoch,
         "steps": progress.step,
