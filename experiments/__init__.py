@@ -1,13 +1,32 @@
 """Experiments, one short module each; run them from a checkout: ``python -m experiments.NAME``."""
 
+from collections.abc import Iterator
 from importlib import import_module
 
 from rnnjax.experiment import Experiment
 
-NAMES = ("digits_rows", "mnist_rows", "imdb_bilstm")
+NAMES = (
+    "digits_rows",
+    "mnist_rows",
+    "mnist_rows_rnn",
+    "mnist_cnn_rnn",
+    "cifar10_cnn_rnn",
+    "imdb_bilstm",
+    "image_folder",
+)
 """All experiments, in the order in which they are shown."""
 
 
 def load(name: str) -> Experiment:
-    """The experiment of that name."""
-    return import_module(f"experiments.{name}").EXPERIMENT
+    """The experiment of that name, ``NAME-VARIANT`` for a variant."""
+    module, _, variant = name.partition("-")
+    experiment = import_module(f"experiments.{module}").EXPERIMENT
+    return experiment.variant(variant) if variant else experiment
+
+
+def every() -> Iterator[Experiment]:
+    """All experiments with all their variants, in the order in which they are shown."""
+    for name in NAMES:
+        experiment = load(name)
+        yield experiment
+        yield from map(experiment.variant, experiment.variants)

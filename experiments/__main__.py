@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments import NAMES, load
+from experiments import every
 from experiments.report import measured, read_results
 
 
@@ -13,13 +13,12 @@ def main(arguments: list[str]) -> int:
         print(f"{wanted}usage: python -m experiments  (lists all experiments; run one by python -m experiments.NAME)")
         return 2 if wanted else 0
     results = read_results()
-    for name in NAMES:
-        experiment = load(name)
+    for experiment in every():
         print(
-            f"python -m experiments.{name}\n"
+            f"{experiment.command}\n"
             f"  shows     {experiment.summary}\n"
-            f"  target    {experiment.target.accuracy:.1%} test accuracy ({experiment.target.source})\n"
-            f"  measured  {measured(experiment, results.get(name, []))}\n"
+            f"  target    {experiment.aim}\n"
+            f"  measured  {measured(experiment, results.get(experiment.name, []))}\n"
             f"  cost      {experiment.cost}"
         )
     return 0

@@ -13,7 +13,7 @@ from rnnjax.experiment import Experiment, Target
 EXPERIMENT = Experiment(
     name="mnist_rows",
     summary="LSTM(256, 256) reads MNIST row by row",
-    target=Target(accuracy=0.993, source="a plain LSTM trained by Adam: about 98.9 %"),
+    target=Target(accuracy=0.995, source="a plain LSTM trained by Adam: about 98.9 %"),
     cost="20 epochs of 54,000 images a seed; its time is in the results table",
     seeds=(0, 1, 2),
     config=Config(

@@ -37,6 +37,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        experiment, arguments = _variant(experiment, arguments)
         if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
             arguments.insert(0, "train")
         elif arguments[0] not in (*COMMANDS, "-h", "--help"):
@@ -59,6 +60,19 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be entered
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _variant(experiment: Experiment, arguments: list[str]) -> tuple[Experiment, list[str]]:
+    """Takes ``--variant NAME`` out of the arguments: it decides what the defaults of all others are."""
+    rest = [
+        a for argument in arguments for a in (argument.split("=", 1) if argument[:10] == "--variant=" else [argument])
+    ]
+    if "--variant" not in rest:
+        return experiment, rest
+    place = rest.index("--variant")
+    if place + 1 == len(rest):
+        raise UsageError(f"--variant needs a name: {', '.join(experiment.variants) or 'but there is none here'}")
+    return experiment.variant(rest[place + 1]), rest[:place] + rest[place + 2 :]
 
 
 def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
@@ -93,7 +107,7 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
         Args:
           workdir: Work folder of a run.
           split: Split to evaluate on. Choose models by validation; test is for the end.
-          data_dir: TFDS data directory; unset: as the run was told, or TFDS_DATA_DIR.
+          data_dir: TFDS data directory or folder of images; unset: as the run was told, or TFDS_DATA_DIR.
           cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
         """
         return lambda: _evaluate(workdir, split, data_dir, cpu_devices)
@@ -116,10 +130,11 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
 
     return tyro.extras.subcommand_cli_from_dict(
         {"train": train, "evaluate": evaluate, "predict": predict},
-        prog=f"python -m experiments.{experiment.name}",
+        prog=experiment.command,
         description=f"{experiment.summary}\n\n"
-        f"Target: {experiment.target.accuracy:.1%} on test ({experiment.target.source}). Cost: {experiment.cost}.\n\n"
-        f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
+        f"Target: {experiment.aim}. Cost: {experiment.cost}.\n\n"
+        + "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
+        + f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
         args=arguments,
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )

@@ -369,7 +369,7 @@ def _finish(
             "train": {name: last.get(f"train_{name}") for name in ("loss", "accuracy")},
         },
         "report": report.headline(by_class),
-        "target": {**asdict(experiment.target), "reached": test["accuracy"] >= experiment.target.accuracy},
+        "target": experiment.target and asdict(experiment.target) | {"reached": experiment.reached(test["accuracy"])},
         "best_epoch": int(progress.best["epoch"]),
         "epochs": progress.epoch,
         "steps": progress.step,

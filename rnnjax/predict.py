@@ -13,7 +13,7 @@ import numpy as np
 from rnnjax import state
 from rnnjax.build import build_model
 from rnnjax.checkpoint import Checkpoints
-from rnnjax.data import Preprocess, TextPreprocess
+from rnnjax.data import Preprocess, TextPreprocess, image_files
 from rnnjax.data import preprocess as preprocessing
 from rnnjax.errors import DataError, UsageError
 from rnnjax.metrics import class_probabilities
@@ -24,9 +24,6 @@ _BATCH = 64
 
 Input = tuple[str, Callable[[], Any]]
 """A name to answer under, and a function that reads the input and may raise DataError."""
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
-"""What counts as an image when a folder is given."""
 
 
 class Loaded(NamedTuple):
@@ -107,7 +104,11 @@ def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[Input]:
     inputs: list[Input] = []
     for path in map(Path, paths):
         try:
-            files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+            files = (
+                sorted(f for f in path.iterdir() if f.suffix.lower() in image_files.SUFFIXES)
+                if path.is_dir()
+                else [path]
+            )
         except OSError as error:
             inputs.append((str(path), _raising(f"{path}: {error.strerror or error}")))
             continue

@@ -19,6 +19,8 @@ def print_start(program: Program, seed: int, root: Path) -> None:
     """Says what is about to be trained, on what."""
     dataset, device = program.dataset, program.parallel.describe()
     ran = ", ".join(sorted(set(program.implementations.values())))
+    for note in dataset.notes:
+        print(f"note: {note}")
     print(
         f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
@@ -43,12 +45,10 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
         )
         print(f"  {_start_line(result)}")
     mean = statistics.fmean(accuracies)
-    verdict = "reached" if mean >= experiment.target.accuracy else "MISSED"
+    verdict = "reached" if experiment.reached(mean) else "MISSED"
+    aim = f"; target {experiment.target.shown()}: {verdict}" if experiment.target else ""
     spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
-    print(
-        f"  test accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s); "
-        f"target {experiment.target.accuracy:.2%}: {verdict}"
-    )
+    print(f"  test accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s){aim}")
     _print_next(experiment, finished[0][0])
 
 
@@ -77,7 +77,7 @@ def _padding(program: Program, seed: int) -> str:
 
 def _print_next(experiment: Experiment, root: Path) -> None:
     workdir = WorkDir(root)
-    command, folder = f"python -m experiments.{experiment.name}", shlex.quote(str(root))
+    command, folder = experiment.command, shlex.quote(str(root))
     shown = " ".join(shlex.quote(str(path)) for path in samples.listed(workdir.samples)[:3])
     text = isinstance(preprocess.load(workdir.preprocess), TextPreprocess)
     again = " ".join(word for word in results.command().split() if word != "--fresh")

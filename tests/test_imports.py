@@ -36,7 +36,7 @@ ALLOWED = {
     "parallel": "errors",
     "feed": "data parallel",
     "program": "augment config data errors feed losses metrics optim parallel scans state step",
-    "experiment": "config",
+    "experiment": "config errors",
     "workdir": "config errors",
     "checkpoint": "errors",
     "interrupt": "",

@@ -73,6 +73,7 @@ class Dataset:
       name: the name that was asked for, version included where there is one.
       train, validation, test: the splits; the validation split was cut from the training split.
       preprocess: from raw input to a model's input; it is saved beside the checkpoints.
+      notes: what the user should know about it, such as files that were skipped.
 
     Raises:
       DataError: if a label lies outside the classes or the training split has fewer than two.
@@ -83,6 +84,7 @@ class Dataset:
     validation: Examples
     test: Examples
     preprocess: Preprocess
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         names = self.class_names
@@ -117,5 +119,8 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.nda
     try:
         kept, held = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
     except ValueError as error:
-        raise DataError(f"cannot hold out {fraction:g} of {len(labels)} examples by class: {error}") from error
+        raise DataError(
+            f"cannot hold out {fraction:g} of {len(labels)} examples by class: {str(error).rstrip('.')}; "
+            "give more examples of each class, or hold out another fraction"
+        ) from error
     return np.sort(kept), np.sort(held)

@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.data import image_files
 from rnnjax.errors import DataError
 from rnnjax.text import TOKENIZERS, Vocabulary
 
@@ -51,24 +52,12 @@ class ImagePreprocess:
         return {"inputs": self.normalize(images)}
 
     def read(self, path: Path) -> np.ndarray:
-        """Reads an image file as uint8 of this shape: converted to grey or RGB, resized if need be.
+        """Reads an image file as uint8 of this shape, by :func:`rnnjax.data.image_files.read`.
 
         Raises:
           DataError: if the file is missing or is no readable image.
         """
-        from PIL import Image, UnidentifiedImageError
-
-        height, width, channels = self.shape
-        try:
-            with Image.open(path) as image:
-                image = image.convert("L" if channels == 1 else "RGB")
-                if image.size != (width, height):
-                    image = image.resize((width, height), Image.Resampling.BILINEAR)
-                return np.asarray(image, np.uint8).reshape(self.shape)
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file") from error
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: not a readable image ({error})") from error
+        return image_files.read(path, self.shape)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""From a data configuration to a data set: the embedded digits, images and texts by TFDS."""
+"""From a data configuration to a data set: the embedded digits, a folder of images, images and texts by TFDS."""
 
 from typing import Any
 
 import numpy as np
 
-from rnnjax.config import DataConfig, ImageData, TextData
-from rnnjax.data import cache, texts, tfds
+from rnnjax.config import DataConfig, ImageData, ImageFolderData, TextData
+from rnnjax.data import cache, folder, texts, tfds
 from rnnjax.data.examples import Dataset, Examples, hold_out
 from rnnjax.data.preprocess import ImagePreprocess
 from rnnjax.errors import DataError, UsageError
@@ -19,6 +19,9 @@ def load(config: DataConfig) -> Dataset:
     """
     if isinstance(config, TextData):
         return _text(config)
+    if isinstance(config, ImageFolderData):
+        found = folder.load(config)
+        return _image_dataset(config.name, found.train, found.test, config, found.class_names, found.notes)
     if not isinstance(config, ImageData):
         raise UsageError(f"no data set is known for {type(config).__name__}")
     return _digits(config) if config.name == "digits" else _images(config)
@@ -56,11 +59,13 @@ def _decode(found: Any, split: str) -> dict[str, np.ndarray]:
     return {"inputs": np.stack(columns["image"]), "labels": np.array(columns["label"], np.int32)}
 
 
-def _image_dataset(name: str, train: Examples, test: Examples, config: ImageData, class_names: Any) -> Dataset:
+def _image_dataset(
+    name: str, train: Examples, test: Examples, config: ImageData, class_names: Any, notes: tuple[str, ...] = ()
+) -> Dataset:
     kept, held = hold_out(train.labels, config.validation_fraction)
     fitted = train.take(kept)
     preprocess = ImagePreprocess.fit(fitted.inputs, class_names)
-    return Dataset(name, fitted, train.take(held), test, preprocess)
+    return Dataset(name, fitted, train.take(held), test, preprocess, notes)
 
 
 def _text(config: TextData) -> Dataset:

@@ -1,0 +1,186 @@
+"""A user's folder of image files, one sub-folder a class, as arrays of one shape."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnjax.config import ImageFolderData
+from rnnjax.data import cache, image_files
+from rnnjax.data.examples import Examples, hold_out
+from rnnjax.errors import DataError, UsageError
+
+_FEWEST = 3
+"""Images of a class: one each to train on, to validate and to test."""
+
+
+class Found(NamedTuple):
+    """What lies in a folder.
+
+    Attributes:
+      train, test: the examples; ``test`` was cut from ``train`` unless the folder has both.
+      class_names: names of the classes in the order of their numbers.
+      notes: what the user should know: what was left out, and why.
+    """
+
+    train: Examples
+    test: Examples
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def load(config: ImageFolderData) -> Found:
+    """Reads a folder of images, in the order of their names; links are followed, hidden files are none of it.
+
+    Raises:
+      UsageError: if no folder is named.
+      DataError: if there are no classes in it, a class has too few images, a class in ``test`` is
+        none in ``train``, or a file or folder cannot be read (unless it is to be skipped).
+    """
+    if config.data_dir is None:
+        raise UsageError("give a folder with one sub-folder of images a class: --data.data-dir FOLDER")
+    root = Path(config.data_dir).expanduser()
+    folders = _folders(root)
+    if {"train", "test"} <= set(folders):
+        if beside := sorted(set(folders) - {"train", "test"}):
+            raise DataError(
+                f"{root}: beside train and test there is {beside[0]}, which is neither; move it away "
+                "(validation is cut from train)"
+            )
+        train, names, notes = _read(root / "train", config, None)
+        test, _, notes_of_test = _read(root / "test", config, names)
+        return Found(train, test, names, notes + notes_of_test)
+    every, names, notes = _read(root, config, None)
+    rest, test = hold_out(every.labels, config.test_fraction)
+    return Found(every.take(rest), every.take(test), names, notes)
+
+
+def _read(
+    root: Path, config: ImageFolderData, known: tuple[str, ...] | None
+) -> tuple[Examples, tuple[str, ...], tuple[str, ...]]:
+    """Examples, names of the classes (those of the training split where they are ``known``) and notes."""
+    names = tuple(_folders(root))
+    if len(names) < 2 and known is None:
+        raise DataError(f"{root}: {len(names)} sub-folder(s); a classifier needs two or more, one a class")
+    if unknown := sorted(set(names) - set(known or names)):
+        raise DataError(f"{root}: the class {unknown[0]!r} is in test and not in train")
+    refuse = _Refusals(config.on_bad_file == "skip")
+    paths: list[Path] = []
+    labels: list[int] = []
+    left_out = sum(not name.startswith(".") for name in os.listdir(root)) - len(names)
+    for name in names:
+        every = list(_files(root / name, refuse))
+        found = [path for path in every if path.suffix.lower() in image_files.SUFFIXES]
+        left_out += len(every) - len(found)
+        if not found:
+            raise DataError(f"{root / name}: there is no image in this class")
+        paths += found
+        labels += [(known or names).index(name)] * len(found)
+    folders = list(refuse.messages)
+    read = cache.arrays(
+        cache.folder(config.cache_dir), _content(root, paths, config), lambda: _decoded(root, paths, config, refuse)
+    )
+    refused = folders + json.loads(bytes(read["refused"]))
+    kept = np.array(labels, np.int32)[read["kept"]]
+    _require_enough(root, names, kept, known)
+    notes = [f"{root}: skipped {len(refused)}: {'; '.join(refused)}"] if refused else []
+    if left_out:
+        notes.append(
+            f"{root}: {left_out} file(s) were left out, which are no images by their suffix or lie in no class"
+        )
+    if absent := sorted(set(known or ()) - set(names)):
+        notes.append(f"{root}: no image of {', '.join(absent)}")
+    return Examples(read["inputs"], kept), known or names, tuple(notes)
+
+
+class _Refusals:
+    """What cannot be read: an error, or a message for later."""
+
+    def __init__(self, skip: bool):
+        self._skip = skip
+        self.messages: list[str] = []
+
+    def __call__(self, message: str) -> None:
+        if not self._skip:
+            raise DataError(f"{message}; mend or remove it, or skip such files with --data.on-bad-file skip")
+        self.messages.append(message)
+
+
+def _decoded(
+    root: Path, paths: list[Path], config: ImageFolderData, refuse: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    shape = (config.height, config.width, 3 if config.color == "rgb" else 1)
+    read, kept, refused = [], [], []
+    for number, path in enumerate(paths):
+        try:
+            read.append(image_files.read(path, shape))
+            kept.append(number)
+        except DataError as error:
+            refuse(str(error))
+            refused.append(str(error))
+    if not read:
+        raise DataError(f"{root}: none of its {len(paths)} images can be read; the first: {refused[0]}")
+    return {
+        "inputs": np.stack(read),
+        "kept": np.array(kept),
+        "refused": np.frombuffer(json.dumps(refused).encode(), np.uint8),
+    }
+
+
+def _content(root: Path, paths: list[Path], config: ImageFolderData) -> dict:
+    """All that decides the arrays: the names, sizes and times of the files, and what is made of them."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            facts = os.stat(path)
+            line = [str(path.relative_to(root)), facts.st_size, facts.st_mtime_ns]
+        except OSError:
+            line = [str(path.relative_to(root))]
+        digest.update(json.dumps(line).encode() + b"\n")
+    made = {name: getattr(config, name) for name in ("height", "width", "color", "on_bad_file")}
+    return {"kind": "image folder", "files": digest.hexdigest(), **made}
+
+
+def _require_enough(root: Path, names: tuple[str, ...], labels: np.ndarray, known: tuple[str, ...] | None) -> None:
+    fewest = 1 if known else _FEWEST
+    for name in names:
+        count = int((labels == (known or names).index(name)).sum())
+        if count < fewest:
+            raise DataError(f"{root / name}: {count} readable image(s); a class needs {fewest} or more")
+
+
+def _folders(root: Path) -> list[str]:
+    """Names of the sub-folders that are not hidden, in order."""
+    try:
+        return sorted(e.name for e in os.scandir(root) if os.path.isdir(e.path) and not e.name.startswith("."))
+    except FileNotFoundError as error:
+        raise DataError(f"{root}: no such folder") from error
+    except NotADirectoryError as error:
+        raise DataError(f"{root}: not a folder; give one with one sub-folder of images a class") from error
+    except OSError as error:
+        raise DataError(f"{root}: {error.strerror or error}") from error
+
+
+def _files(folder: Path, refuse: Callable[[str], None], above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """All files below a folder that are not hidden, in the order of their names; links are followed."""
+    try:
+        facts = os.stat(folder)
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        refuse(f"{folder}: {error.strerror or error}")
+        return
+    here = (facts.st_dev, facts.st_ino)
+    if here in above:
+        refuse(f"{folder}: a symbolic link to a folder that it lies in")
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if os.path.isdir(entry.path):  # False, and no error, for a link that leads nowhere
+            yield from _files(Path(entry.path), refuse, (*above, here))
+        else:
+            yield Path(entry.path)

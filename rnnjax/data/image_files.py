@@ -1,0 +1,78 @@
+"""Image files of any kind as arrays of one shape."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnjax.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+"""What counts as an image in a folder."""
+
+
+def read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Reads an image file as uint8.
+
+    It is turned as its camera says, its transparent pixels are laid over white, 16 bits become 8, and
+    it is converted to grey or RGB and resized. Of an animation it is the first image.
+
+    Args:
+      path: the file.
+      shape: (height, width, channels) in pixels; one channel is grey, three are RGB.
+
+    Raises:
+      DataError: if the file is missing, is no readable image, or has so many pixels that Pillow takes
+        it for a decompression bomb.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    height, width, channels = shape
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", UserWarning)  # of odd metadata; the pixels are what counts
+            with Image.open(path) as image:
+                longer = 2 * max(width, height)
+                image.draft(None, (longer, longer))  # a large JPEG is decoded at about the size that is needed
+                image = ImageOps.exif_transpose(image)
+                image = _opaque(_eight_bits(image)).convert("L" if channels == 1 else "RGB")
+                if image.size != (width, height):
+                    image = image.resize((width, height), Image.Resampling.BILINEAR)
+                return np.asarray(image, np.uint8).reshape(shape)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{path}: not a readable image (it has more than {Image.MAX_IMAGE_PIXELS:,} pixels and may be a "
+            "decompression bomb)"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not a readable image (its format is not known)") from error
+    except Exception as error:  # what decoders raise at broken files has no common name
+        raise DataError(f"{path}: not a readable image ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _eight_bits(image: Any) -> Any:
+    """An image whose pixels have 16 bits as one of 8 bits; Pillow's own conversion cuts off at 255."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose range is not known")
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    from PIL import Image
+
+    pixels = np.asarray(image).astype(np.int64)
+    if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
+        raise ValueError("its pixels have more than 16 bits")
+    return Image.fromarray((pixels // 257).astype(np.uint8))
+
+
+def _opaque(image: Any) -> Any:
+    """An image over white, if it has transparent pixels."""
+    if not image.has_transparency_data:
+        return image
+    from PIL import Image
+
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
