@@ -16,7 +16,7 @@ from rnnjax.data import Dataset, Examples
 from rnnjax.data.plan import Chunk, eval_plan, steps_per_epoch, train_plan
 from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
-from rnnjax.optim import make_optimizer, make_schedule
+from rnnjax.optim import check_groups, make_optimizer, make_schedule
 from rnnjax.parallel import DataParallel
 
 
@@ -113,13 +113,14 @@ class Program:
 
     def _make_task(self) -> step.Task:
         config, preprocess = self.config, self.dataset.preprocess
-        outputs = jax.eval_shape(
-            lambda: self.model.init_with_output({"params": jax.random.key(0)}, **self._sample_inputs())[0]
-        ).shape[-1]
+        logits, variables = jax.eval_shape(
+            lambda: self.model.init_with_output({"params": jax.random.key(0)}, **self._sample_inputs())
+        )
+        check_groups(config.optim.groups, variables["params"])
         shift = config.data.max_shift if isinstance(config.data, ImageData) else 0
         return step.Task(
             model=self.model,
-            loss=losses.for_outputs(outputs),
+            loss=losses.for_outputs(logits.shape[-1]),
             normalize=preprocess.normalize,
             augment=random_shift(shift) if shift else None,
             optimizer=make_optimizer(config.optim, self.total_steps),

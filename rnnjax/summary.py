@@ -9,7 +9,7 @@ from typing import Any
 from rnnjax import results
 from rnnjax.data import TextPreprocess, preprocess, samples
 from rnnjax.experiment import Experiment
-from rnnjax.logs import duration
+from rnnjax.logs import duration, until_accuracy_line
 from rnnjax.program import Program
 from rnnjax.workdir import WorkDir
 
@@ -38,6 +38,10 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
             f"validation {result['metrics']['validation']['accuracy']:.2%} (best epoch {result['best_epoch']} of "
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
+        until = result.get("until_accuracy")
+        if until is not None:
+            never = f"{until['accuracy']:.2%} never reached"
+            print(f"    validation: {until_accuracy_line(until['accuracy'], until) if until['reached'] else never}")
     mean = statistics.fmean(accuracies)
     verdict = "reached" if mean >= experiment.target.accuracy else "MISSED"
     spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
