@@ -84,6 +84,7 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
         config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,  # pyright: ignore
         seeds: tuple[int, ...] = experiment.seeds,
         runs_dir: Path = Path("runs"),
+        until_accuracy: float | None = None,
         fresh: bool = False,
     ) -> Callable[[], int]:
         """Train, or resume what was interrupted, then evaluate on the test split.
@@ -92,8 +93,11 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
           config: What is trained.
           seeds: Seeds to train, one after the other.
           runs_dir: Work folders are made below this one, as EXPERIMENT/seed-N.
+          until_accuracy: The same as --train.until-accuracy.
           fresh: Delete what is in the work folders and start over.
         """
+        if until_accuracy is not None:
+            config = dataclasses.replace(config, train=dataclasses.replace(config.train, until_accuracy=until_accuracy))
         return lambda: _train(experiment, config, seeds, runs_dir, fresh)
 
     def evaluate(

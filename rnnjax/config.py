@@ -6,6 +6,7 @@ Every field's comment is its help text on the command line. A field (or a whole 
 
 import dataclasses
 import itertools
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -37,6 +38,16 @@ def _rate(config: Any, name: str) -> None:
 def _choice(config: Any, name: str, choices: Any) -> None:
     allowed = typing.get_args(choices)
     _check(getattr(config, name) in allowed, config, name, f"one of {', '.join(allowed)}")
+
+
+def _check_group(config: Any, group: str) -> None:
+    pattern, _, factor = group.rpartition("=")
+    try:
+        re.compile(pattern)
+        ok = bool(pattern) and 0 <= float(factor) < float("inf")
+    except (re.error, ValueError):
+        ok = False
+    _check(ok, config, "groups", "REGULAR-EXPRESSION=FACTOR with a factor of 0 or more each")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +278,10 @@ class OptimConfig:
     """Share of the learning rate below which the plateau schedule does not go."""
     momentum: float = 0.9
     """Momentum of sgd."""
+    groups: tuple[str, ...] = ()
+    """Parameters that learn faster or slower, as PATTERN=FACTOR: a regular expression, searched in a parameter's
+    path such as recurrent/layers_0/cell/input_kernel, and what its learning rate is multiplied with; the first
+    pattern that is found counts, and 0 freezes."""
     weight_decay: float = 0.0
     """Decoupled weight decay of adamw (L2 penalty's gradient for sgd and adam); biases and norms are exempt."""
     clip_norm: float = 1.0
@@ -286,6 +301,8 @@ class OptimConfig:
         _check(0 < self.plateau_factor < 1, self, "plateau_factor", "between 0 and 1")
         _positive(self, "plateau_patience")
         _check(0 <= self.plateau_least <= 1, self, "plateau_least", "between 0 and 1")
+        for group in self.groups:
+            _check_group(self, group)
         _check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
         _check(self.clip_norm >= 0, self, "clip_norm", "0 or more")
 
@@ -303,6 +320,8 @@ class TrainConfig:
     steps_per_call: int = 16
     """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls, so fewer answer sooner;
     more save what a call itself costs, which counts where a step is very short."""
+    until_accuracy: float | None = None
+    """Stop as soon as validation accuracy, 0..1, reaches this, and say after how many seconds and examples."""
     save_minutes: float = _runtime(10.0)
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
     compilation_cache: bool = _runtime(True)
@@ -313,6 +332,8 @@ class TrainConfig:
         _positive(self, "epochs")
         _positive(self, "steps_per_call")
         _check(self.patience >= 0, self, "patience", "0 or more epochs")
+        reachable = self.until_accuracy is None or 0 < self.until_accuracy <= 1
+        _check(reachable, self, "until_accuracy", "above 0 and at most 1")
         _check(self.save_minutes > 0, self, "save_minutes", "positive")
 
 

@@ -109,6 +109,14 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def until_accuracy_line(wanted: float, spent: Mapping[str, float]) -> str:
+    """When a run reached the accuracy that was waited for."""
+    return (
+        f"{wanted:.2%} reached after epoch {spent['epoch']:.0f}, {spent['examples']:,.0f} examples "
+        f"and {spent['seconds']:.1f} s, and {spent['compile_seconds']:.1f} s compiling"
+    )
+
+
 def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"

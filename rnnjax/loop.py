@@ -19,7 +19,7 @@ from rnnjax.data.plan import Chunk
 from rnnjax.errors import Interrupted, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.interrupt import StopRequest, on_signals
-from rnnjax.logs import NoLog, RunLog, read_metrics
+from rnnjax.logs import NoLog, RunLog, read_metrics, until_accuracy_line
 from rnnjax.optim import reduce_on_plateau
 from rnnjax.plots import save_curves
 from rnnjax.program import Program
@@ -41,6 +41,8 @@ class Progress:
       stale_epochs: epochs since then.
       plateau_epochs: epochs since then, or since the plateau schedule's last reduction if that is less.
       learning_rate_scale: the product of its reductions.
+      reached: ``epoch``, ``examples``, ``seconds`` (without compiling) and ``compile_seconds`` when validation
+        first reached ``until_accuracy``; empty before.
       written: bytes of ``metrics.jsonl`` that belong to the epochs done.
       seconds: wall time of all sessions; compile_seconds, first_step_seconds: within it.
       steady_examples, steady_seconds: of training, first calls excluded.
@@ -56,6 +58,7 @@ class Progress:
     stale_epochs: int = 0
     plateau_epochs: int = 0
     learning_rate_scale: float = 1.0
+    reached: dict[str, float] = field(default_factory=dict)
     written: int = 0
     seconds: float = 0.0
     compile_seconds: float = 0.0
@@ -176,7 +179,7 @@ class _Training:
                 self._log.say(
                     f"resuming {self._workdir.root} after step {self.progress.step} of {self.program.total_steps}"
                 )
-            while self.progress.epoch < config.epochs:
+            while self.progress.epoch < config.epochs and not self.progress.reached:
                 if config.patience and self.progress.stale_epochs >= config.patience:
                     self._log.say(f"stopping early: no better validation accuracy for {config.patience} epochs")
                     break
@@ -322,6 +325,7 @@ class _Training:
         if better:
             progress.best = {**validation, "epoch": progress.epoch, "step": progress.step}
         self._reduce_on_plateau(better)
+        self._note_reached(validation["accuracy"])
         self._save(state, validation["accuracy"] if better else None)
         self._leave_if_stopped()
 
@@ -332,6 +336,18 @@ class _Training:
         )
         if progress.learning_rate_scale < before:
             self._log.say(f"no better validation: learning rate now times {progress.learning_rate_scale:g}")
+
+    def _note_reached(self, accuracy: float) -> None:
+        wanted, spent = self.program.config.train.until_accuracy, self.seconds()
+        if wanted is None or accuracy < wanted:
+            return
+        self.progress.reached = {
+            "epoch": self.progress.epoch,
+            "examples": self.progress.step * self.program.config.data.batch_size,
+            "seconds": spent["wall"] - spent["compile"],
+            "compile_seconds": spent["compile"],
+        }
+        self._log.say(f"validation accuracy {accuracy:.2%}: {until_accuracy_line(wanted, self.progress.reached)}")
 
     def _is_better(self, validation: dict[str, float]) -> bool:
         """By accuracy; among equals, which a small validation split makes frequent, by loss."""
@@ -370,6 +386,7 @@ def _finish(
         },
         "report": report.headline(by_class),
         "target": experiment.target and asdict(experiment.target) | {"reached": experiment.reached(test["accuracy"])},
+        "until_accuracy": _until_accuracy(program, progress),
         "best_epoch": int(progress.best["epoch"]),
         "epochs": progress.epoch,
         "steps": progress.step,
@@ -393,6 +410,11 @@ def _finish(
         samples.save(program.dataset, experiment.sample_texts, workdir.samples)
         write_text(workdir.result, json.dumps(result, indent=2) + "\n")
     return result
+
+
+def _until_accuracy(program: Program, progress: Progress) -> dict[str, Any] | None:
+    wanted = program.config.train.until_accuracy
+    return None if wanted is None else {"accuracy": wanted, "reached": bool(progress.reached), **progress.reached}
 
 
 def _data_facts(program: Program) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Optimizers and learning-rate schedules, put together from optax."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from rnnjax.config import OptimConfig
+from rnnjax.errors import UsageError
 
 
 def make_schedule(config: OptimConfig, total_steps: int) -> Callable[[Any], Any]:
@@ -27,9 +30,13 @@ def make_schedule(config: OptimConfig, total_steps: int) -> Callable[[Any], Any]
 
 
 def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTransformation:
-    """Clipping by global norm, then the optimizer under its schedule."""
+    """Clipping by global norm, then the optimizer under its schedule, then the factors of the groups.
+
+    What is frozen counts in no norm.
+    """
     schedule = make_schedule(config, total_steps)
-    parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    parts = [_freeze(config.groups)] if config.groups else []
+    parts += [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     if config.weight_decay and config.optimizer != "adamw":
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=decayed))
     if config.optimizer == "sgd":
@@ -38,7 +45,56 @@ def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTrans
         parts.append(optax.adam(schedule))
     else:
         parts.append(optax.adamw(schedule, weight_decay=config.weight_decay, mask=decayed))
+    if config.groups:
+        parts.append(
+            optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors(config.groups, updates)))
+        )
     return optax.chain(*parts)
+
+
+def factors(groups: Sequence[str], params: Any) -> Any:
+    """What each parameter's learning rate is multiplied with: floats in the structure of ``params``.
+
+    Args:
+      groups: ``PATTERN=FACTOR`` each; a parameter takes the factor of the first whose pattern is found in its
+        path (names joined by ``/``), and 1 if there is none.
+      params: a tree; only its structure matters.
+    """
+    split = [group.rpartition("=") for group in groups]
+
+    def factor(path: Any, leaf: Any) -> float:
+        del leaf
+        return next((float(value) for pattern, _, value in split if re.search(pattern, _path(path))), 1.0)
+
+    return jax.tree_util.tree_map_with_path(factor, params)
+
+
+def check_groups(groups: Sequence[str], params: Any) -> None:
+    """Raises UsageError if a pattern is found in no parameter's path, or if all parameters are frozen."""
+    paths = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    listed = "".join(f"\n  {path}" for path in paths)
+    for group in groups:
+        pattern = group.rpartition("=")[0]
+        if not any(re.search(pattern, path) for path in paths):
+            raise UsageError(f"--optim.groups: {pattern!r} is found in no parameter's path; these are:{listed}")
+    if not any(jax.tree.leaves(factors(groups, params))):
+        raise UsageError(f"--optim.groups: nothing is left to train; the parameters are:{listed}")
+
+
+def _freeze(groups: Sequence[str]) -> optax.GradientTransformation:
+    def update(gradients: Any, params: Any) -> Any:
+        del params
+        return jax.tree.map(
+            lambda gradient, factor: gradient if factor else jnp.zeros_like(gradient),
+            gradients,
+            factors(groups, gradients),
+        )
+
+    return optax.stateless(update)
+
+
+def _path(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def reduce_on_plateau(config: OptimConfig, scale: float, stale_epochs: int) -> tuple[float, int]:

@@ -16,7 +16,7 @@ from rnnjax.data import Dataset, Examples, TextPreprocess
 from rnnjax.data.plan import Chunk, eval_plan, steps_per_epoch, train_plan
 from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
-from rnnjax.optim import make_optimizer, make_schedule
+from rnnjax.optim import check_groups, make_optimizer, make_schedule
 from rnnjax.parallel import DataParallel
 from rnnjax.scans import reporting
 
@@ -120,12 +120,13 @@ class Program:
         config, preprocess = self.config, self.dataset.preprocess
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
         with reporting() as self.implementations:
-            outputs = jax.eval_shape(
-                lambda: self.model.init_with_output(rngs, **self._sample_inputs(), train=True)[0]
-            ).shape[-1]
+            logits, variables = jax.eval_shape(
+                lambda: self.model.init_with_output(rngs, **self._sample_inputs(), train=True)
+            )
+        check_groups(config.optim.groups, variables["params"])
         return step.Task(
             model=self.model,
-            loss=losses.for_outputs(outputs),
+            loss=losses.for_outputs(logits.shape[-1]),
             normalize=preprocess.normalize,
             augment=self._augmentation(),
             optimizer=make_optimizer(config.optim, self.total_steps),

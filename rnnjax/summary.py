@@ -10,7 +10,7 @@ from rnnjax import results
 from rnnjax.data import TextPreprocess, preprocess, samples
 from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
-from rnnjax.logs import duration
+from rnnjax.logs import duration, until_accuracy_line
 from rnnjax.program import Program
 from rnnjax.workdir import WorkDir
 
@@ -44,6 +44,10 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
         print(f"  {_start_line(result)}")
+        until = result.get("until_accuracy")
+        if until is not None:
+            never = f"{until['accuracy']:.2%} never reached"
+            print(f"    validation: {until_accuracy_line(until['accuracy'], until) if until['reached'] else never}")
     mean = statistics.fmean(accuracies)
     verdict = "reached" if experiment.reached(mean) else "MISSED"
     aim = f"; target {experiment.target.shown()}: {verdict}" if experiment.target else ""

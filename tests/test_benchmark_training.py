@@ -17,6 +17,7 @@ from rnnjax.text import Vocabulary
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read when Keras is imported
 
+
 def text_course() -> Course:
     """IMDB's recipe over made-up words, small and without dropout, so that all peers compute the same."""
     chosen = recipe("imdb_bilstm")

@@ -50,6 +50,8 @@ def texts(tmp_path_factory):
         (["--optim.learning-rate", "nan"], "--optim.learning-rate must be positive and finite"),
         (["--model.dropout", "1"], "--model.dropout must be at least 0 and below 1"),
         (["--data.batch-size", "62", "--seeds"], "needs at least one seed"),
+        (["--optim.groups", "head=2", "embed=0.5"], "'embed' is found in no parameter's path; these are:"),
+        (["--optim.groups", "head"], "--optim.groups must be REGULAR-EXPRESSION=FACTOR"),
         (["--seeds", "0", "0"], "none twice"),
         (["--seeds", "-1"], "none negative"),
         (["evaluate", "--cpu-devices", "0"], "must be positive"),
@@ -116,6 +118,16 @@ def test_the_summary_names_what_comes_next(tmp_path, capsys):
     assert "MISSED" in shown, "one epoch does not reach the target, and that is said"
     for word in ("evaluate --workdir", "predict", "--fresh", "tensorboard --logdir", "result.json", "curves.png"):
         assert word in shown
+
+
+def test_until_accuracy_is_told_reached_or_not(tmp_path, capsys):
+    arguments = [*SMALL, "--runs-dir", str(tmp_path)]
+    assert main(DIGITS, [*arguments, "--until-accuracy", "0.001"]) == 0
+    assert "validation: 0.10% reached after epoch 1, 1,280 examples" in capsys.readouterr().out
+    assert main(DIGITS, arguments) == 2, "a run that was cut short is not the whole one"
+    assert "train.until_accuracy: None, not 0.001" in capsys.readouterr().err
+    assert main(DIGITS, [*arguments, "--train.until-accuracy", "1", "--fresh"]) == 0
+    assert "validation: 100.00% never reached" in capsys.readouterr().out
 
 
 def test_evaluate_needs_only_the_folder_and_agrees_with_training(images, capsys):

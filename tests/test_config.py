@@ -24,7 +24,14 @@ CONFIGS = {
     "image, all set": image(
         data=c.ImageData(name="mnist", batch_size=7, max_shift=2, data_dir="/d", cache_dir="/c", device_budget_mib=0),
         model=c.ImageModel(cell="gru", features=(5, 6), conv=(3, 4), bidirectional=True, pooling=("mean", "max")),
-        optim=c.OptimConfig(optimizer="sgd", schedule="cosine", warmup_fraction=0.1, momentum=0.0, clip_norm=0),
+        optim=c.OptimConfig(
+            groups=("a=b=0.5", "c=0"),
+            optimizer="sgd",
+            schedule="cosine",
+            warmup_fraction=0.1,
+            momentum=0.0,
+            clip_norm=0,
+        ),
         train=c.TrainConfig(epochs=3, patience=2, steps_per_call=1, save_minutes=0.5),
         parallel=c.ParallelConfig(cpu_devices=4, distributed=True),
     ),
@@ -119,9 +126,14 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.OptimConfig(plateau_factor=1.0), "plateau-factor must be between 0 and 1, got 1.0"),
         (lambda: c.OptimConfig(plateau_patience=0), "plateau-patience must be positive, got 0"),
         (lambda: c.OptimConfig(plateau_least=2), "plateau-least must be between 0 and 1, got 2"),
+        *(
+            (lambda bad=bad: c.OptimConfig(groups=("head=2", bad)), "groups must be REGULAR-EXPRESSION=FACTOR")
+            for bad in ("embed", "=2", "embed=", "embed=-1", "embed=nan", "embed=inf", "(=1")
+        ),
         (lambda: c.TrainConfig(epochs=0), "epochs must be positive, got 0"),
         (lambda: c.TrainConfig(steps_per_call=-2), "steps-per-call must be positive, got -2"),
         (lambda: c.TrainConfig(patience=-1), "patience must be 0 or more epochs"),
+        (lambda: c.TrainConfig(until_accuracy=99), "until-accuracy must be above 0 and at most 1, got 99"),
         (lambda: c.TrainConfig(save_minutes=0), "save-minutes must be positive"),
         (lambda: c.ParallelConfig(cpu_devices=0), "cpu-devices must be positive"),
         # Choices are refused by the dataclasses too, not only on the command line and in JSON.

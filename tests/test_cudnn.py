@@ -56,7 +56,7 @@ def test_results_and_gradients_are_those_of_our_cell(lengths, reverse):
 
 @pytest.fixture
 def simulated(monkeypatch):
-    """cuDNN where there is one, else the reference in its place."""
+    """CuDNN where there is one, else the reference in its place."""
     if not on_gpu:
         monkeypatch.setattr(cudnn, "obstacle", lambda: None)
         monkeypatch.setattr(cudnn, "lstm_sequence", functools.partial(cudnn.lstm_sequence, lstm=reference))

@@ -30,7 +30,7 @@ ALLOWED = {
     "losses": "",
     "metrics": "",
     "data": "config errors text",
-    "optim": "config",
+    "optim": "config errors",
     "state": "",
     "step": "augment losses metrics state",
     "parallel": "errors",

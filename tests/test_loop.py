@@ -270,6 +270,46 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     assert result["epochs"] - result["best_epoch"] == 2
 
 
+def test_until_accuracy_stops_where_validation_first_reaches_it(digits, tmp_path, capsys):
+    accuracies = [0.2, 0.45, 0.5, 0.6]
+    train = dataclasses.replace(CONFIG.train, epochs=4, until_accuracy=0.5)
+    program = small_program(dataclasses.replace(CONFIG, train=train), digits.dataset, devices=jax.devices()[:1])
+    evaluate, calls = program.evaluate, []
+
+    def scripted(variables, split):
+        calls.append(split)
+        values = evaluate(variables, split)
+        return values | {"accuracy": accuracies[len(calls) - 1]} if split == "validation" else values
+
+    program.evaluate = scripted
+    result = fit(EXPERIMENT, program, 0, tmp_path / "run")
+    assert result["epochs"] == 3
+    until = result["until_accuracy"]
+    assert until["accuracy"] == 0.5
+    assert until["reached"] is True
+    assert until["epoch"] == 3
+    assert until["examples"] == 3 * program.steps_per_epoch * 64
+    assert until["compile_seconds"] > 0
+    assert 0 < until["seconds"] < result["seconds"]["wall"] - until["compile_seconds"]
+    assert "validation accuracy 50.00%: 50.00% reached after epoch 3, 3,840 examples and" in capsys.readouterr().out
+
+
+def test_a_run_stopped_after_reaching_its_accuracy_does_not_go_on(tmp_path):
+    train = dataclasses.replace(CONFIG.train, epochs=3, until_accuracy=1e-9)
+    program = small_program(dataclasses.replace(CONFIG, train=train), devices=jax.devices()[:1])
+    stop_at = program.steps_per_epoch
+
+    def stop(step):
+        if step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        fit(EXPERIMENT, program, 0, tmp_path / "run", on_chunk=stop)
+    result = fit(EXPERIMENT, program, 0, tmp_path / "run", on_chunk=lambda step: pytest.fail("it went on"))
+    assert result["epochs"] == 1
+    assert result["until_accuracy"]["examples"] == stop_at * 64
+
+
 def test_a_lost_checkpoint_is_an_error_that_names_it(digits, tmp_path):
     root = tmp_path / "run"
 

@@ -6,7 +6,8 @@ import optax
 import pytest
 
 from rnnjax.config import OptimConfig
-from rnnjax.optim import decayed, make_optimizer, make_schedule, reduce_on_plateau
+from rnnjax.errors import UsageError
+from rnnjax.optim import check_groups, decayed, factors, make_optimizer, make_schedule, reduce_on_plateau
 
 
 def rates(total, **config):
@@ -189,3 +190,63 @@ def test_plateau_is_torchs(patience, least):
 def test_only_the_plateau_schedule_reduces():
     for name in ("constant", "cosine", "one-cycle"):
         assert reduce_on_plateau(OptimConfig(schedule=name), 1.0, 99) == (1.0, 99)
+
+
+def test_the_first_pattern_that_is_found_counts():
+    assert factors(("dense/bias=3", "bias=0.5", "^norm=0"), PARAMS) == {
+        "dense": {"kernel": 1.0, "bias": 3.0},
+        "norm": {"scale": 0.0, "bias": 0.5},
+    }
+    assert factors(("a=b=2",), {"a=b": 1, "c": 2}) == {"a=b": 2.0, "c": 1.0}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_groups_are_torchs_parameter_groups(name):
+    """The scale is frozen: neither it nor its part of the gradient's norm is there."""
+    torch = pytest.importorskip("torch")
+    config = OptimConfig(
+        optimizer=name,
+        schedule="constant",
+        learning_rate=0.025,  # steps no longer than above: float32 rounds by their size
+        weight_decay=0.1,
+        clip_norm=1.0,
+        groups=("dense/kernel=2.0", "dense=0.5", "scale=0"),
+    )
+    gradients = random_gradients(4)
+    actual = run(config, gradients)
+    tensors = jax.tree.map(lambda leaf: torch.tensor(leaf, requires_grad=True), PARAMS)
+    dense, norm = tensors["dense"], tensors["norm"]
+    groups = [
+        {"params": [dense["kernel"]], "lr": 0.05, "weight_decay": 0.1},
+        {"params": [dense["bias"]], "lr": 0.0125, "weight_decay": 0.0},
+        {"params": [norm["bias"]], "lr": 0.025, "weight_decay": 0.0},
+    ]
+    if name == "sgd":
+        optimizer = torch.optim.SGD(groups, lr=9.0, momentum=config.momentum, nesterov=True)
+    else:
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](groups, lr=9.0)
+    trained = [group["params"][0] for group in groups]
+    for gradient in gradients:
+        for tensor, leaf in zip(jax.tree.leaves(tensors), jax.tree.leaves(gradient), strict=True):
+            tensor.grad = torch.tensor(leaf)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+    for ours, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(tensors), strict=True):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(actual["norm"]["scale"], PARAMS["norm"]["scale"])
+
+
+def test_a_frozen_parameter_takes_no_harm_from_its_gradient():
+    broken = jax.tree.map(np.ones_like, PARAMS)
+    broken["norm"]["scale"] *= np.nan
+    after = run(OptimConfig(groups=("scale=0",)), [broken] * 2)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
+    np.testing.assert_array_equal(after["norm"]["scale"], PARAMS["norm"]["scale"])
+
+
+def test_a_pattern_that_is_found_nowhere_is_answered_with_all_paths():
+    with pytest.raises(UsageError, match=r"'embedd' is found in no .*\n  dense/bias\n  dense/kernel\n  norm/bias"):
+        check_groups(("dense=2", "embedd=0.5"), PARAMS)
+    with pytest.raises(UsageError, match="nothing is left to train"):
+        check_groups((".=0",), PARAMS)
+    check_groups(("kernel$=0", "norm/.*=3"), PARAMS)

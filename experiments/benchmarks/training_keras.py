@@ -104,5 +104,7 @@ def _text_model(course: Course) -> Any:
     words = layers.SpatialDropout1D(model.embedding_dropout)(embedding(inputs))
     lstm = layers.LSTM(model.features[0], return_sequences=True)
     outputs = layers.Bidirectional(lstm, name="layers_0")(words)
-    pooled = layers.Dropout(model.dropout)(layers.GlobalAveragePooling1D()(outputs))  # over real words: it sees the mask
+    pooled = layers.Dropout(model.dropout)(
+        layers.GlobalAveragePooling1D()(outputs)
+    )  # over real words: it sees the mask
     return keras.Model(inputs, layers.Dense(course.outputs, name="logits")(pooled))
