@@ -397,8 +397,10 @@ def test_the_section_is_made_of_the_files(tmp_path):
     ):
         assert line in section, f"{line}\nis not in\n{section}"
     text = f"before {readme.BEGIN}\nold\n{readme.END} after"
-    assert readme.with_section(text, tmp_path).startswith(f"before {readme.BEGIN}\n**layers** on A CPU, 2 cores")
-    assert readme.with_section(text, tmp_path).endswith(f"{readme.END} after")
+    assert readme.with_section(text, tmp_path, tmp_path).startswith(
+        f"before {readme.BEGIN}\n**layers** on A CPU, 2 cores"
+    )
+    assert readme.with_section(text, tmp_path, tmp_path).endswith(f"{readme.END} after")
 
 
 def test_the_readme_has_the_section_of_the_committed_files():

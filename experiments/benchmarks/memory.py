@@ -80,7 +80,10 @@ def temporaries(task: Task, peer: str) -> int:
     params, _, loss = peers_jax.make_loss(task, layer)
     arguments = jax.eval_shape(lambda: (params, task.inputs, task.lengths, task.labels))
     compiled = jax.jit(jax.value_and_grad(loss)).lower(*arguments).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        raise UsageError("JAX gives no memory analysis on this device")
+    return analysis.temp_size_in_bytes
 
 
 def evaluate(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

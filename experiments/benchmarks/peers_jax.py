@@ -19,7 +19,7 @@ from rnnjax.convert import to_flax, to_torch
 from rnnjax.parallel import DataParallel
 from rnnjax.recurrence import RNN, Bidirectional
 
-Layer = tuple[Any, Callable[..., jax.Array]]
+Layer = tuple[Any, Callable[..., Any]]
 
 
 def rnnjax_layer(task: Task, *, implementation: str, unroll: int = 1, remat: str | None = None) -> Layer:

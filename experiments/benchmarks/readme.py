@@ -37,11 +37,11 @@ def section(folder: Path = record.COMMITTED, root: Path | None = None) -> str:
     return "\n\n".join(parts) if parts else NOTHING
 
 
-def with_section(text: str, folder: Path = record.COMMITTED) -> str:
-    """A README's text with the section between its two marks made anew."""
+def with_section(text: str, folder: Path = record.COMMITTED, root: Path | None = None) -> str:
+    """A README's text with the section between its two marks made anew; arguments as of :func:`section`."""
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{section(folder)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{section(folder, root)}\n{END}{after}"
 
 
 def _heading(result: Result) -> str:
