@@ -21,7 +21,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnjax.errors import RunError, UsageError
 
-
 _ROWS_A_DEVICE = 64
 """Fewest rows of a batch for which one more CPU device pays: with fewer, what the devices wait for each other
 takes what they gain."""

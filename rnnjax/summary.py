@@ -51,7 +51,9 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
 def _start_line(result: dict[str, Any]) -> str:
     """Where the time before the steady training went."""
     seconds, cache = result["seconds"], result.get("compilation_cache", "off")
-    parts = [f"{name} {seconds[name]:.1f} s" for name in ("imports", "data", "initialize", "compile") if name in seconds]
+    parts = [
+        f"{name} {seconds[name]:.1f} s" for name in ("imports", "data", "initialize", "compile") if name in seconds
+    ]
     if isinstance(cache, dict):
         cache = f"{cache['hits']} hits, {cache['misses']} misses"
     return f"start: {', '.join(parts)}; compilation cache: {cache}"

@@ -265,7 +265,17 @@ def test_unset_takes_the_devices_that_are_there():
 
 @pytest.mark.parametrize(
     ("batch_size", "cores", "devices"),
-    [(256, 2, 2), (128, 2, 2), (64, 2, 1), (1, 2, 1), (129, 2, 1), (256, 1, 1), (256, 64, 4), (192, 64, 3), (200, 3, 2)],
+    [
+        (256, 2, 2),
+        (128, 2, 2),
+        (64, 2, 1),
+        (1, 2, 1),
+        (129, 2, 1),
+        (256, 1, 1),
+        (256, 64, 4),
+        (192, 64, 3),
+        (200, 3, 2),
+    ],
 )
 def test_cpu_devices_share_a_batch_evenly_and_each_has_enough_of_it(batch_size, cores, devices):
     assert parallel.devices_for(batch_size, cores) == devices
@@ -274,6 +284,8 @@ def test_cpu_devices_share_a_batch_evenly_and_each_has_enough_of_it(batch_size, 
 def test_no_more_cores_are_counted_than_the_process_may_use():
     assert 1 <= parallel._available_cores() <= len(os.sched_getaffinity(0))
     program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
-    program += "from rnnjax import parallel; parallel.start(batch_size=4096); import jax; print(len(jax.devices('cpu')))"
+    program += (
+        "from rnnjax import parallel; parallel.start(batch_size=4096); import jax; print(len(jax.devices('cpu')))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "1", done.stderr
