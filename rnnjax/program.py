@@ -43,7 +43,9 @@ class Program:
             raise UsageError(f"a batch of {batch_size} is larger than the training split of {train} examples")
         self.steps_per_epoch = steps_per_epoch(self.train_plan(seed=0, epoch=0))
         self.total_steps = self.steps_per_epoch * config.train.epochs
-        self.schedule = make_schedule(config.optim, self.total_steps)
+        self.schedule = jax.jit(
+            make_schedule(config.optim, self.total_steps)
+        )  # one program instead of one an operation
         self._task = self._make_task()
         averaged = config.optim.ema_decay > 0
         self._initialize = jax.jit(
