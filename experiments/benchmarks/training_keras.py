@@ -50,6 +50,9 @@ class KerasPeer:
         dense = params["head"]["Dense_0"]
         self._model.get_layer("logits").set_weights([dense["kernel"], dense["bias"]])
 
+    def settle(self, chunks: list[Chunk]) -> dict[str, float]:
+        return {}
+
     def train(self, chunks: list[Chunk]) -> float:
         loss = 0.0
         for length, group in itertools.groupby(chunks, key=lambda chunk: chunk.length):
@@ -104,5 +107,7 @@ def _text_model(course: Course) -> Any:
     words = layers.SpatialDropout1D(model.embedding_dropout)(embedding(inputs))
     lstm = layers.LSTM(model.features[0], return_sequences=True)
     outputs = layers.Bidirectional(lstm, name="layers_0")(words)
-    pooled = layers.Dropout(model.dropout)(layers.GlobalAveragePooling1D()(outputs))  # over real words: it sees the mask
+    pooled = layers.Dropout(model.dropout)(
+        layers.GlobalAveragePooling1D()(outputs)
+    )  # over real words: it sees the mask
     return keras.Model(inputs, layers.Dense(course.outputs, name="logits")(pooled))
