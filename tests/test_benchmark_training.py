@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -71,6 +72,23 @@ def test_peers_have_the_same_logits(peer, ours, course):
         got, real = peer.logits("validation", chunk), chunk.mask.reshape(-1)
         assert np.ptp(want) > 1e-3
         np.testing.assert_allclose(got[real], want[real], rtol=1e-4, atol=1e-5)
+
+
+def test_both_ways_of_pytorch_compute_the_same():
+    torch = pytest.importorskip("torch", reason="torch (extra bench) is not installed")
+    course = text_course()
+    peer: Any = training.make_peer("torch", course, 1)
+    chunk = course.plan(seed=0, epoch=0)[0]
+    losses, gradients = [], []
+    for packed in (True, False):
+        peer.reset(0)
+        peer.model.packed = packed
+        losses.append(peer.train([chunk]))
+        gradients.append([p.grad.clone() for p in peer.model.parameters()])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for packed, padded in zip(*gradients, strict=True):
+        torch.testing.assert_close(packed, padded, rtol=1e-3, atol=1e-6)
+    assert set(peer.settle([chunk])) == {"packed", "padded"}
 
 
 def test_peers_take_the_same_steps(peer, ours, course):

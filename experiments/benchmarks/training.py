@@ -49,6 +49,7 @@ class Runner:
     peer: Peer | None = None
     failed: str | None = None
     compile_seconds: float = 0.0
+    ways: dict[str, float] = field(default_factory=dict)
     samples: list[float] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
 
@@ -77,9 +78,12 @@ def make_peer(name: str, course: Course, devices: int) -> Peer:
 def warm_up(runner: Runner, segment: Sequence[Chunk]) -> None:
     """Compiles: trains a chunk of every padded length twice; the difference is the time of compilation."""
     assert runner.peer is not None
+    longest = max(segment, key=lambda chunk: chunk.length or 0)
+    runner.ways = runner.peer.settle([longest])
     for chunk in {chunk.length: chunk for chunk in segment}.values():
         first, second = (_seconds(runner.peer, [chunk]) for _ in range(2))
         runner.compile_seconds += max(0.0, first - second)
+        _say(f"  {runner.name} on {runner.devices}: {first:.1f} s, then {second:.1f} s for {chunk.examples} examples")
 
 
 def measure_speed(runners: Sequence[Runner], course: Course, rounds: int, steps: int, order: random.Random) -> None:
@@ -90,6 +94,7 @@ def measure_speed(runners: Sequence[Runner], course: Course, rounds: int, steps:
         assert runner.peer is not None
         runner.peer.train(segment[:1])
         runner.samples.append(sum(chunk.examples for chunk in segment) / _seconds(runner.peer, segment))
+        _say(f"  {runner.name} on {runner.devices}: {runner.samples[-1]:,.0f} examples/s")
 
     for _ in range(rounds):
         segment, turn = next(segments), list(runners)
@@ -137,17 +142,17 @@ def measure_task(
     segment = segment or chosen.segment
     first = next(course.segments(segment))
     for runner in runners:
-        print(f"{name}: {runner.name} on {runner.devices} device(s) compiles", file=sys.stderr)
+        _say(f"{name}: {runner.name} on {runner.devices} device(s) compiles")
         runner.attempt(lambda r=runner: setattr(r, "peer", make_peer(r.name, course, r.devices)))
         runner.attempt(lambda r=runner: warm_up(r, first))
-    print(f"{name}: speed, {rounds} rounds", file=sys.stderr)
+    _say(f"{name}: speed, {rounds} rounds")
     measure_speed(runners, course, rounds, segment, order)
     # Of rnnjax, what a user gets: all devices.
     racing = [runner for runner in runners if runner is runners[0] or runner.name != runners[0].name]
     for seed in seeds:
         order.shuffle(racing)
         for runner in racing:
-            print(f"{name}: {runner.name} to {chosen.accuracy:.0%}, seed {seed}", file=sys.stderr)
+            _say(f"{name}: {runner.name} to {chosen.accuracy:.0%}, seed {seed}")
             runner.attempt(
                 lambda r=runner, s=seed: r.runs.append(train_to_accuracy(r.peer, course, s))  # pyright: ignore
             )
@@ -176,6 +181,7 @@ def _row(task: str, goal: float, steps: int, runner: Runner) -> Row:
         "examples_per_second": _quartiles(runner.samples),
         "samples": runner.samples,
         "steps_per_segment": steps,
+        "ways": runner.ways,
         "compile_seconds": runner.compile_seconds,
         "accuracy_goal": goal,
         "accuracy": statistics.median(run["accuracy"] for run in runner.runs) if runner.runs else None,
@@ -223,6 +229,10 @@ def _seconds(peer: Peer, chunks: list[Chunk]) -> float:
     start = time.perf_counter()
     peer.train(chunks)
     return time.perf_counter() - start
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 def _environment() -> dict[str, Any]:

@@ -28,6 +28,9 @@ class RnnjaxPeer:
     def reset(self, seed: int) -> None:
         self._state = self.program.parallel.replicate(self.program.create_state(seed))
 
+    def settle(self, chunks: list[Chunk]) -> dict[str, float]:
+        return {}
+
     def train(self, chunks: list[Chunk]) -> float:
         loss, examples = 0.0, sum(chunk.examples for chunk in chunks)
         pending: list[tuple[Chunk, Any]] = []
