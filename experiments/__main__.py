@@ -4,6 +4,12 @@ import sys
 
 from experiments import NAMES, load
 from experiments.report import measured, read_results
+from rnnjax.experiment import Listed
+
+
+def _target(experiment: Listed) -> str:
+    target = experiment.target
+    return f"{target.accuracy:.1%} test accuracy ({target.source})" if target else "works on any such data"
 
 
 def main(arguments: list[str]) -> int:
@@ -18,7 +24,7 @@ def main(arguments: list[str]) -> int:
         print(
             f"python -m experiments.{name}\n"
             f"  shows     {experiment.summary}\n"
-            f"  target    {experiment.target.accuracy:.1%} test accuracy ({experiment.target.source})\n"
+            f"  target    {_target(experiment)}\n"
             f"  measured  {measured(experiment, results.get(name, []))}\n"
             f"  cost      {experiment.cost}"
         )

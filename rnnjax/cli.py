@@ -4,9 +4,9 @@ import dataclasses
 import difflib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -18,6 +18,9 @@ from rnnjax.errors import DataError, Interrupted, RnnjaxError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.summary import print_start, print_summary
 from rnnjax.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from rnnjax.predict import Prediction
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -36,6 +39,16 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0 done, 1 failed, 2 wrong usage, 128 + the signal if stopped by one.
     """
+    return run(lambda given: _parse(experiment, given), arguments)
+
+
+def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line that has the three commands, ``train`` by default; errors become one sentence and exit codes.
+
+    Args:
+      parse: from arguments that begin with a command, or ask for help, to what runs it.
+      arguments: command-line arguments; the process's own by default.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
@@ -44,7 +57,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
             near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(COMMANDS)}"
             raise UsageError(f"unknown command {arguments[0]!r}; {hint}")
-        return _parse(experiment, arguments)()
+        return parse(arguments)()
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -66,6 +79,8 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
     # The sections' own types, so that --help shows what this experiment has and nothing else.
     config_type: Any = Config[type(experiment.config.data), type(experiment.config.model)]  # pyright: ignore
     default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
+    target = experiment.target
+    wanted = f"Target: {target.accuracy:.1%} on test ({target.source}). " if target else ""
 
     def train(
         config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,  # pyright: ignore
@@ -119,7 +134,7 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
         {"train": train, "evaluate": evaluate, "predict": predict},
         prog=f"python -m experiments.{experiment.name}",
         description=f"{experiment.summary}\n\n"
-        f"Target: {experiment.target.accuracy:.1%} on test ({experiment.target.source}). Cost: {experiment.cost}.\n\n"
+        f"{wanted}Cost: {experiment.cost}.\n\n"
         f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
         args=arguments,
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
@@ -185,8 +200,13 @@ def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines:
     if not inputs:
         wanted = "--text LINE, text files or -" if isinstance(loaded.preprocess, TextPreprocess) else "image files"
         raise UsageError(f"nothing to predict: give {wanted}")
+    return print_predictions(predict(loaded, inputs), json_lines)
+
+
+def print_predictions(answers: "Iterable[Prediction]", json_lines: bool) -> int:
+    """Prints answers as they come, and on stderr why others are missing; returns the exit code."""
     failed = False
-    for answer in predict(loaded, inputs):
+    for answer in answers:
         if answer.error is not None:
             failed = True
             print(f"error: {answer.error}", file=sys.stderr)

@@ -19,23 +19,32 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """A result that one command reproduces.
+class Listed:
+    """What the lists and tables of experiments show of one.
 
     Attributes:
       name: of its module in ``experiments/`` and of its folder in the runs' folder.
       summary: one line: what it shows.
-      target: what it should reach.
+      target: what it should reach; None where that depends on a user's own data.
       cost: one line: what it takes on which machine.
+    """
+
+    name: str
+    summary: str
+    target: Target | None
+    cost: str
+
+
+@dataclass(frozen=True)
+class Experiment(Listed):
+    """A result that one command reproduces.
+
+    Attributes:
       config: the configuration that reaches it.
       seeds: the seeds that the command trains by default.
       sample_texts: documents to try a text classifier on.
     """
 
-    name: str
-    summary: str
-    target: Target
-    cost: str
     config: Config
     seeds: tuple[int, ...] = (0,)
     sample_texts: tuple[str, ...] = ()

@@ -319,6 +319,7 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
     test = program.evaluate(restored[0].variables(), "test")
     last = (read_metrics(workdir.metrics) or [{}])[-1]
     rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
+    target = experiment.target
     result = {
         "experiment": experiment.name,
         "seed": training.seed,
@@ -327,7 +328,7 @@ def _finish(experiment: Experiment, training: _Training, workdir: WorkDir, check
             "validation": {name: progress.best[name] for name in ("loss", "accuracy")},
             "train": {name: last.get(f"train_{name}") for name in ("loss", "accuracy")},
         },
-        "target": {**asdict(experiment.target), "reached": test["accuracy"] >= experiment.target.accuracy},
+        "target": target and {**asdict(target), "reached": test["accuracy"] >= target.accuracy},
         "best_epoch": int(progress.best["epoch"]),
         "epochs": progress.epoch,
         "steps": progress.step,

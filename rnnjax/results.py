@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("rnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
+_PACKAGES = (
+    *("rnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint"),
+    *("numpy", "scikit-learn", "tensorflow-datasets", "grain"),
+)
 
 
 def environment() -> dict[str, Any]:

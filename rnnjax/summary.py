@@ -23,6 +23,8 @@ def print_start(program: Program, seed: int, root: Path) -> None:
         f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
         f"{program.config.data.batch_size} examples; seed {seed} in {root}{_padding(program, seed)}",
+        *(f"note: {note}" for note in dataset.notes),
+        sep="\n",
         flush=True,
     )
 
@@ -39,13 +41,15 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
     mean = statistics.fmean(accuracies)
-    verdict = "reached" if mean >= experiment.target.accuracy else "MISSED"
     spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
-    print(
-        f"  test accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s); "
-        f"target {experiment.target.accuracy:.2%}: {verdict}"
-    )
+    print(f"  test accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s){_verdict(experiment, mean)}")
     _print_next(experiment, finished[0][0])
+
+
+def _verdict(experiment: Experiment, mean: float) -> str:
+    if experiment.target is None:
+        return ""
+    return f"; target {experiment.target.accuracy:.2%}: {'reached' if mean >= experiment.target.accuracy else 'MISSED'}"
 
 
 def _padding(program: Program, seed: int) -> str:
@@ -66,7 +70,8 @@ def _print_next(experiment: Experiment, root: Path) -> None:
     shown = " ".join(shlex.quote(str(path)) for path in samples.listed(workdir.samples)[:3])
     text = isinstance(preprocess.load(workdir.preprocess), TextPreprocess)
     again = " ".join(word for word in results.command().split() if word != "--fresh")
-    line = " --text 'A wonderful film.'" if text else ""
+    example = experiment.sample_texts[-1] if experiment.sample_texts else "Your text."
+    line = f" --text {shlex.quote(example)}" if text else ""
     print(
         f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}\n"
         "next:\n"
