@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from importlib import import_module
 
-from rnnjax.experiment import Experiment
+from rnnjax.experiment import Experiment, Listed
 
 NAMES = (
     "digits_rows",
@@ -11,22 +11,27 @@ NAMES = (
     "mnist_rows_rnn",
     "mnist_cnn_rnn",
     "cifar10_cnn_rnn",
+    "imdb_lstm",
     "imdb_bilstm",
+    "imdb_cnn_lstm",
+    "bag_of_words",
     "image_folder",
+    "text_table",
 )
 """All experiments, in the order in which they are shown."""
 
 
-def load(name: str) -> Experiment:
+def load(name: str) -> Listed:
     """The experiment of that name, ``NAME-VARIANT`` for a variant."""
     module, _, variant = name.partition("-")
     experiment = import_module(f"experiments.{module}").EXPERIMENT
     return experiment.variant(variant) if variant else experiment
 
 
-def every() -> Iterator[Experiment]:
+def every() -> Iterator[Listed]:
     """All experiments with all their variants, in the order in which they are shown."""
     for name in NAMES:
         experiment = load(name)
         yield experiment
-        yield from map(experiment.variant, experiment.variants)
+        if isinstance(experiment, Experiment):
+            yield from map(experiment.variant, experiment.variants)

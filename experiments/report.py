@@ -12,7 +12,7 @@ import tyro
 
 from experiments import every
 from experiments.benchmarks import readme as performance
-from rnnjax.experiment import Experiment
+from rnnjax.experiment import Listed
 from rnnjax.logs import duration
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +36,7 @@ def read_results(folder: Path = RESULTS) -> dict[str, Results]:
     return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
 
 
-def measured(experiment: Experiment, results: Results) -> str:
+def measured(experiment: Listed, results: Results) -> str:
     """Mean test accuracy with its spread over seeds, and whether the target was reached."""
     if not results:
         return "not yet measured"
@@ -54,11 +54,13 @@ def table(results: dict[str, Results]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for experiment in every():
+        if experiment.target is None:
+            continue  # for a user's own data: there is nothing to measure here
         found = results.get(experiment.name, [])
         cells = [
             f"[`{experiment.name}`](experiments/{experiment.name.partition('-')[0]}.py)",
             experiment.summary,
-            experiment.target.shown() if experiment.target else "any data",
+            experiment.target.shown(),
             measured(experiment, found),
             *_facts(found),
         ]

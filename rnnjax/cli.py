@@ -5,9 +5,9 @@ import difflib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -15,6 +15,9 @@ from rnnjax.config import Config
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.workdir import WorkDir
+
+if TYPE_CHECKING:
+    from rnnjax.predict import Prediction
 
 # Each command imports what it needs when it runs: --help and a typo do not wait for JAX.
 
@@ -35,16 +38,24 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0 done, 1 failed, 2 wrong usage, 128 + the signal if stopped by one.
     """
+
+    def parse(given: list[str]) -> Callable[[], int]:
+        chosen, rest = _variant(experiment, given)
+        return _parse(chosen, with_command(rest))
+
+    return run(parse, arguments)
+
+
+def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; errors become one sentence and an exit code.
+
+    Args:
+      parse: from the arguments to what runs them.
+      arguments: command-line arguments; the process's own by default.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        experiment, arguments = _variant(experiment, arguments)
-        if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-            arguments.insert(0, "train")
-        elif arguments[0] not in (*COMMANDS, "-h", "--help"):
-            near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(COMMANDS)}"
-            raise UsageError(f"unknown command {arguments[0]!r}; {hint}")
-        return _parse(experiment, arguments)()
+        return parse(arguments)()
     except Interrupted as stopped:
         print(stopped, file=sys.stderr)
         return stopped.exit_code
@@ -60,6 +71,17 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be entered
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def with_command(arguments: list[str]) -> list[str]:
+    """The arguments with their command, ``train`` by default; raises UsageError at an unknown one."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        return ["train", *arguments]
+    if arguments[0] not in (*COMMANDS, "-h", "--help"):
+        near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(COMMANDS)}"
+        raise UsageError(f"unknown command {arguments[0]!r}; {hint}")
+    return arguments
 
 
 def _variant(experiment: Experiment, arguments: list[str]) -> tuple[Experiment, list[str]]:
@@ -228,8 +250,13 @@ def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines:
     if not inputs:
         wanted = "--text LINE, text files or -" if isinstance(loaded.preprocess, TextPreprocess) else "image files"
         raise UsageError(f"nothing to predict: give {wanted}")
+    return print_predictions(predict(loaded, inputs), json_lines)
+
+
+def print_predictions(answers: "Iterable[Prediction]", json_lines: bool) -> int:
+    """Prints answers as they come, and on stderr why others are missing; returns the exit code."""
     failed = False
-    for answer in predict(loaded, inputs):
+    for answer in answers:
         if answer.error is not None:
             failed = True
             print(f"error: {answer.error}", file=sys.stderr)

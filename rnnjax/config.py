@@ -144,7 +144,8 @@ class TextData(DataConfig):
     Bytes always have 258."""
     bucket_lengths: tuple[int, ...] = (200, 400)
     """Padded lengths, in tokens. The last is the longest document kept: of a longer one, the first quarter
-    and the last three quarters of that many tokens."""
+    and the last three quarters of that many tokens. None given: chosen by the documents' lengths, at most 400
+    words or 1,600 characters or bytes."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -152,7 +153,32 @@ class TextData(DataConfig):
         _check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
         lengths = self.bucket_lengths
         rising = all(a < b for a, b in itertools.pairwise(lengths))
-        _check(bool(lengths) and lengths[0] > 0 and rising, self, "bucket_lengths", "positive and rising")
+        _check(all(n > 0 for n in lengths) and rising, self, "bucket_lengths", "positive and rising")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable(TextData):
+    """A user's own labelled documents."""
+
+    kind: ClassVar[str] = "text_table"
+    name: str = "text_table"
+    """Not used: the data set is called by its file."""
+    path: str = ""
+    """Your documents: .csv, .tsv or .jsonl, in UTF-8, or a folder with one sub-folder of .txt files a class."""
+    test_path: str | None = None
+    """Likewise, to test on; unset: a part of --data.path, stratified by class, always the same."""
+    test_fraction: float = 0.2
+    """That part."""
+    text_column: str | None = None
+    """Column of the documents; unset: text, review, sentence, document, content, comment or message."""
+    label_column: str | None = None
+    """Column of the labels; unset: label, class, category, sentiment or target."""
+    bucket_lengths: tuple[int, ...] = ()
+    """Padded lengths, in tokens, as for other texts; none given: chosen by the documents' lengths."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
 
 
 Cell = Literal["simple_rnn", "lstm", "gru"]
@@ -369,7 +395,7 @@ class Config(Generic[DataT, ModelT]):
 
 
 _SECTIONS: dict[str, tuple[type, ...]] = {
-    "data": (ImageData, ImageFolderData, TextData),
+    "data": (ImageData, ImageFolderData, TextData, TextTable),
     "model": (ImageModel, TextModel),
     "optim": (OptimConfig,),
     "train": (TrainConfig,),

@@ -40,24 +40,50 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """A result that one command reproduces.
+class Listed:
+    """What the lists and tables of experiments show of one.
 
     Attributes:
       name: of its module in ``experiments/`` and of its folder in the runs' folder; ``NAME-VARIANT`` for a variant.
       summary: one line: what it shows.
-      target: what it should reach; None where that depends on the user's data.
+      target: what it should reach; None where that depends on a user's own data.
       cost: one line: what it takes on which machine.
-      config: the configuration that reaches it.
-      seeds: the seeds that the command trains by default.
-      sample_texts: documents to try a text classifier on.
-      variants: other models for it, by name.
     """
 
     name: str
     summary: str
     target: Target | None
     cost: str
+
+    @property
+    def command(self) -> str:
+        """How it is run."""
+        module, _, variant = self.name.partition("-")
+        return f"python -m experiments.{module}" + (f" --variant {variant}" if variant else "")
+
+    @property
+    def aim(self) -> str:
+        """The target and its source, in words."""
+        if self.target is None:
+            return "works on any data of its kind"
+        return f"{self.target.shown()} test accuracy ({self.target.source})"
+
+    def reached(self, accuracy: float) -> bool | None:
+        """Whether an accuracy on test reaches the target; None where there is none."""
+        return None if self.target is None else accuracy >= self.target.accuracy
+
+
+@dataclass(frozen=True)
+class Experiment(Listed):
+    """A result that one command reproduces.
+
+    Attributes:
+      config: the configuration that reaches it.
+      seeds: the seeds that the command trains by default.
+      sample_texts: documents to try a text classifier on.
+      variants: other models for it, by name.
+    """
+
     config: Config
     seeds: tuple[int, ...] = (0,)
     sample_texts: tuple[str, ...] = ()
@@ -78,20 +104,3 @@ class Experiment:
         return dataclasses.replace(
             self, name=f"{self.name}-{name}", summary=chosen.summary, config=chosen.config, variants={}
         )
-
-    @property
-    def command(self) -> str:
-        """How it is run."""
-        module, _, variant = self.name.partition("-")
-        return f"python -m experiments.{module}" + (f" --variant {variant}" if variant else "")
-
-    @property
-    def aim(self) -> str:
-        """The target and its source, in words."""
-        if self.target is None:
-            return "works on any data of its kind"
-        return f"{self.target.shown()} test accuracy ({self.target.source})"
-
-    def reached(self, accuracy: float) -> bool | None:
-        """Whether an accuracy on test reaches the target; None where there is none."""
-        return None if self.target is None else accuracy >= self.target.accuracy

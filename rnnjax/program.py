@@ -11,7 +11,7 @@ import numpy as np
 
 from rnnjax import losses, metrics, state, step
 from rnnjax.augment import Augment, image_augmentation
-from rnnjax.config import Config, ImageData, TextData
+from rnnjax.config import Config, ImageData
 from rnnjax.data import Dataset, Examples, TextPreprocess
 from rnnjax.data.plan import Chunk, eval_plan, steps_per_epoch, train_plan
 from rnnjax.errors import UsageError
@@ -40,7 +40,10 @@ class Program:
         batch_size, train = config.data.batch_size, len(dataset.train)
         self.parallel.check_batch(batch_size)
         if batch_size > train:
-            raise UsageError(f"a batch of {batch_size} is larger than the training split of {train} examples")
+            raise UsageError(
+                f"a batch of {batch_size} is larger than the training split of {train} examples; "
+                "give a smaller --data.batch-size"
+            )
         self.steps_per_epoch = steps_per_epoch(self.train_plan(seed=0, epoch=0))
         self.total_steps = self.steps_per_epoch * config.train.epochs
         self.schedule = jax.jit(
@@ -163,7 +166,7 @@ class Program:
             "batch_size": config.data.batch_size,
             "steps_per_call": config.train.steps_per_call,
             "lengths": examples.lengths,
-            "buckets": config.data.bucket_lengths if isinstance(config.data, TextData) else (),
+            "buckets": self.dataset.bucket_lengths or getattr(config.data, "bucket_lengths", ()),
         }
 
     def _feed(self, split: str) -> Feed:

@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("rnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets", "grain")
+_PACKAGES = (
+    *("rnnjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint"),
+    *("numpy", "scikit-learn", "tensorflow-datasets", "grain"),
+)
 
 _MALLOC = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "LD_PRELOAD"}
 """Variables that glibc's malloc reads, or that replace it."""

@@ -19,14 +19,14 @@ def print_start(program: Program, seed: int, root: Path) -> None:
     """Says what is about to be trained, on what."""
     dataset, device = program.dataset, program.parallel.describe()
     ran = ", ".join(sorted(set(program.implementations.values())))
-    for note in dataset.notes:
-        print(f"note: {note}")
     print(
         f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
         f"{program.config.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}"
         f"{_padding(program, seed)}",
+        *(f"note: {note}" for note in dataset.notes),
+        sep="\n",
         flush=True,
     )
 
@@ -85,7 +85,8 @@ def _print_next(experiment: Experiment, root: Path) -> None:
     shown = " ".join(shlex.quote(str(path)) for path in samples.listed(workdir.samples)[:3])
     text = isinstance(preprocess.load(workdir.preprocess), TextPreprocess)
     again = " ".join(word for word in results.command().split() if word != "--fresh")
-    line = " --text 'A wonderful film.'" if text else ""
+    example = experiment.sample_texts[-1] if experiment.sample_texts else "Your text."
+    line = f" --text {shlex.quote(example)}" if text else ""
     print(
         f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}, "
         f"by class {workdir.report('test')} and {workdir.confusion('test')}\n"

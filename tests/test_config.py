@@ -19,6 +19,9 @@ def text(**sections):
 
 
 CONFIGS = {
+    "text table": text(
+        data=c.TextTable(path="a.csv", test_path="b", text_column="t", label_column="l", test_fraction=0.5)
+    ),
     "image defaults": image(),
     "text defaults": text(),
     "image, all set": image(
@@ -83,7 +86,8 @@ def test_sections_that_json_leaves_out_take_their_defaults():
             "validation-fraction must be between 0 and 1, got 1.0",
         ),
         (lambda: c.ImageData(name="m", device_budget_mib=-1), "device-budget-mib must be 0 or more MiB, got -1"),
-        (lambda: c.TextData(name="t", bucket_lengths=()), "bucket-lengths must be positive and rising, got ()"),
+        (lambda: c.TextData(name="t", bucket_lengths=(-9,)), "bucket-lengths must be positive and rising, got (-9,)"),
+        (lambda: c.TextTable(test_fraction=0), "--data.test-fraction must be between 0 and 1, got 0"),
         (lambda: c.TextData(name="t", bucket_lengths=(9, 9)), "bucket-lengths must be positive and rising"),
         (lambda: c.TextData(name="t", bucket_lengths=(0, 9)), "bucket-lengths must be positive and rising"),
         (

@@ -73,7 +73,9 @@ class Dataset:
       name: the name that was asked for, version included where there is one.
       train, validation, test: the splits; the validation split was cut from the training split.
       preprocess: from raw input to a model's input; it is saved beside the checkpoints.
-      notes: what the user should know about it, such as files that were skipped.
+      bucket_lengths: padded lengths T of sequences, rising; empty where the configuration's count.
+      notes: what a user should know of the data, a sentence each.
+      sample_texts: a few documents to try prediction on.
 
     Raises:
       DataError: if a label lies outside the classes or the training split has fewer than two.
@@ -84,7 +86,9 @@ class Dataset:
     validation: Examples
     test: Examples
     preprocess: Preprocess
+    bucket_lengths: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    sample_texts: tuple[str, ...] = ()
 
     def __post_init__(self):
         names = self.class_names

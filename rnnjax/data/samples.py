@@ -10,10 +10,12 @@ from rnnjax.data.preprocess import TextPreprocess
 
 
 def save(dataset: Dataset, texts: Sequence[str], folder: Path) -> None:
-    """Writes five test images as PNG, or ``texts`` as one file with a document a line."""
+    """Writes five test images as PNG, or ``texts``, else the data set's, as one file with a document a line."""
     folder.mkdir(exist_ok=True)
     if isinstance(dataset.preprocess, TextPreprocess):
-        (folder / "samples.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        lines = "".join(f"{' '.join(text.split())}\n" for text in texts or dataset.sample_texts)
+        if lines:
+            (folder / "samples.txt").write_text(lines, encoding="utf-8", errors="replace")
         return
     from PIL import Image
 

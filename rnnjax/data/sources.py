@@ -1,11 +1,12 @@
 """From a data configuration to a data set: the embedded digits, a folder of images, images and texts by TFDS."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rnnjax.config import DataConfig, ImageData, ImageFolderData, TextData
-from rnnjax.data import cache, folder, texts, tfds
+from rnnjax.config import DataConfig, ImageData, ImageFolderData, TextData, TextTable
+from rnnjax.data import cache, folder, text_table, texts, tfds
 from rnnjax.data.examples import Dataset, Examples, hold_out
 from rnnjax.data.preprocess import ImagePreprocess
 from rnnjax.errors import DataError, UsageError
@@ -17,6 +18,8 @@ def load(config: DataConfig) -> Dataset:
     Raises:
       DataError: if it is missing, unreadable, or not of the kind that the configuration says.
     """
+    if isinstance(config, TextTable):
+        return text_table.load(config)
     if isinstance(config, TextData):
         return _text(config)
     if isinstance(config, ImageFolderData):
@@ -65,12 +68,22 @@ def _image_dataset(
     kept, held = hold_out(train.labels, config.validation_fraction)
     fitted = train.take(kept)
     preprocess = ImagePreprocess.fit(fitted.inputs, class_names)
-    return Dataset(name, fitted, train.take(held), test, preprocess, notes)
+    return Dataset(name, fitted, train.take(held), test, preprocess, notes=notes)
+
+
+def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, texts.Documents]]:
+    """Name, classes and the documents of ``train``, ``validation`` and ``test``, the splits that :func:`load` gives.
+
+    Raises:
+      DataError: as :func:`load` does.
+    """
+    found = _labelled_texts(config)
+    given = {split: _documents(found, split) for split in ("train", "test")}
+    return found.info.full_name, tfds.class_names(found), texts.three_splits(given, config.validation_fraction)
 
 
 def _text(config: TextData) -> Dataset:
-    found = tfds.builder(config.name, config.data_dir)
-    _require(found, config.name, ("text", "label"), ("train", "test"))
+    found = _labelled_texts(config)
     return texts.dataset(
         found.info.full_name,
         config,
@@ -78,6 +91,12 @@ def _text(config: TextData) -> Dataset:
         source=tfds.fingerprint(found),
         read=lambda: {split: _documents(found, split) for split in ("train", "test")},
     )
+
+
+def _labelled_texts(config: TextData) -> Any:
+    found = tfds.builder(config.name, config.data_dir)
+    _require(found, config.name, ("text", "label"), ("train", "test"))
+    return found
 
 
 def _documents(found: Any, split: str) -> texts.Documents:

@@ -16,7 +16,10 @@ from rnnjax.text import TOKENIZERS, Vocabulary
 Documents = tuple[Sequence[str], np.ndarray]
 """Documents and their labels ``[N]`` int32."""
 
-_SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
+
+LONGEST = {"words": 400, "characters": 1600, "bytes": 1600}
+"""The most tokens of a document that are kept where no bucket's length says so."""
 
 
 def dataset(
@@ -28,6 +31,8 @@ def dataset(
     read: Callable[[], Mapping[str, Documents]],
 ) -> Dataset:
     """Tokenized documents; the validation split is cut from the training split.
+
+    Without ``config.bucket_lengths`` the data set chooses its own, see :func:`bucket_lengths`.
 
     Args:
       name: of the data set.
@@ -42,24 +47,52 @@ def dataset(
         "tokenizer": config.tokenizer,
         "tokenizer_version": text.VERSION,
         "vocabulary_size": config.vocabulary_size,
-        "max_length": config.bucket_lengths[-1],
+        "max_length": max_length(config),
         "validation_fraction": config.validation_fraction,
     }
     cached = cache.arrays(cache.folder(config.cache_dir), content, lambda: _encoded(read(), config))
     vocabulary = Vocabulary(tuple(json.loads(bytes(cached["vocabulary"]))))
-    preprocess = TextPreprocess(vocabulary, config.bucket_lengths[-1], tuple(class_names), config.tokenizer)
-    return Dataset(name, preprocess=preprocess, **{split: _examples(cached, split) for split in _SPLITS})
+    preprocess = TextPreprocess(vocabulary, max_length(config), tuple(class_names), config.tokenizer)
+    longest = max(int(cached[f"{split}_lengths"].max(initial=0)) for split in SPLITS)
+    buckets = config.bucket_lengths or bucket_lengths(cached["train_lengths"], longest)
+    train, validation, test = (_examples(cached, split, buckets[-1]) for split in SPLITS)
+    return Dataset(name, train, validation, test, preprocess, bucket_lengths=buckets)
+
+
+def max_length(config: TextData) -> int:
+    """The most tokens of a document that are kept."""
+    return config.bucket_lengths[-1] if config.bucket_lengths else LONGEST[config.tokenizer]
+
+
+def bucket_lengths(lengths: np.ndarray, longest: int) -> tuple[int, ...]:
+    """At most three padded lengths, multiples of 8 where that is not too long: for half of the documents, for eight
+    in ten, and for all.
+
+    A length that is not a quarter shorter than the next saves less padding than its compilation costs, and is left out.
+
+    Args:
+      lengths: of the training documents.
+      longest: of all documents, in tokens.
+    """
+    chosen = [max(longest, 1)]
+    for share in (0.8, 0.5):
+        length = -(-int(np.quantile(lengths, share, method="higher")) // 8) * 8
+        if 0 < length <= 0.75 * chosen[0]:
+            chosen.insert(0, length)
+    return tuple(chosen)
 
 
 def three_splits(given: Mapping[str, Documents], validation_fraction: float) -> dict[str, Documents]:
     """Train, validation and test from train and test."""
-    documents, labels = given["train"]
-    kept, held = hold_out(labels, validation_fraction)
-    return {
-        "train": ([documents[i] for i in kept], labels[kept]),
-        "validation": ([documents[i] for i in held], labels[held]),
-        "test": given["test"],
-    }
+    kept, held = cut(given["train"], validation_fraction)
+    return {"train": kept, "validation": held, "test": given["test"]}
+
+
+def cut(given: Documents, fraction: float) -> tuple[Documents, Documents]:
+    """Documents without a part of them, and that part; see :func:`rnnjax.data.examples.hold_out`."""
+    documents, labels = given
+    kept, held = hold_out(labels, fraction)
+    return ([documents[int(i)] for i in kept], labels[kept]), ([documents[int(i)] for i in held], labels[held])
 
 
 def _encoded(given: Mapping[str, Documents], config: TextData) -> dict[str, np.ndarray]:
@@ -71,10 +104,11 @@ def _encoded(given: Mapping[str, Documents], config: TextData) -> dict[str, np.n
         vocabulary = Vocabulary.fit(map(tokenize, splits["train"][0]), config.vocabulary_size)
     out = {"vocabulary": np.frombuffer(json.dumps(vocabulary.words).encode("ascii"), np.uint8)}
     for split, (documents, labels) in splits.items():
-        ids, lengths = vocabulary.encode(map(tokenize, documents), config.bucket_lengths[-1])
+        ids, lengths = vocabulary.encode(map(tokenize, documents), max_length(config))
         out |= {f"{split}_inputs": ids, f"{split}_lengths": lengths, f"{split}_labels": labels}
     return out
 
 
-def _examples(cached: Mapping[str, np.ndarray], split: str) -> Examples:
-    return Examples(**{name: cached[f"{split}_{name}"] for name in ("inputs", "labels", "lengths")})
+def _examples(cached: Mapping[str, np.ndarray], split: str, longest: int) -> Examples:
+    inputs, labels, lengths = (cached[f"{split}_{name}"] for name in ("inputs", "labels", "lengths"))
+    return Examples(inputs[:, :longest], labels, lengths)

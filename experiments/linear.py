@@ -1,0 +1,68 @@
+"""A linear classifier of weighed word counts, in NumPy: what ``bag_of_words`` leaves behind and predicts with."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnnjax.errors import RunError, UsageError
+from rnnjax.metrics import class_probabilities
+from rnnjax.text import words
+from rnnjax.workdir import write_text
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A trained model, readable without scikit-learn: word counts, weighed and of length 1, to logits."""
+
+    index: dict[str, int]
+    idf: np.ndarray
+    kernel: np.ndarray  # [words, logits]
+    bias: np.ndarray
+    class_names: tuple[str, ...]
+    max_ngram: int
+
+    def logits(self, documents: Iterable[str]) -> np.ndarray:
+        """``[documents, logits]``; a single logit means class 1 of two."""
+        return np.stack([self._one(Counter(terms(words(document), self.max_ngram))) for document in documents])
+
+    def _one(self, counts: Counter[str]) -> np.ndarray:
+        known = [(self.index[term], count) for term, count in counts.items() if term in self.index]
+        ids, count = np.array(known, int).reshape(-1, 2).T
+        weights = (1 + np.log(count)) * self.idf[ids]
+        return weights @ self.kernel[ids] / max(np.linalg.norm(weights), 1e-12) + self.bias
+
+    def save(self, folder: Path) -> None:
+        """Writes plain JSON and NumPy arrays: nothing in them is ever executed."""
+        described = {"terms": list(self.index), "class_names": self.class_names, "max_ngram": self.max_ngram}
+        write_text(folder / "vocabulary.json", json.dumps(described) + "\n")
+        np.savez(folder / "model.npz", idf=self.idf, kernel=self.kernel, bias=self.bias)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Linear":
+        try:
+            described = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+            arrays = np.load(folder / "model.npz", allow_pickle=False)
+            index = {term: i for i, term in enumerate(described["terms"])}
+            names = tuple(described["class_names"])
+            return cls(index, arrays["idf"], arrays["kernel"], arrays["bias"], names, described["max_ngram"])
+        except FileNotFoundError as error:
+            raise UsageError(f"{folder} holds no trained model (no {Path(error.filename).name}); train one") from error
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{folder}: not a readable model ({error})") from error
+
+
+def terms(tokens: Sequence[str], max_ngram: int) -> Iterator[str]:
+    """The words and, joined by spaces, the runs of up to ``max_ngram`` words."""
+    for size in range(1, max_ngram + 1):
+        yield from map(" ".join, zip(*(tokens[start:] for start in range(size)), strict=False))
+
+
+def scores(model: Linear, documents: Sequence[str], labels: np.ndarray) -> dict[str, float]:
+    """Mean cross-entropy in nats, and accuracy."""
+    probabilities = class_probabilities(model.logits(documents))
+    loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-300)).mean()
+    return {"loss": float(loss), "accuracy": float((probabilities.argmax(-1) == labels).mean())}
