@@ -4,7 +4,7 @@ from importlib import import_module
 
 from rnnjax.experiment import Experiment
 
-NAMES = ("digits_rows", "mnist_rows", "imdb_bilstm")
+NAMES = ("digits_rows", "mnist_rows", "imdb_bilstm", "imagenet_cnn_rnn")
 """All experiments, in the order in which they are shown."""
 
 

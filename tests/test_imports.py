@@ -41,12 +41,13 @@ ALLOWED = {
     "interrupt": "",
     "logs": "workdir",
     "plots": "",
+    "progress": "",
     "results": "",
     "report": "metrics plots workdir",
     "build": "cells config conv data errors models recurrence",
     "predict": "build checkpoint data errors metrics optim state workdir",
-    "loop": "checkpoint config data errors experiment interrupt logs metrics optim plots program report results state "
-    "workdir",
+    "loop": "checkpoint config data errors experiment interrupt logs metrics optim plots program progress report "
+    "results state workdir",
     "summary": "data experiment logs program results workdir",
     "cli": "build config data errors experiment loop parallel predict program report summary workdir",
 }
@@ -161,7 +162,13 @@ def test_importing_the_package_imports_no_framework():
 
 def test_importing_everything_starts_no_backend_and_needs_no_framework():
     """The command line sets the number of devices after its imports. (tensorboardX takes a PyTorch that it finds.)"""
-    names = [*TREES, "experiments.digits_rows", "experiments.mnist_rows", "experiments.imdb_bilstm"]
+    names = [
+        *TREES,
+        "experiments.digits_rows",
+        "experiments.mnist_rows",
+        "experiments.imdb_bilstm",
+        "experiments.imagenet_cnn_rnn",
+    ]
     out = fresh(
         "import importlib, sys\n"
         "class Missing:\n"

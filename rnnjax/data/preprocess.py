@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.data.crops import center_crop
 from rnnjax.errors import DataError
 from rnnjax.text import Vocabulary, tokenize
 
@@ -22,12 +23,14 @@ class ImagePreprocess:
       shape: (height, width, channels) in pixels.
       mean, std: one value a channel, of pixels scaled to 0..1.
       class_names: names of the classes in the order of their numbers.
+      center_crop: whether a file of another size is cropped as the evaluation's images were, or only resized.
     """
 
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
+    center_crop: bool = False
 
     @classmethod
     def fit(cls, images: np.ndarray, class_names: Sequence[str]) -> "ImagePreprocess":
@@ -61,6 +64,8 @@ class ImagePreprocess:
         height, width, channels = self.shape
         try:
             with Image.open(path) as image:
+                if self.center_crop:
+                    return center_crop(image, height, channels)
                 image = image.convert("L" if channels == 1 else "RGB")
                 if image.size != (width, height):
                     image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -121,7 +126,8 @@ def load(path: Path) -> Preprocess:
         if kind == "text":
             return TextPreprocess(Vocabulary(tuple(data["vocabulary"])), data["max_length"], names)
         height, width, channels = data["shape"]
-        return ImagePreprocess((height, width, channels), tuple(data["mean"]), tuple(data["std"]), names)
+        shape, crop = (height, width, channels), bool(data.get("center_crop", False))
+        return ImagePreprocess(shape, tuple(data["mean"]), tuple(data["std"]), names, crop)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable preprocessing ({error})") from error
 
