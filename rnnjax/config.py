@@ -65,12 +65,15 @@ class DataConfig:
     """TFDS data directory; unset: TFDS_DATA_DIR, or else ~/tensorflow_datasets."""
     cache_dir: str | None = _runtime(None)
     """Folder for decoded data; unset: RNNJAX_CACHE_DIR, or else ~/.cache/rnnjax."""
+    workers: int = _runtime(0)
+    """Threads that decode images which are streamed; 0: one for each core, at most 16."""
     device_budget_mib: int = _runtime(2048)
     """A split of at most this many MiB lives on the devices; a larger one is streamed from the host."""
 
     def __post_init__(self):
         _positive(self, "batch_size")
         _check(0 < self.validation_fraction < 1, self, "validation_fraction", "between 0 and 1")
+        _check(self.workers >= 0, self, "workers", "0 or more threads")
         _check(self.device_budget_mib >= 0, self, "device_budget_mib", "0 or more MiB")
 
 
@@ -92,12 +95,22 @@ class ImageData(DataConfig):
     """Every other training image, at random, is mirrored left to right."""
     cutout: int = 0
     """Side in pixels of a square, at a random place of each training image, that is set to the training mean."""
+    crop_size: int = 0
+    """Stream images of any size and bring them to this many pixels square: in training a random part of the
+    image, flipped half the time; otherwise the center. 0: all images have one size."""
+    crop_least_area: float = 0.08
+    """Smallest share of an image's area that such a training crop shows."""
+    test_split: str = "test"
+    """The data set's split to test on, such as validation where the labels of test are not public."""
 
     def __post_init__(self):
         super().__post_init__()
         _check(self.max_shift >= 0, self, "max_shift", "0 or more pixels")
         _check(self.cutout >= 0, self, "cutout", "0 or more pixels")
         _choice(self, "shift_padding", Padding)
+        _check(self.crop_size >= 0, self, "crop_size", "0 or more pixels")
+        _check(0 < self.crop_least_area <= 1, self, "crop_least_area", "above 0 and at most 1")
+        _check(self.test_split != "train", self, "test_split", "another split than train")
 
 
 @dataclass(frozen=True, kw_only=True)

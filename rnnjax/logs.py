@@ -123,7 +123,17 @@ def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
         f"  train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:.2%}"
         f"  validation loss {row['validation_loss']:.4f} accuracy {row['validation_accuracy']:.2%}"
         + (f"  {rate:,.0f} examples/s" if (rate := row["examples_per_second"]) is not None else "")
+        + _input(row)
     )
+
+
+def _input(row: Mapping[str, Any]) -> str:
+    """Of a streamed epoch, whether the data or the steps set the speed."""
+    wait, rate, steps = row.get("input_wait"), row["examples_per_second"], row.get("step_examples_per_second")
+    if wait is None or rate is None or steps is None:
+        return ""
+    bound = ": input-bound" if wait > 0.05 and rate < 0.9 * steps else ""
+    return f" of the {steps:,.0f} that steps could take, {wait:.0%} of the time waiting for data{bound}"
 
 
 class _Estimate:

@@ -4,7 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,50 +23,12 @@ from rnnjax.logs import NoLog, RunLog, read_metrics, until_accuracy_line
 from rnnjax.optim import reduce_on_plateau
 from rnnjax.plots import save_curves
 from rnnjax.program import Program
+from rnnjax.progress import Progress
 from rnnjax.state import TrainState, count_parameters
 from rnnjax.workdir import WorkDir, open_workdir, write_text
 
 OnChunk = Callable[[int], None]
 """Called after each compiled call with the number of steps taken."""
-
-
-@dataclass
-class Progress:
-    """The run's state on the host; it lies in every checkpoint beside the state on the devices.
-
-    Attributes:
-      epoch: epochs done. chunk: chunks done of the epoch after them. step: steps done.
-      sums: metrics summed over those chunks.
-      best: ``accuracy``, ``loss``, ``epoch`` and ``step`` of the best validation so far.
-      stale_epochs: epochs since then.
-      plateau_epochs: epochs since then, or since the plateau schedule's last reduction if that is less.
-      learning_rate_scale: the product of its reductions.
-      reached: ``epoch``, ``examples``, ``seconds`` (without compiling) and ``compile_seconds`` when validation
-        first reached ``until_accuracy``; empty before.
-      written: bytes of ``metrics.jsonl`` that belong to the epochs done.
-      seconds: wall time of all sessions; compile_seconds, first_step_seconds: within it.
-      steady_examples, steady_seconds: of training, first calls excluded.
-      sessions: how often the run was started or resumed.
-      compilation_cache: ``hits`` and ``misses`` of all sessions that used it.
-    """
-
-    epoch: int = 0
-    chunk: int = 0
-    step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-    stale_epochs: int = 0
-    plateau_epochs: int = 0
-    learning_rate_scale: float = 1.0
-    reached: dict[str, float] = field(default_factory=dict)
-    written: int = 0
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
-    first_step_seconds: float = 0.0
-    steady_examples: int = 0
-    steady_seconds: float = 0.0
-    sessions: int = 0
-    compilation_cache: dict[str, int] = field(default_factory=dict)
 
 
 def fit(
@@ -190,9 +152,11 @@ class _Training:
         chunks = program.train_plan(seed=self.seed, epoch=progress.epoch)
         last = len(chunks) - 1
         pending: tuple[Chunk, Any, bool] | None = None
-        self._mark, self._steady = time.perf_counter(), 0
+        self._measure_anew()
         remaining, scale = chunks[progress.chunk :], progress.learning_rate_scale
-        for chunk, advance in program.train_chunks(remaining, progress.epoch, learning_rate_scale=scale):
+        for chunk, advance in program.train_chunks(
+            remaining, progress.epoch, seed=self.seed, learning_rate_scale=scale
+        ):
             compiled = program.compile_seconds
             self.state, sums = advance(self.state)
             # The chunk before is looked at while the devices work on this one.
@@ -214,7 +178,10 @@ class _Training:
     def _first_call(self) -> None:
         """Starts the measurement of the steady speed anew behind a compilation."""
         self._note_first_step()
-        self._mark, self._steady = time.perf_counter(), 0
+        self._measure_anew()
+
+    def _measure_anew(self) -> None:
+        self._mark, self._steady, self._waited = time.perf_counter(), 0, self.program.input_seconds
 
     def _note_first_step(self) -> None:
         if not self.progress.first_step_seconds:
@@ -241,6 +208,13 @@ class _Training:
     def _rate(self) -> float | None:
         seconds = time.perf_counter() - self._mark
         return self._steady / seconds if self._steady and seconds > 0 else None
+
+    def _input(self) -> dict[str, float]:
+        """Of a streamed epoch: the share of its time that was spent waiting for data, and the steps' own speed."""
+        rate, seconds = self.program.streamed_step_rate, time.perf_counter() - self._mark
+        if rate is None or seconds <= 0:
+            return {}
+        return {"input_wait": (self.program.input_seconds - self._waited) / seconds, "step_examples_per_second": rate}
 
     def _diverged(self, what: str, step: int) -> NoReturn:
         self._checkpoints.wait()
@@ -300,7 +274,7 @@ class _Training:
 
     def _end_epoch(self) -> None:
         program, progress = self.program, self.progress
-        rate, state = self._rate(), self._finite_state()
+        rate, fed, state = self._rate(), self._input(), self._finite_state()
         if rate is not None:
             progress.steady_examples += self._steady
             progress.steady_seconds += time.perf_counter() - self._mark
@@ -317,6 +291,7 @@ class _Training:
                 "validation_accuracy": validation["accuracy"],
                 "learning_rate": self._learning_rate(progress.step - 1),
                 "examples_per_second": rate,
+                **fed,
             }
         )
         progress.written = self._log.written

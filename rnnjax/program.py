@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import flax.linen as nn
@@ -31,12 +31,16 @@ class Program:
       implementations: which implementation each RNN of the model runs, by its path, as in
         ``{"recurrent/layers_0": "fused"}``.
       compile_seconds: time spent so far in first calls, one execution each included.
+      input_seconds: time spent so far waiting for training data.
+      streamed_step_rate: examples/s that the training steps take when their data are at hand, measured once an
+        epoch where the training split is streamed; else None.
     """
 
     def __init__(self, config: Config, dataset: Dataset, model: nn.Module, devices: Any = None):
         self.config, self.dataset, self.model = config, dataset, model
         self.parallel = DataParallel(devices)
-        self.compile_seconds = 0.0
+        self.compile_seconds = self.input_seconds = 0.0
+        self.streamed_step_rate: float | None = None
         batch_size, train = config.data.batch_size, len(dataset.train)
         self.parallel.check_batch(batch_size)
         if batch_size > train:
@@ -66,22 +70,38 @@ class Program:
         """A fresh training state, on the host."""
         return jax.tree.map(np.array, self._initialize(jax.random.key(seed)))
 
-    def train_chunks(self, chunks: list[Chunk], epoch: int, *, learning_rate_scale: float = 1.0):
+    def train_chunks(self, chunks: list[Chunk], epoch: int, *, seed: int = 0, learning_rate_scale: float = 1.0):
         """Yields ``(chunk, advance)`` with ``advance(state) -> (state, sums [K])``; the state is donated.
 
         Args:
           chunks: of the plan of that epoch.
           epoch: its number, which decides augmentation.
+          seed: of the random crops of images that are decoded here.
           learning_rate_scale: what the schedule's learning rate is multiplied with.
         """
-        feed = self._feed("train")
-        for chunk, data, arguments in feed(chunks, epoch):
+        feed, unmeasured = self._feed("train"), True
+        stream = iter(feed(chunks, epoch, seed))
+        while (fed := self._awaited(stream)) is not None:
+            chunk, data, arguments = fed
             arguments["learning_rate_scale"] = np.float32(learning_rate_scale)
-            function = self._function("train", feed, chunk)
-            yield (
-                chunk,
-                functools.partial(self._call, ("train", chunk.length, chunk.rows.shape), function, data, arguments),
-            )
+            key, function = ("train", chunk.length, chunk.rows.shape), self._function("train", feed, chunk)
+            advance = functools.partial(self._call, key, function, data, arguments)
+            if not feed.resident and unmeasured and key in self._called:
+                advance, unmeasured = functools.partial(self._measured, chunk.examples, advance), False
+            yield chunk, advance
+
+    def _awaited(self, stream: Iterator[Any]) -> Any:
+        start = time.perf_counter()
+        fed = next(stream, None)
+        self.input_seconds += time.perf_counter() - start
+        return fed
+
+    def _measured(self, examples: int, advance: Callable, state: Any) -> Any:
+        # Nothing else runs on the devices: it is an epoch's first call, or the one before compiled and was waited for.
+        start = time.perf_counter()
+        result = jax.block_until_ready(advance(state))
+        self.streamed_step_rate = examples / (time.perf_counter() - start)
+        return result
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
         """Loss and accuracy of a whole split, every example counted once.
@@ -172,7 +192,7 @@ class Program:
     def _feed(self, split: str) -> Feed:
         if split not in self._feeds:
             budget = self.config.data.device_budget_mib * 2**20
-            self._feeds[split] = Feed(getattr(self.dataset, split), self.parallel, budget)
+            self._feeds[split] = Feed(getattr(self.dataset, split), self.parallel, budget, self.config.data.workers)
         return self._feeds[split]
 
     def _function(self, kind: str, feed: Feed, chunk: Chunk) -> Callable:

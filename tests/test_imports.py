@@ -44,12 +44,13 @@ ALLOWED = {
     "interrupt": "",
     "logs": "workdir",
     "plots": "",
+    "progress": "",
     "results": "",
     "report": "metrics plots workdir",
     "build": "cells config conv data errors models recurrence",
     "predict": "build checkpoint data errors metrics optim state workdir",
-    "loop": "checkpoint config data errors experiment interrupt logs metrics optim plots program report results state "
-    "workdir",
+    "loop": "checkpoint config data errors experiment interrupt logs metrics optim plots program progress report "
+    "results state workdir",
     "summary": "data experiment logs program results workdir",
     "cli": "build config data errors experiment loop parallel predict program report summary workdir",
 }

@@ -36,7 +36,8 @@ def outcome(program, root):
     workdir = WorkDir(root)
     with Checkpoints(workdir.checkpoints) as checkpoints:
         state, progress = checkpoints.restore(program.create_state(0))
-    rows = [{k: v for k, v in row.items() if k != "examples_per_second"} for row in read_metrics(workdir.metrics)]
+    timings = ("examples_per_second", "input_wait", "step_examples_per_second")
+    rows = [{k: v for k, v in row.items() if k not in timings} for row in read_metrics(workdir.metrics)]
     host = [progress[name] for name in ("best", "stale_epochs", "plateau_epochs", "learning_rate_scale")]
     return state, rows, host, workdir.finished()["metrics"]
 

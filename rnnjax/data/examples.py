@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from rnnjax.data.encoded import EncodedImages
 from rnnjax.data.preprocess import Preprocess
 from rnnjax.errors import DataError
 
@@ -15,7 +17,7 @@ class Examples:
 
     Attributes:
       inputs: images ``[N, height, width, channels]`` (uint8 0..255, or finite floats), or word ids
-        ``[N, T]`` (int32).
+        ``[N, T]`` (int32); or images that are still encoded.
       labels: ``[N]`` int32.
       lengths: ``[N]`` int32, how many of a row's T ids are words; None for images.
 
@@ -24,7 +26,7 @@ class Examples:
         0..T, or a float is not finite.
     """
 
-    inputs: np.ndarray
+    inputs: np.ndarray | EncodedImages
     labels: np.ndarray
     lengths: np.ndarray | None = None
 
@@ -55,14 +57,23 @@ class Examples:
     def nbytes(self) -> int:
         return sum(a.nbytes for a in self.arrays().values())
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    @property
+    def streamed(self) -> bool:
+        """Whether the inputs are decoded anew whenever they are used."""
+        return isinstance(self.inputs, EncodedImages)
+
+    def arrays(self) -> dict[str, Any]:
         """The arrays by name, without ``lengths`` where there are none."""
         arrays = {"inputs": self.inputs, "labels": self.labels, "lengths": self.lengths}
         return {name: array for name, array in arrays.items() if array is not None}
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at ``rows``, in that order."""
-        return Examples(**{name: array[rows] for name, array in self.arrays().items()})
+        taken = {
+            name: array.select(rows) if isinstance(array, EncodedImages) else array[rows]
+            for name, array in self.arrays().items()
+        }
+        return Examples(**taken)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.data.crops import center_crop
 from rnnjax.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 """What counts as an image in a folder."""
 
 
-def read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+def read(path: Path, shape: tuple[int, int, int], *, center: bool = False) -> np.ndarray:
     """Reads an image file as uint8.
 
     It is turned as its camera says, its transparent pixels are laid over white, 16 bits become 8, and
@@ -21,6 +22,7 @@ def read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     Args:
       path: the file.
       shape: (height, width, channels) in pixels; one channel is grey, three are RGB.
+      center: crop the center as :func:`rnnjax.data.crops.center_crop` does, instead of resizing all of it.
 
     Raises:
       DataError: if the file is missing, is no readable image, or has so many pixels that Pillow takes
@@ -38,6 +40,8 @@ def read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
                 image.draft(None, (longer, longer))  # a large JPEG is decoded at about the size that is needed
                 image = ImageOps.exif_transpose(image)
                 image = _opaque(_eight_bits(image)).convert("L" if channels == 1 else "RGB")
+                if center:
+                    return center_crop(image, height, channels)
                 if image.size != (width, height):
                     image = image.resize((width, height), Image.Resampling.BILINEAR)
                 return np.asarray(image, np.uint8).reshape(shape)

@@ -23,12 +23,14 @@ class ImagePreprocess:
       shape: (height, width, channels) in pixels.
       mean, std: one value a channel, of pixels scaled to 0..1.
       class_names: names of the classes in the order of their numbers.
+      center_crop: whether a file of another size is cropped as the evaluation's images were, or only resized.
     """
 
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
+    center_crop: bool = False
 
     @classmethod
     def fit(cls, images: np.ndarray, class_names: Sequence[str]) -> "ImagePreprocess":
@@ -57,7 +59,7 @@ class ImagePreprocess:
         Raises:
           DataError: if the file is missing or is no readable image.
         """
-        return image_files.read(path, self.shape)
+        return image_files.read(path, self.shape, center=self.center_crop)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def load(path: Path) -> Preprocess:
                 raise ValueError(f"no tokenizer {tokenizer!r}")
             return TextPreprocess(Vocabulary(tuple(data["vocabulary"])), data["max_length"], names, tokenizer)
         height, width, channels = data["shape"]
-        return ImagePreprocess((height, width, channels), tuple(data["mean"]), tuple(data["std"]), names)
+        shape, crop = (height, width, channels), bool(data.get("center_crop", False))
+        return ImagePreprocess(shape, tuple(data["mean"]), tuple(data["std"]), names, crop)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable preprocessing ({error})") from error
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnjax.config import DataConfig, ImageData, ImageFolderData, TextData, TextTable
-from rnnjax.data import cache, folder, text_table, texts, tfds
+from rnnjax.data import cache, folder, streamed, text_table, texts, tfds
 from rnnjax.data.examples import Dataset, Examples, hold_out
 from rnnjax.data.preprocess import ImagePreprocess
 from rnnjax.errors import DataError, UsageError
@@ -44,17 +44,19 @@ def _digits(config: ImageData) -> Dataset:
 
 def _images(config: ImageData) -> Dataset:
     found = tfds.builder(config.name, config.data_dir)
-    _require(found, config.name, ("image", "label"), ("train", "test"))
+    _require(found, config.name, ("image", "label"), ("train", config.test_split))
+    if config.crop_size:
+        return streamed.load(config, found)
     if None in (found.info.features["image"].shape or (None,)):
-        raise DataError(f"{config.name}: its images differ in size, and this road reads images of one size only")
+        raise DataError(f"{config.name}: its images differ in size; set a size for all with --data.crop-size 224")
     splits = {}
-    for split in ("train", "test"):
+    for split in ("train", config.test_split):
         content = {"kind": "images", "split": split, **tfds.fingerprint(found)}
         splits[split] = Examples(
             **cache.arrays(cache.folder(config.cache_dir), content, lambda s=split: _decode(found, s))
         )
     name = found.info.full_name
-    return _image_dataset(name, splits["train"], splits["test"], config, tfds.class_names(found))
+    return _image_dataset(name, splits["train"], splits[config.test_split], config, tfds.class_names(found))
 
 
 def _decode(found: Any, split: str) -> dict[str, np.ndarray]:

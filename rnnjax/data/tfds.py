@@ -10,7 +10,7 @@ import difflib
 import logging
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +66,38 @@ def columns(found: Any, split: str, names: tuple[str, ...]) -> dict[str, list[An
       DataError: if its files are missing or cannot be read.
     """
     values: dict[str, list[Any]] = {name: [] for name in names}
-    try:
-        with _quiet():
-            for example in _examples(found.as_data_source(split=split)):
-                for name in names:
-                    values[name].append(example[name])
-    except (RuntimeError, OSError, ValueError, IndexError) as error:
-        raise DataError(f"the split {split} of {found.info.full_name} cannot be read: {_reason(error)}") from error
+    with _readable(found, split):
+        for example in _examples(found.as_data_source(split=split)):
+            for name in names:
+                values[name].append(example[name])
     return values
+
+
+def encoded(found: Any, split: str, name: str) -> Callable[[list[int]], list[bytes]]:
+    """A function from record numbers to an image feature's bytes as they are stored; threads may share it.
+
+    Raises:
+      DataError: if the split's files are missing; so does the function where a record cannot be read.
+    """
+    with _readable(found, split):
+        source = found.as_data_source(split=split, decoders={name: _import().decode.SkipDecoding()})
+
+    def fetch(numbers: list[int]) -> list[bytes]:
+        with _readable(found, split):
+            return [example[name] for example in source.__getitems__(numbers)]
+
+    return fetch
+
+
+def labels(found: Any, split: str) -> np.ndarray:
+    """The feature ``label`` of a whole split, ``[N]`` int32; its images are not decoded.
+
+    Raises:
+      DataError: if its files are missing or cannot be read.
+    """
+    with _readable(found, split):
+        source = found.as_data_source(split=split, decoders={"image": _import().decode.SkipDecoding()})
+        return np.array([example["label"] for example in _examples(source)], np.int32)
 
 
 def fingerprint(found: Any) -> dict[str, Any]:
@@ -93,6 +117,15 @@ def class_names(found: Any) -> tuple[str, ...]:
 def _examples(source: Any) -> Iterator[dict[str, np.ndarray]]:
     for start in range(0, len(source), _READ_AT_ONCE):  # reading many at once is several times faster
         yield from source.__getitems__(list(range(start, min(start + _READ_AT_ONCE, len(source)))))
+
+
+@contextlib.contextmanager
+def _readable(found: Any, split: str) -> Iterator[None]:
+    try:
+        with _quiet():
+            yield
+    except (RuntimeError, OSError, ValueError, IndexError) as error:
+        raise DataError(f"the split {split} of {found.info.full_name} cannot be read: {_reason(error)}") from error
 
 
 def _how_to_prepare(name: str, where: Path) -> str:

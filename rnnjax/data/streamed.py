@@ -1,0 +1,64 @@
+"""TFDS images of any size as a data set that is decoded while it is trained on."""
+
+from typing import Any
+
+import numpy as np
+
+from rnnjax.config import ImageData
+from rnnjax.data import cache, tfds
+from rnnjax.data.encoded import EncodedImages
+from rnnjax.data.examples import Dataset, Examples, hold_out
+from rnnjax.data.preprocess import ImagePreprocess
+
+_SAMPLE = 2000
+"""Training images, evenly spread, from which mean and standard deviation of the pixels are taken."""
+
+
+def load(config: ImageData, found: Any) -> Dataset:
+    """The data set of a prepared TFDS builder.
+
+    All labels are read once and cached, for which every record is read; nothing else is until it is trained on.
+
+    Raises:
+      DataError: if its files are missing or cannot be read.
+    """
+    train, test = (_split(config, found, split) for split in ("train", config.test_split))
+    kept, held = hold_out(train.labels, config.validation_fraction)
+    fitted, root = train.take(kept), cache.folder(config.cache_dir)
+    content = {
+        "kind": "statistics",
+        **tfds.fingerprint(found),
+        "crop_size": config.crop_size,
+        "validation_fraction": config.validation_fraction,
+        "sample": _SAMPLE,
+    }
+    pixels = cache.arrays(root, content, lambda: _statistics(fitted.inputs))
+    size, channels = fitted.inputs.shape[2:]
+    mean, std = (tuple(pixels[name].tolist()) for name in ("mean", "std"))
+    preprocess = ImagePreprocess((size, size, channels), mean, std, tfds.class_names(found), center_crop=True)
+    return Dataset(found.info.full_name, fitted, train.take(held), test, preprocess)
+
+
+def _split(config: ImageData, found: Any, split: str) -> Examples:
+    content = {"kind": "labels", "split": split, **tfds.fingerprint(found)}
+    labels = cache.arrays(cache.folder(config.cache_dir), content, lambda: {"labels": tfds.labels(found, split)})
+    images = EncodedImages(
+        name=f"{found.info.full_name}, split {split}",
+        fetch=tfds.encoded(found, split, "image"),
+        numbers=np.arange(len(labels["labels"])),
+        size=config.crop_size,
+        channels=found.info.features["image"].shape[-1] or 3,
+        least_area=config.crop_least_area,
+    )
+    return Examples(images, labels["labels"])
+
+
+def _statistics(images: Any) -> dict[str, np.ndarray]:
+    """Mean and standard deviation of center crops, a value a channel, of pixels scaled to 0..1."""
+    rows = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).round().astype(np.int64))
+    sums, squares, count = 0.0, 0.0, 0
+    for part in np.array_split(rows, -(-len(rows) // 50)):
+        pixels = images[part].astype(np.float64).reshape(-1, images.shape[-1]) / 255
+        sums, squares, count = sums + pixels.sum(0), squares + (pixels**2).sum(0), count + len(pixels)
+    mean = sums / count
+    return {"mean": mean, "std": np.sqrt(np.maximum(squares / count - mean**2, 1e-12))}

@@ -1,0 +1,62 @@
+"""Writes small TFDS data sets of JPEG images in array_record format, without TensorFlow."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
+from PIL import Image
+from tensorflow_datasets.proto import tf_example_generated_pb2
+
+FEATURES = "tensorflow_datasets.core.features"
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    """An RGB or grey image as a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def write(
+    folder: Path, name: str, classes: int, splits: dict[str, Sequence[tuple[bytes, int]]], shards: int = 2
+) -> None:
+    """A prepared set ``name/1.0.0`` with the features ``image`` (of any size) and ``label``."""
+    home = folder / name / "1.0.0"
+    home.mkdir(parents=True)
+    described = [_split(home, name, split, examples, shards) for split, examples in splits.items()]
+    info = {"name": name, "version": "1.0.0", "fileFormat": "array_record", "splits": described}
+    (home / "dataset_info.json").write_text(json.dumps(info))
+    shape = {"dimensions": ["-1", "-1", "3"]}
+    image = {"image": {"dtype": "uint8", "encodingFormat": "jpeg", "shape": shape}}
+    label = {"classLabel": {"numClasses": str(classes)}}
+    features = {
+        "image": image | {"pythonClassName": f"{FEATURES}.image_feature.Image"},
+        "label": label | {"pythonClassName": f"{FEATURES}.class_label_feature.ClassLabel"},
+    }
+    root = {"featuresDict": {"features": features}, "pythonClassName": f"{FEATURES}.features_dict.FeaturesDict"}
+    (home / "features.json").write_text(json.dumps(root))
+
+
+def _split(home: Path, name: str, split: str, examples: Sequence[tuple[bytes, int]], shards: int) -> dict:
+    parts = [examples[i * len(examples) // shards : (i + 1) * len(examples) // shards] for i in range(shards)]
+    size = 0
+    for number, part in enumerate(parts):
+        writer = ArrayRecordWriter(
+            str(home / f"{name}-{split}.array_record-{number:05d}-of-{shards:05d}"), "group_size:1"
+        )
+        for image, label in part:
+            example = tf_example_generated_pb2.Example()
+            example.features.feature["image"].bytes_list.value.append(image)
+            example.features.feature["label"].int64_list.value.append(label)
+            writer.write(example.SerializeToString())
+            size += len(image)
+        writer.close()
+    return {
+        "name": split,
+        "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        "numBytes": str(size),
+        "shardLengths": [str(len(part)) for part in parts],
+    }
