@@ -221,7 +221,7 @@ def _goal(what: str, goal: float, measured: float | None) -> dict[str, Any]:
 def _quartiles(samples: Sequence[float]) -> dict[str, float] | None:
     if not samples:
         return None
-    low, middle, high = statistics.quantiles(samples, method="inclusive") if len(samples) > 1 else samples * 3
+    low, middle, high = statistics.quantiles(samples, method="inclusive") if len(samples) > 1 else [*samples] * 3
     return {"median": middle, "q1": low, "q3": high}
 
 

@@ -26,7 +26,7 @@ class Classifier(torch.nn.Module):
 
     def __init__(self, course: Course):
         super().__init__()
-        model = course.check_model()
+        model: Any = course.check_model()
         text, self.packed = isinstance(model, TextModel), True
         width = model.embedding_features if text else course.arrays("validation")["inputs"].shape[-1]
         self.embedding = torch.nn.Embedding(course.vocabulary_size, width) if text else None
