@@ -55,7 +55,8 @@ class Recipe:
 
 def recipe(task: str, quick: bool = False) -> Recipe:
     """The recipe of a task; ``quick`` makes its model and its training tiny."""
-    config = load(task).config
+    experiment: Any = load(task)
+    config = experiment.config
     optim = OptimConfig(
         learning_rate={"digits_rows": 2e-3, "mnist_rows": 2e-3, "imdb_bilstm": 2e-3}[task],
         schedule="constant",

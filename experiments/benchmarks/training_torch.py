@@ -42,7 +42,7 @@ class Classifier(torch.nn.Module):
         self.dropout = torch.nn.Dropout(model.dropout)
         self.logits = torch.nn.Linear(model.features[-1] * (1 + model.bidirectional), course.outputs)
 
-    def forward(self, inputs, lengths=None):
+    def forward(self, inputs, lengths: Any = None):
         """``[B, T, D]``, or ids ``[B, T]`` with ``lengths [B]`` on the host, to ``[B, C]``."""
         if self.embedding is None:
             return self.logits(self.dropout(self.lstm(inputs)[0][:, -1]))

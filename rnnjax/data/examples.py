@@ -46,7 +46,7 @@ class Examples:
         if not np.issubdtype(self.labels.dtype, np.integer):
             raise DataError(f"labels must be integers, got {self.labels.dtype}")
         if np.issubdtype(self.inputs.dtype, np.floating):
-            bad = ~np.isfinite(self.inputs.reshape(len(self.inputs), -1)).all(-1)
+            bad = ~np.isfinite(np.reshape(np.asarray(self.inputs), (len(self.inputs), -1))).all(-1)
             if bad.any():
                 raise DataError(f"inputs hold NaN or infinity, first in example {int(bad.argmax())}")
 
@@ -69,7 +69,7 @@ class Examples:
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at ``rows``, in that order."""
-        taken = {
+        taken: dict[str, Any] = {
             name: array.select(rows) if isinstance(array, EncodedImages) else array[rows]
             for name, array in self.arrays().items()
         }

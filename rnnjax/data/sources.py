@@ -69,7 +69,7 @@ def _image_dataset(
 ) -> Dataset:
     kept, held = hold_out(train.labels, config.validation_fraction)
     fitted = train.take(kept)
-    preprocess = ImagePreprocess.fit(fitted.inputs, class_names)
+    preprocess = ImagePreprocess.fit(np.asarray(fitted.inputs), class_names)
     return Dataset(name, fitted, train.take(held), test, preprocess, notes=notes)
 
 
