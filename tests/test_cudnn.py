@@ -56,14 +56,14 @@ def test_results_and_gradients_are_those_of_our_cell(lengths, reverse):
 
 @pytest.fixture
 def simulated(monkeypatch):
-    """cuDNN where there is one, else the reference in its place."""
+    """Runs cuDNN where there is one, else the reference in its place."""
     if not on_gpu:
         monkeypatch.setattr(cudnn, "obstacle", lambda: None)
         monkeypatch.setattr(cudnn, "lstm_sequence", functools.partial(cudnn.lstm_sequence, lstm=reference))
 
 
 def test_a_model_on_cudnn_gives_the_numbers_of_the_scan(simulated):
-    """Two layers in both directions, with two batch axes, a row without steps, NaN in the padding and weight dropout."""
+    """Two bidirectional layers, two batch axes, a row without steps, NaN in the padding and weight dropout."""
 
     def model(implementation):
         layer = functools.partial(RNN, implementation=implementation, weight_dropout=0.3)
@@ -91,7 +91,7 @@ def refusal(cell=LSTMCell, lengths=None, mask=None, resets=None, dtype=jnp.float
     layer = RNN(cell(4), implementation="cudnn", **options)
     call = functools.partial(layer.init_with_output, lengths=lengths, mask=mask, resets=resets, train=True)
     inputs = jnp.zeros((3, steps, 2), dtype)
-    with pytest.raises(UsageError, match="implementation='cudnn' cannot run .* use implementation='auto'") as error:
+    with pytest.raises(UsageError, match=r"implementation='cudnn' cannot run .* use implementation='auto'") as error:
         jax.eval_shape(lambda: call({"params": jax.random.key(0), "dropout": jax.random.key(1)}, inputs))
     return str(error.value)
 
