@@ -72,6 +72,6 @@ def lstm_sequence(
 
 
 def pack(input_kernel: Array, recurrent_kernel: Array, bias: Array) -> Array:
-    """CuDNN's flat vector of weights: both kernels transposed, then two biases, of which ours is the sum."""
+    """The flat vector of cuDNN's weights: both kernels transposed, then two biases, of which ours is the sum."""
     parts = [input_kernel.T, recurrent_kernel.T, bias, jnp.zeros_like(bias)]
     return jnp.concatenate([part.ravel() for part in parts])

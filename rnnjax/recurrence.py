@@ -50,7 +50,8 @@ class RNN(nn.Module):
         option. ``"fused"`` is the hand-written backward pass of :mod:`rnnjax.fused`, for SimpleRNN,
         LSTM and GRU with every option but a carry of another dtype than the products; it has no
         forward-mode derivatives. ``"associative"`` is ``lax.associative_scan``, for linear cells
-        without zoneout. ``"auto"`` takes one of the latter two where it can. These share their
+        without zoneout. ``"auto"`` takes ``"fused"`` where it can, ``"associative"`` where it can and
+        there is an accelerator, and else ``"scan"``. These share their
         parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
         (:mod:`rnnjax.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
         without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does.
@@ -194,7 +195,8 @@ def _varying_like(leaf: Array, inputs: Array) -> Array:
 class Bidirectional(nn.Module):
     """A forward and a backward recurrence over the same inputs (Schuster and Paliwal 1997).
 
-    The carry is the pair of both carries.
+    The carry is the pair of both carries. The directions are two loops; side by side in one, or as one
+    batched product, they were not faster on a CPU.
 
     Attributes:
       forward: the recurrence in the inputs' order.

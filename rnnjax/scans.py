@@ -10,18 +10,17 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax import cudnn
+from rnnjax import cudnn, fused
 from rnnjax.cells import Carry, LinearCell, Noise, RecurrentCell
 from rnnjax.cells.base import keep_dtypes
 from rnnjax.cells.noise import dropout_mask, zoneout, zoneout_mask
 from rnnjax.errors import UsageError
-from rnnjax.fused import Extras
 
 Array = jax.Array
 _REPORT: ContextVar[dict[str, str] | None] = ContextVar("implementations", default=None)
@@ -79,7 +78,9 @@ def settled(wanted: str, cell: RecurrentCell, steps: Steps, rules: Rules, path: 
         "cudnn": _cudnn_obstacle,
     }
     if wanted == "auto":
-        chosen = next(name for name in ("associative", "fused", "scan") if obstacles[name](cell, steps, rules) is None)
+        # On a CPU the associative scan's additional passes over the states cost more than a loop.
+        order = ("fused", "scan") if jax.default_backend() == "cpu" else ("associative", "fused", "scan")
+        chosen = next(name for name in order if obstacles[name](cell, steps, rules) is None)
     else:
         chosen, reason = wanted, obstacles[wanted](cell, steps, rules)
         if reason is not None:
@@ -137,8 +138,8 @@ def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[
         carry, outputs = _cudnn(cell, carry, steps, rules)
     else:
         projected = steps._replace(inputs=cell.project(steps.inputs))
-        if rules.implementation == "associative":
-            carry, outputs = _associative_scan(cast("LinearCell", cell), carry, projected, rules)
+        if isinstance(cell, LinearCell) and rules.zoneout is None:
+            carry, outputs = _linear_scan(cell, carry, projected, rules)
         else:
             carry, outputs = _scan(cell, carry, projected, rules)
     if steps.real is not None:
@@ -152,7 +153,7 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
     flat = lambda leaf: leaf.reshape(math.prod(batch), *leaf.shape[len(batch) :])  # noqa: E731
     flat_steps = lambda leaf: leaf.reshape(leaf.shape[0], math.prod(batch), leaf.shape[-1])  # noqa: E731
     noise, stay = _drawn(cell, carry, steps, rules)
-    extras = Extras(
+    extras = fused.Extras(
         starts=None if steps.starts is None else flat_steps(steps.starts)[..., 0],
         initial=None if steps.starts is None else jax.tree.map(flat, rules.initial),
         noise=None if noise is None else (flat_steps if rules.step_dropout else flat)(noise),
@@ -244,8 +245,11 @@ def _step_stay(cell: RecurrentCell, carry: Carry, rules: Rules) -> Any:
     return zoneout_mask(cell.make_rng("dropout"), carry, rules.zoneout)
 
 
-def _associative_scan(cell: LinearCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
-    """The recurrence of a linear cell, ``x' = a * x + b``, in O(log T) parallel steps (Blelloch 1990)."""
+def _linear_scan(cell: LinearCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+    """The recurrence ``x' = a * x + b`` of a linear cell, with ``a``, ``b`` and the outputs of all steps at once.
+
+    What is left is a scan over two operations, or O(log T) parallel steps (Blelloch 1990).
+    """
     a, b = cell.coefficients(steps.inputs)
     b = b.astype(jnp.promote_types(b.dtype, carry.dtype))
     a = jnp.broadcast_to(a, b.shape).astype(b.dtype)
@@ -253,14 +257,23 @@ def _associative_scan(cell: LinearCell, carry: Carry, steps: Steps, rules: Rules
         a, b = jnp.where(steps.starts, 0, a), jnp.where(steps.starts, a * rules.initial + b, b)
     if steps.real is not None:
         a, b = jnp.where(steps.real, a, 1), jnp.where(steps.real, b, 0)
-    first, last = (-1, 0) if rules.reverse else (0, -1)
-    b = b.at[first].add(a[first] * carry)
+    if rules.implementation == "associative":
+        first, final = (-1, 0) if rules.reverse else (0, -1)
+        b = b.at[first].add(a[first] * carry)
+        _, states = jax.lax.associative_scan(_then, (a, b), reverse=rules.reverse)
+        last = states[final]
+    else:
+        last, states = fused.loops.scan(_linear_step, carry.astype(b.dtype), (a, b), rules.reverse, rules.unroll)
+    return keep_dtypes(last, carry), cell.readout(states, steps.inputs)
 
-    def combine(early, late):
-        return early[0] * late[0], late[0] * early[1] + late[1]
 
-    _, states = jax.lax.associative_scan(combine, (a, b), reverse=rules.reverse)
-    return keep_dtypes(states[last], carry), cell.readout(states, steps.inputs)
+def _linear_step(state: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
+    state = step[0] * state + step[1]
+    return state, state
+
+
+def _then(early: tuple[Array, Array], late: tuple[Array, Array]) -> tuple[Array, Array]:
+    return early[0] * late[0], late[0] * early[1] + late[1]
 
 
 def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:

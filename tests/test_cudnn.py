@@ -56,14 +56,14 @@ def test_results_and_gradients_are_those_of_our_cell(lengths, reverse):
 
 @pytest.fixture
 def simulated(monkeypatch):
-    """CuDNN where there is one, else the reference in its place."""
+    """Runs cuDNN where there is one, else the reference in its place."""
     if not on_gpu:
         monkeypatch.setattr(cudnn, "obstacle", lambda: None)
         monkeypatch.setattr(cudnn, "lstm_sequence", functools.partial(cudnn.lstm_sequence, lstm=reference))
 
 
 def test_a_model_on_cudnn_gives_the_numbers_of_the_scan(simulated):
-    """Two layers, both directions, two batch axes, a row without steps, NaN in the padding, weight dropout."""
+    """Two bidirectional layers, two batch axes, a row without steps, NaN in the padding and weight dropout."""
 
     def model(implementation):
         layer = functools.partial(RNN, implementation=implementation, weight_dropout=0.3)
