@@ -68,7 +68,7 @@ def _goals(goals: Sequence[targets.Goal], causes: dict[str, str]) -> str:
     for goal in asked:
         sign = "≥" if _upwards(goal) else "≤"
         cells = [goal["what"], "" if goal["goal"] is None else f"{sign} {goal['goal']:g}"]
-        cells += [_number(goal["measured"]), str(goal.get("shapes", "")), targets.verdict(goal)]
+        cells += [_number(goal["measured"], 3), str(goal.get("shapes", "")), targets.verdict(goal)]
         lines.append([*cells, why.get(goal["what"], "")] if any(why.values()) else cells)
     return _table(["", "goal", "measured", "shapes", "", "cause"][: 5 + any(why.values())], lines)
 
