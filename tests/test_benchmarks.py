@@ -317,7 +317,8 @@ def test_quick_layers_from_end_to_end(tmp_path):
     shown, result = run("layers", "--quick", "--cells", "lstm", "--peers", "rnnjax fused", "flax", "equinox",
                         "--forms", "plain", "masked", "--modes", "train", folder=tmp_path)  # fmt: skip
     assert "LSTM B16 T5 D3 H4" in shown and "time / flax's" in shown
-    assert result["versions"]["jax"] and result["device"]["cores"] and result["malloc"] and result["command"]
+    assert result["versions"]["jax"] and result["device"]["cores"] and result["malloc"]
+    assert result["command"].startswith("python -m experiments.benchmarks layers --quick")
     assert result["load_at_start"] >= 0
     assert result["compilation_cache"] is False and result["partial"] is False
     by_peer = {(row["peer"], row["devices"], row["form"]): row for row in result["rows"]}

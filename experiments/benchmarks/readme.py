@@ -31,9 +31,10 @@ def section(folder: Path = record.COMMITTED, root: Path | None = None) -> str:
     for part, show in (("layers", _layers), ("training", _training), ("memory", _memory), ("compile", _compile)):
         for path, result in results.items():
             if result["part"] == part:
-                parts += [_heading(result), *show(result), *_plots(path, root)]
+                parts.append(_heading(result))
                 if result.get("goals"):
                     parts.append(_goals(result["goals"], causes))
+                parts += [*show(result), *_plots(path, root)]
     return "\n\n".join(parts) if parts else NOTHING
 
 
