@@ -38,7 +38,7 @@ def command() -> str:
     """The command line of this process."""
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
-    program = f"python -m {spec.name}" if spec is not None else Path(sys.argv[0]).name
+    program = f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else Path(sys.argv[0]).name
     return shlex.join(shlex.split(program) + sys.argv[1:])
 
 

@@ -16,6 +16,7 @@ COLOURS = {
     "flax, 2 devices": "#b86e00",
     "keras": "#c44536",
     "torch": "#7a4fa3",
+    "torch padded": "#b79bd0",
     "equinox": "#8a8a8a",
 }
 

@@ -52,7 +52,7 @@ def run(options: Options) -> int:
     sizes = (*options.steps, *options.unroll, options.batch, options.inputs, options.features, options.repeats)
     if min(map(len, (options.steps, options.unroll))) < 1 or min(sizes) < 1:
         raise UsageError("--steps, --unroll, --batch, --inputs, --features and --repeats must be positive")
-    record.start(1)
+    load = record.start(1)
     rows, partial = _rows(options), False
     try:
         _warm_up(rows)
@@ -61,7 +61,7 @@ def run(options: Options) -> int:
                 _repeat(row)
     except KeyboardInterrupt:
         partial = True
-    result = {"part": "compile", "partial": partial, **record.circumstances(), "rows": rows}
+    result = {"part": "compile", "partial": partial, "load_at_start": load, **record.circumstances(), "rows": rows}
     console = tables.console()
     console.print(_table(rows))
     whole = dataclasses.replace(options, out=None) == Options() and not partial

@@ -6,7 +6,7 @@ from typing import Any
 from experiments.benchmarks.summary import Timings, geometric_mean, quartiles
 
 FUSED = "rnnjax fused"
-OTHERS = ("flax", "keras", "torch", "equinox")
+OTHERS = ("flax", "keras", "torch", "torch padded", "equinox")
 SMALLEST_BATCH = 16
 """Means are taken over shapes of at least this batch; smaller ones are reported apart."""
 

@@ -11,8 +11,10 @@ Clock = Callable[[], float]
 
 PAUSE = 0.02
 """Seconds of sleep before each switch, in which the threads of the call before come to rest."""
-FEWEST = 3
-"""Samples that the slowest call still gets, if it can be called at all."""
+TIMED = 2
+"""Timed calls of a turn."""
+SLOW = 2.0
+"""Seconds of a call above which it is timed once a turn."""
 
 
 @dataclasses.dataclass
@@ -22,7 +24,7 @@ class Entry:
     Attributes:
       row: what it is, for the result file.
       build: makes the call; the call blocks until its result is there.
-      samples: seconds, one a round.
+      samples: seconds, in the order of time.
       first_seconds: of the first call, compilation included; what ``build`` takes is not in it.
       value: the first call's result when it is a number (the loss).
       error: why there are no samples, or not all of them: "not installed", "failed: ...".
@@ -62,53 +64,62 @@ def measure(
 ) -> None:
     """Times the entries against one another; what fails is marked so and the others go on.
 
+    In every round each entry has its turn, in an order drawn anew: a pause, one untimed call that
+    brings its data into the caches and its threads to life, and two timed ones.
+
     Args:
       entries: filled with what is measured, also when this is interrupted.
-      samples: rounds. An entry too slow for that many gets fewer, but no fewer than three.
+      samples: of each entry. One that is too slow for that many has no turn in some of the rounds;
+        all have one in the first.
       seconds: about how long all of it may take, building and first calls included; it decides who is too slow.
       seed: of the orders.
       clock, sleep: for tests.
     """
     began = clock()
     calls = {place: call for place, entry in enumerate(entries) if (call := _first(entry, clock)) is not None}
-    costs = {
-        place: cost for place, call in calls.items() if (cost := _attempt(entries[place], call, clock)) is not None
-    }
-    quota = quotas(costs, samples, seconds - (clock() - began))
-    order = random.Random(seed)
-    for number in range(samples):
-        places = [place for place in quota if _takes_part(number, quota[place], samples)]
+    order, rounds = random.Random(seed), -(-samples // TIMED)
+    turns = dict.fromkeys(calls, rounds)
+    for number in range(rounds):
+        if number == 1:
+            costs = {place: min(entries[place].samples, default=0.0) for place in calls}
+            turns = shares(costs, rounds - 1, seconds - (clock() - began))
+        places = [place for place in calls if not number or _has_turn(number - 1, turns[place], rounds - 1)]
         order.shuffle(places)
         for place in places:
-            if entries[place].error is not None:
-                continue
             sleep(PAUSE)
-            if _attempt(entries[place], calls[place], clock) is None:  # the untimed one: caches and threads are its own
-                continue
-            taken = _attempt(entries[place], calls[place], clock)
-            if taken is not None:
-                entries[place].samples.append(taken)
+            _turn(entries[place], calls[place], samples, clock)
 
 
-def _takes_part(number: int, quota: int, rounds: int) -> bool:
-    """Whether an entry of ``quota`` samples has one in this round; they are spread over all rounds."""
-    return (number + 1) * quota // rounds > number * quota // rounds
+def _turn(entry: Entry, call: Callable[[], Any], samples: int, clock: Clock) -> None:
+    """One untimed call and the timed ones; one of these when calls are slow."""
+    untimed = _attempt(entry, call, clock)
+    if untimed is None:
+        return
+    timed = 1 if untimed > SLOW else TIMED
+    for _ in range(min(timed, samples - len(entry.samples))):
+        taken = _attempt(entry, call, clock)
+        if taken is not None:
+            entry.samples.append(taken)
 
 
-def quotas(costs: dict[Any, float], samples: int, seconds: float) -> dict[Any, int]:
-    """How many samples each entry gets, by the cost of one call: an equal share of the time for each.
+def _has_turn(number: int, turns: int, rounds: int) -> bool:
+    """Whether an entry of so many turns has one in this round; they are spread over all rounds."""
+    return (number + 1) * turns // rounds > number * turns // rounds
 
-    A sample costs two calls and a pause. What quick entries leave of their shares goes to slow ones.
+
+def shares(costs: dict[Any, float], rounds: int, seconds: float) -> dict[Any, int]:
+    """How many turns each entry gets in ``seconds``, by the cost of one call: an equal share of the time for each.
+
+    What quick entries leave of their shares goes to slow ones.
     """
-    quota: dict[Any, int] = {}
+    turns: dict[Any, int] = {}
     left, waiting = seconds, sorted(costs, key=costs.__getitem__)
     while waiting:
         place = waiting.pop(0)
-        cost = 2 * costs[place] + PAUSE
-        share = left / (len(waiting) + 1)
-        quota[place] = min(samples, max(FEWEST, int(share / cost)))
-        left -= quota[place] * cost
-    return quota
+        cost = (1 + TIMED) * costs[place] + PAUSE
+        turns[place] = max(0, min(rounds, int(left / (len(waiting) + 1) / cost)))
+        left -= turns[place] * cost
+    return turns
 
 
 def _first(entry: Entry, clock: Clock) -> Callable[[], Any] | None:
@@ -132,7 +143,9 @@ def _first(entry: Entry, clock: Clock) -> Callable[[], Any] | None:
 
 
 def _attempt(entry: Entry, call: Callable[[], Any], clock: Clock) -> float | None:
-    """Seconds of one call, None if it failed."""
+    """Seconds of one call, None if it failed, now or before."""
+    if entry.error is not None:
+        return None
     try:
         start = clock()
         call()

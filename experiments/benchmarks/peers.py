@@ -9,7 +9,8 @@ from experiments.benchmarks.task import Task
 
 RNNJAX = {"rnnjax fused": "fused", "rnnjax scan": "scan", "rnnjax cudnn": "cudnn"}
 """Implementations of ``rnnjax.RNN``."""
-OTHERS = ("flax", "keras", "torch", "equinox")
+OTHERS = ("flax", "keras", "torch", "torch padded", "equinox")
+"""PyTorch's packed sequences skip the padding; padded, it computes that too and the last real output is picked."""
 MAPPED = ("rnnjax fused", "flax")
 """Peers that also run on several devices, under pmap."""
 
@@ -20,18 +21,25 @@ def names() -> list[str]:
     return [*ours, *OTHERS]
 
 
+def offers(peer: str, form: str, devices: int) -> bool:
+    """Whether the peer has this form on that many devices."""
+    return (devices == 1 or peer in MAPPED) and (peer != "torch padded" or form == "masked")
+
+
 def make_call(peer: str, task: Task, devices: int = 1) -> Callable[[], Any]:
     """One call of the task by that peer: it blocks, and returns the loss (train) or the logits.
 
     Raises:
       ModuleNotFoundError: if the peer is not installed.
     """
-    if peer in ("keras", "torch"):
-        if peer == "keras":
-            from experiments.benchmarks import peers_keras as module
-        else:
-            from experiments.benchmarks import peers_torch as module
-        return module.make_call(task)
+    if peer == "keras":
+        from experiments.benchmarks import peers_keras
+
+        return peers_keras.make_call(task)
+    if peer in ("torch", "torch padded"):
+        from experiments.benchmarks import peers_torch
+
+        return peers_torch.make_call(task, packed=peer == "torch")
     from experiments.benchmarks import peers_jax
 
     if peer in RNNJAX:

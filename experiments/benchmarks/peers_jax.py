@@ -93,7 +93,7 @@ def _equinox_cell(equinox: Any, task: Task, direction: Any) -> Any:
     if task.cell == "rnn":
         raise ValueError("Equinox has no cell without gates")
     kind = equinox.nn.LSTMCell if task.cell == "lstm" else equinox.nn.GRUCell
-    cell = kind(task.shape.D, task.shape.H, key=jax.random.key(0))
+    cell = equinox.filter_eval_shape(kind, task.shape.D, task.shape.H, key=jax.random.key(0))
     arrays = to_torch(direction, task.cell)
     new = [arrays["weight_ih_l0"], arrays["weight_hh_l0"], arrays["bias_ih_l0"]]
     fields = ["weight_ih", "weight_hh", "bias"]

@@ -17,8 +17,9 @@ torch: Any = importlib.import_module("torch")
 class Classifier(torch.nn.Module):
     """A recurrent layer, its last real output, and a dense head."""
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, packed: bool):
         super().__init__()
+        self.packed = packed
         layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[task.cell]
         self.layer = layer(task.shape.D, task.shape.H, batch_first=True, bidirectional=task.directions == 2)
         self.head = torch.nn.Linear(task.shape.H * task.directions, CLASSES)
@@ -27,7 +28,10 @@ class Classifier(torch.nn.Module):
         self.load_state_dict({name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()})
 
     def forward(self, inputs, lengths=None):
-        """``[B, T, D]`` and lengths ``[B]`` on the host to logits ``[B, 10]``."""
+        """``[B, T, D]`` and lengths ``[B]``, on the host if they are packed, to logits ``[B, 10]``."""
+        if lengths is not None and not self.packed:
+            outputs, _ = self.layer(inputs)
+            return self.head(outputs[torch.arange(len(lengths), device=lengths.device), lengths - 1])
         if lengths is not None:
             pack = torch.nn.utils.rnn.pack_padded_sequence
             inputs = pack(inputs, lengths, batch_first=True, enforce_sorted=False)
@@ -41,13 +45,18 @@ def device() -> Any:
     return torch.device("cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu")
 
 
-def make_call(task: Task) -> Callable[[], Any]:
-    """One call of the task: the loss (train) or the logits, computed."""
+def make_call(task: Task, packed: bool = True) -> Callable[[], Any]:
+    """One call of the task: the loss (train) or the logits, computed.
+
+    Args:
+      task: what to compute.
+      packed: pack rows of different lengths; else the padding is computed too, which one direction allows.
+    """
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     where = device()
-    model = Classifier(task).to(where)
+    model = Classifier(task, packed).to(where)
     inputs, labels = torch.tensor(task.inputs).to(where), torch.tensor(task.labels).long().to(where)
-    lengths = None if task.lengths is None else torch.tensor(task.lengths).long()
+    lengths = None if task.lengths is None else torch.tensor(task.lengths).long().to("cpu" if packed else where)
 
     def settle() -> None:
         if where.type == "cuda":

@@ -31,9 +31,10 @@ def section(folder: Path = record.COMMITTED, root: Path | None = None) -> str:
     for part, show in (("layers", _layers), ("training", _training), ("memory", _memory), ("compile", _compile)):
         for path, result in results.items():
             if result["part"] == part:
-                parts += [_heading(result), *show(result), *_plots(path, root)]
+                parts.append(_heading(result))
                 if result.get("goals"):
                     parts.append(_goals(result["goals"], causes))
+                parts += [*show(result), *_plots(path, root)]
     return "\n\n".join(parts) if parts else NOTHING
 
 
@@ -68,7 +69,7 @@ def _goals(goals: Sequence[targets.Goal], causes: dict[str, str]) -> str:
     for goal in asked:
         sign = "≥" if _upwards(goal) else "≤"
         cells = [goal["what"], "" if goal["goal"] is None else f"{sign} {goal['goal']:g}"]
-        cells += [_number(goal["measured"]), str(goal.get("shapes", "")), targets.verdict(goal)]
+        cells += [_number(goal["measured"], 3), str(goal.get("shapes", "")), targets.verdict(goal)]
         lines.append([*cells, why.get(goal["what"], "")] if any(why.values()) else cells)
     return _table(["", "goal", "measured", "shapes", "", "cause"][: 5 + any(why.values())], lines)
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from rnnjax import results
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 """Results of the default choices; what other choices give is written below ``runs/``."""
 UNCOMMITTED = Path("runs/benchmarks")
+BUSY = 0.5
+"""Load of the machine above which a warning is printed."""
 
 Options = TypeVar("Options")
 
@@ -25,8 +28,13 @@ _PEERS = ("torch", "keras", "equinox")
 _ALLOCATORS = ("GLIBC_TUNABLES", "LD_PRELOAD")
 
 
-def start(devices: int) -> None:
-    """Sets the number of CPU devices and switches the compilation cache off; call it before JAX is used."""
+def start(devices: int) -> float:
+    """Sets the number of CPU devices and switches the compilation cache off; call it before JAX is used.
+
+    Returns:
+      The load of the machine over the last minute, which goes into the result: on a busy one, times
+      are wrong and not by the same factor for all peers. It warns when more than a half core is busy.
+    """
     import jax
 
     from rnnjax import parallel
@@ -34,6 +42,10 @@ def start(devices: int) -> None:
     jax.config.update("jax_enable_compilation_cache", False)
     os.environ.setdefault("KERAS_BACKEND", "jax")
     parallel.start(cpu_devices=devices)
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(f"warning: other programs keep {load:.1f} cores busy; times will be wrong", file=sys.stderr)
+    return load
 
 
 def parse(part: str, options: type[Options], arguments: Sequence[str] | None) -> Options:

@@ -100,7 +100,7 @@ def of_goals(found: Sequence[goals.Goal], title: str) -> Table:
         [
             goal["what"],
             "" if goal["goal"] is None else f"<= {goal['goal']:g}",
-            times(goal["measured"]),
+            "" if goal["measured"] is None else f"{goal['measured']:.3f}",
             str(goal["shapes"]),
             goals.verdict(goal),
         ]
