@@ -195,8 +195,8 @@ class DataParallel:
         """Programs that this process took from the cache of compiled ones so far (``hits``), and that it had to
         compile (``misses``); None where no cache is in use.
         """
-        settings: Any = jax.config
-        if not (settings.jax_enable_compilation_cache and settings.jax_compilation_cache_dir):
+        config: Any = jax.config  # its attributes are made as JAX is imported, and no type checker sees them
+        if not (config.jax_enable_compilation_cache and config.jax_compilation_cache_dir):
             return None
         hits = _EVENTS["cache_hits"]
         return {"hits": hits, "misses": _EVENTS["compile_requests_use_cache"] - hits}
