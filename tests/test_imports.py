@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments import NAMES
+
 ROOT = Path(__file__).parents[1]
 
 # What each part (a module, or a folder of them) may import of the others, from the layers up to the command line.
@@ -159,7 +161,7 @@ def test_importing_the_package_imports_no_framework():
 
 def test_importing_everything_starts_no_backend_and_needs_no_framework():
     """The command line sets the number of devices after its imports. (tensorboardX takes a PyTorch that it finds.)"""
-    names = [*TREES, "experiments.digits_rows", "experiments.mnist_rows", "experiments.imdb_bilstm"]
+    names = [*TREES, *(f"experiments.{name}" for name in NAMES)]
     out = fresh(
         "import importlib, sys\n"
         "class Missing:\n"

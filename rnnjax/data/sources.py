@@ -81,7 +81,7 @@ def _text(config: TextData) -> Dataset:
         "validation_fraction": config.validation_fraction,
     }
     cached = cache.arrays(cache.folder(config.cache_dir), content, lambda: _tokenized(found, config))
-    splits = {s: _text_split(cached, s) for s in ("train", "validation", "test")}
+    splits: dict[str, Any] = {s: _text_split(cached, s) for s in ("train", "validation", "test")}
     vocabulary = Vocabulary(tuple(bytes(cached["vocabulary"]).decode("utf-8").split("\n")))
     preprocess = TextPreprocess(vocabulary, config.bucket_lengths[-1], tfds.class_names(found))
     return Dataset(found.info.full_name, preprocess=preprocess, **splits)
