@@ -98,7 +98,7 @@ def test_a_variant_is_an_experiment_of_its_own(tmp_path, capsys):
     assert result["config"]["model"]["features"] == [4]
     assert main(experiment, ["evaluate", "--variant=tiny", "--workdir", str(run)]) == 0
     for wrong, message in (
-        (["--variant", "tyni"], "did you mean tiny?"),
+        (["--variant", "tinny"], "did you mean tiny?"),
         (["--variant", "large"], "its variants are tiny"),
         (["--variant"], "--variant needs a name: tiny"),
     ):
