@@ -1,5 +1,6 @@
 """The command line, as a user meets it: help, overrides, typos, exit codes, evaluate and predict."""
 
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from PIL import Image
 
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from rnnjax.cli import main
+from rnnjax.experiment import Variant
 from rnnjax.loop import fit
 from rnnjax.predict import load
 from tests.small import EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program
@@ -84,6 +86,32 @@ def test_a_typo_names_what_was_meant(arguments, message, capsys):
 def test_a_data_set_that_does_not_exist_is_exit_code_1(capsys):
     assert main(DIGITS, ["--data.name", "mnst"]) == 1
     assert "did you mean mnist?" in capsys.readouterr().err
+
+
+def test_a_variant_is_an_experiment_of_its_own(tmp_path, capsys):
+    other = dataclasses.replace(DIGITS.config, model=dataclasses.replace(DIGITS.config.model, features=(4,)))
+    experiment = dataclasses.replace(DIGITS, variants={"tiny": Variant("a tiny LSTM", other)})
+    options = ["--train.epochs", "1", "--seeds", "0", "--runs-dir", str(tmp_path)]
+    assert main(experiment, ["--variant", "tiny", *options]) == 0
+    run = tmp_path / "digits_rows-tiny" / "seed-0"
+    shown = capsys.readouterr().out
+    assert f"python -m experiments.digits_rows --variant tiny evaluate --workdir {run}" in shown
+    result = json.loads((run / "result.json").read_text())
+    assert result["experiment"] == "digits_rows-tiny"
+    assert result["config"]["model"]["features"] == [4]
+    assert main(experiment, ["evaluate", "--variant=tiny", "--workdir", str(run)]) == 0
+    for wrong, message in (
+        (["--variant", "tinny"], "did you mean tiny?"),
+        (["--variant", "large"], "its variants are tiny"),
+        (["--variant"], "--variant needs a name: tiny"),
+    ):
+        assert main(experiment, wrong) == 2
+        assert message in capsys.readouterr().err
+    assert main(DIGITS, ["--variant", "tiny"]) == 2
+    assert "digits_rows has no variant 'tiny'; it has none" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(experiment, ["--help"])
+    assert "--variant tiny: a tiny LSTM" in capsys.readouterr().out
 
 
 def test_help_explains_every_option(capsys):

@@ -413,6 +413,19 @@ def test_mnist_is_the_mnist_of_the_literature(tfds_dir):
     np.testing.assert_allclose(np.bincount(dataset.validation.labels), np.array(sizes) / 10, atol=1)
 
 
+@pytest.mark.slow
+def test_the_copy_of_cifar10_is_of_its_kind(tfds_dir):
+    if not (tfds_dir / "cifar10_jpeg").is_dir():
+        pytest.skip("cifar10_jpeg is not prepared in TFDS_DATA_DIR")
+    dataset = data.load(ImageData(name="cifar10_jpeg", data_dir=str(tfds_dir)))
+    assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [45_000, 5_000, 10_000]
+    assert dataset.preprocess.shape == (32, 32, 3)
+    assert tuple(dataset.class_names)[:3] == ("airplane", "automobile", "bird")
+    # The means of the original, which everyone normalises CIFAR-10 with; encoding them again hardly moves them.
+    np.testing.assert_allclose(dataset.preprocess.mean, [0.4914, 0.4822, 0.4465], atol=2e-3)
+    np.testing.assert_allclose(dataset.preprocess.std, [0.2470, 0.2435, 0.2616], atol=4e-3)
+
+
 def test_reading_imports_no_tensorflow(tfds_dir, tmp_path):
     """In a process where a TensorFlow is found, and ends the process when it is imported."""
     (tmp_path / "tensorflow").mkdir()
