@@ -1,5 +1,6 @@
 """From raw input to checked, cached examples, and what a user is told when that fails."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -201,7 +202,10 @@ def test_documents_become_ids_with_lengths():
     np.testing.assert_array_equal(inputs["lengths"], [4, 0])
 
 
-@pytest.mark.parametrize("what", [PREPROCESS, TEXT], ids=["image", "text"])
+CROPPED = dataclasses.replace(PREPROCESS, shape=(2, 2, 1), center_crop=True)
+
+
+@pytest.mark.parametrize("what", [PREPROCESS, CROPPED, TEXT], ids=["image", "cropped", "text"])
 def test_preprocessing_there_and_back(tmp_path, what):
     preprocess.save(what, tmp_path / "p.json")
     assert preprocess.load(tmp_path / "p.json") == what
