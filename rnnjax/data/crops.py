@@ -46,9 +46,9 @@ def random_resized_crop(
     Returns:
       ``[size, size, channels]`` uint8.
     """
-    left, top, width, height = _random_box(*image.size, rng, least_area)
-    flip = rng.random() < 0.5
     full_width, full_height = image.size
+    left, top, width, height = _random_box(full_width, full_height, rng, least_area)
+    flip = rng.random() < 0.5
     # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the crop needs no more: several times faster.
     image.draft(None, (math.ceil(full_width * size / width), math.ceil(full_height * size / height)))
     x, y = image.size[0] / full_width, image.size[1] / full_height

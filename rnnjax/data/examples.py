@@ -26,7 +26,7 @@ class Examples:
         0..T, or a float is not finite.
     """
 
-    inputs: np.ndarray | EncodedImages
+    inputs: Any  # an array, or EncodedImages in its place
     labels: np.ndarray
     lengths: np.ndarray | None = None
 
@@ -69,7 +69,7 @@ class Examples:
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at ``rows``, in that order."""
-        taken = {
+        taken: dict[str, Any] = {
             name: array.select(rows) if isinstance(array, EncodedImages) else array[rows]
             for name, array in self.arrays().items()
         }
