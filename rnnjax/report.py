@@ -30,12 +30,8 @@ def class_report(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     probabilities = class_probabilities(logits)
     predicted, numbers = probabilities.argmax(-1), np.arange(len(class_names))
     confusion = metrics.confusion_matrix(labels, predicted, labels=numbers)
-    by_class: Any = metrics.precision_recall_fscore_support(
-        labels,
-        predicted,
-        labels=numbers,
-        zero_division=0.0,  # pyright: ignore[reportArgumentType]
-    )
+    zero: Any = 0.0  # scikit-learn's own type for it lacks the numbers that it takes
+    by_class: Any = metrics.precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=zero)
     columns = zip(class_names, *(column.tolist() for column in by_class), strict=True)
     names = ("name", "precision", "recall", "f1", "support")
     occurring = confusion.sum(0) + confusion.sum(1) > 0

@@ -25,7 +25,18 @@ CONFIGS = {
     "image defaults": image(),
     "text defaults": text(),
     "image, all set": image(
-        data=c.ImageData(name="mnist", batch_size=7, max_shift=2, data_dir="/d", cache_dir="/c", device_budget_mib=0),
+        data=c.ImageData(
+            name="mnist",
+            crop_size=8,
+            crop_least_area=0.5,
+            test_split="exam",
+            workers=2,
+            batch_size=7,
+            max_shift=2,
+            data_dir="/d",
+            cache_dir="/c",
+            device_budget_mib=0,
+        ),
         model=c.ImageModel(cell="gru", features=(5, 6), conv=(3, 4), bidirectional=True, pooling=("mean", "max")),
         optim=c.OptimConfig(
             groups=("a=b=0.5", "c=0"),
@@ -88,6 +99,10 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.ImageData(name="m", device_budget_mib=-1), "device-budget-mib must be 0 or more MiB, got -1"),
         (lambda: c.TextData(name="t", bucket_lengths=(-9,)), "bucket-lengths must be positive and rising, got (-9,)"),
         (lambda: c.TextTable(test_fraction=0), "--data.test-fraction must be between 0 and 1, got 0"),
+        (lambda: c.ImageData(name="m", workers=-1), "workers must be 0 or more threads, got -1"),
+        (lambda: c.ImageData(name="m", crop_size=-8), "crop-size must be 0 or more pixels, got -8"),
+        (lambda: c.ImageData(name="m", crop_least_area=0), "crop-least-area must be above 0 and at most 1, got 0"),
+        (lambda: c.ImageData(name="m", test_split="train"), "test-split must be another split than train"),
         (lambda: c.TextData(name="t", bucket_lengths=(9, 9)), "bucket-lengths must be positive and rising"),
         (lambda: c.TextData(name="t", bucket_lengths=(0, 9)), "bucket-lengths must be positive and rising"),
         (

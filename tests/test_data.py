@@ -1,5 +1,6 @@
 """From raw input to checked, cached examples, and what a user is told when that fails."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -228,7 +229,12 @@ def test_characters_and_bytes_become_ids():
     np.testing.assert_array_equal(BYTES(["aü"])["inputs"], [[0x61 + 2, 0xC3 + 2, 0xBC + 2, 0]])
 
 
-@pytest.mark.parametrize("what", [PREPROCESS, TEXT, CHARACTERS, BYTES], ids=["image", "words", "characters", "bytes"])
+CROPPED = dataclasses.replace(PREPROCESS, shape=(2, 2, 1), center_crop=True)
+
+
+@pytest.mark.parametrize(
+    "what", [PREPROCESS, CROPPED, TEXT, CHARACTERS, BYTES], ids=["image", "cropped", "words", "characters", "bytes"]
+)
 def test_preprocessing_there_and_back(tmp_path, what):
     preprocess.save(what, tmp_path / "p.json")
     assert preprocess.load(tmp_path / "p.json") == what

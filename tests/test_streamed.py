@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from experiments.imagenet_cnn_rnn import EXPERIMENT
 from rnnjax import data, logs
 from rnnjax.config import ImageData, ImageModel
 from rnnjax.data import crops
+from rnnjax.data.plan import eval_plan
 from rnnjax.errors import DataError
 from rnnjax.feed import Feed
 from rnnjax.loop import fit
@@ -198,9 +200,9 @@ def test_a_broken_image_is_named(tmp_path):
         data.load(config)
     write(tmp_path, "text", 2, {"train": examples, "test": [*examples[:2], (b"no image", 0)]})
     loaded = data.load(dataclasses.replace(config, name="text"))
-    program = small_program(config_for(tmp_path, name="text", test_split="test", crop_size=16), loaded)
+    chunks = eval_plan(examples=3, batch_size=2, steps_per_call=1)
     with pytest.raises(DataError, match=r"text/1\.0\.0, split test, record 2: not a readable image"):
-        program.evaluate(program.create_state(0).variables(), "test")
+        list(Feed(loaded.test, DataParallel(jax.devices()[:1]), 0)(chunks))
 
 
 def test_images_of_any_size_ask_for_a_size(folder):
@@ -213,6 +215,7 @@ def test_images_of_any_size_ask_for_a_size(folder):
 # The run
 
 
+@pytest.mark.slow
 def test_the_experiment_trains_resumes_and_predicts(folder, dataset, tmp_path):
     program = small_program(config_for(folder), dataset, devices=jax.devices()[:2])
     result = fit(EXPERIMENT, program, 0, tmp_path / "unbroken")
@@ -248,10 +251,9 @@ def test_an_epochs_line_says_what_sets_the_speed(wait, rate, said):
     assert logs._input({"examples_per_second": rate}) == ""
 
 
+@pytest.mark.slow
 def test_the_wait_for_slow_data_is_measured(folder, dataset, monkeypatch):
     """Decoding that is slower than any step."""
-    import time
-
     program = small_program(config_for(folder, workers=1), dataset, devices=jax.devices()[:1])
     images = type(dataset.train.inputs)
     crop = images.crops

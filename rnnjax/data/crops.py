@@ -49,7 +49,7 @@ def random_resized_crop(
     full_width, full_height = image.size
     left, top, width, height = _random_box(full_width, full_height, rng, least_area)
     flip = rng.random() < 0.5
-    # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the crop needs no more: several times faster.
+    # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the crop needs no more.
     image.draft(None, (math.ceil(full_width * size / width), math.ceil(full_height * size / height)))
     x, y = image.size[0] / full_width, image.size[1] / full_height
     crop = _resized(image, (left * x, top * y, (left + width) * x, (top + height) * y), size, channels)

@@ -26,7 +26,7 @@ class Examples:
         0..T, or a float is not finite.
     """
 
-    inputs: np.ndarray | EncodedImages
+    inputs: Any  # an array, or EncodedImages in its place
     labels: np.ndarray
     lengths: np.ndarray | None = None
 

@@ -56,8 +56,7 @@ def _split(config: ImageData, found: Any, split: str) -> Examples:
 def _statistics(images: Any) -> dict[str, np.ndarray]:
     """Mean and standard deviation of center crops, a value a channel, of pixels scaled to 0..1."""
     rows = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).round().astype(np.int64))
-    sums = squares = np.zeros(images.shape[-1])
-    count = 0
+    sums, squares, count = np.zeros(images.shape[-1]), np.zeros(images.shape[-1]), 0
     for part in np.array_split(rows, -(-len(rows) // 50)):
         pixels = images[part].astype(np.float64).reshape(-1, images.shape[-1]) / 255
         sums, squares, count = sums + pixels.sum(0), squares + (pixels**2).sum(0), count + len(pixels)

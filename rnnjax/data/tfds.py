@@ -66,7 +66,7 @@ def columns(found: Any, split: str, names: tuple[str, ...]) -> dict[str, list[An
       DataError: if its files are missing or cannot be read.
     """
     values: dict[str, list[Any]] = {name: [] for name in names}
-    with _readable(found, split):
+    with _quiet(), _readable(found, split):
         for example in _examples(found.as_data_source(split=split)):
             for name in names:
                 values[name].append(example[name])
@@ -79,7 +79,7 @@ def encoded(found: Any, split: str, name: str) -> Callable[[list[int]], list[byt
     Raises:
       DataError: if the split's files are missing; so does the function where a record cannot be read.
     """
-    with _readable(found, split):
+    with _quiet(), _readable(found, split):
         source = found.as_data_source(split=split, decoders={name: _import().decode.SkipDecoding()})
 
     def fetch(numbers: list[int]) -> list[bytes]:
@@ -95,7 +95,7 @@ def labels(found: Any, split: str) -> np.ndarray:
     Raises:
       DataError: if its files are missing or cannot be read.
     """
-    with _readable(found, split):
+    with _quiet(), _readable(found, split):
         source = found.as_data_source(split=split, decoders={"image": _import().decode.SkipDecoding()})
         return np.array([example["label"] for example in _examples(source)], np.int32)
 
@@ -122,8 +122,7 @@ def _examples(source: Any) -> Iterator[dict[str, np.ndarray]]:
 @contextlib.contextmanager
 def _readable(found: Any, split: str) -> Iterator[None]:
     try:
-        with _quiet():
-            yield
+        yield
     except (RuntimeError, OSError, ValueError, IndexError) as error:
         raise DataError(f"the split {split} of {found.info.full_name} cannot be read: {_reason(error)}") from error
 
