@@ -7,7 +7,7 @@ and has first derivatives in reverse mode alone, without ``vmap``.
 Axes: B batch (exactly one axis), T time, D input features, H hidden features.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def lstm_sequence(
     lengths: Array | None = None,
     *,
     reverse: bool = False,
-    lstm: Callable[..., tuple[Array, Array, Array]] = rnn.lstm,
+    lstm: Any = rnn.lstm,
 ) -> tuple[tuple[Array, Array], Array]:
     """The recurrence of :class:`rnnjax.cells.LSTMCell` over a sequence of at least one step.
 
