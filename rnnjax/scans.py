@@ -21,6 +21,7 @@ from rnnjax.cells import Carry, LinearCell, Noise, RecurrentCell
 from rnnjax.cells.base import keep_dtypes
 from rnnjax.cells.noise import dropout_mask, zoneout, zoneout_mask
 from rnnjax.errors import UsageError
+from rnnjax.fused import loops
 
 Array = jax.Array
 _REPORT: ContextVar[dict[str, str] | None] = ContextVar("implementations", default=None)
@@ -110,7 +111,7 @@ def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> st
     if not isinstance(cell, LinearCell):
         return "its recurrence is not linear"
     if rules.zoneout is not None:
-        return "zoneout makes its recurrence depend on the carry's history"
+        return "it has zoneout"
     return None if steps.inputs.shape[0] else "the sequence has no steps"
 
 
@@ -263,7 +264,7 @@ def _linear_scan(cell: LinearCell, carry: Carry, steps: Steps, rules: Rules) -> 
         _, states = jax.lax.associative_scan(_then, (a, b), reverse=rules.reverse)
         last = states[final]
     else:
-        last, states = fused.loops.scan(_linear_step, carry.astype(b.dtype), (a, b), rules.reverse, rules.unroll)
+        last, states = loops.scan(_linear_step, carry.astype(b.dtype), (a, b), rules.reverse, rules.unroll)
     return keep_dtypes(last, carry), cell.readout(states, steps.inputs)
 
 

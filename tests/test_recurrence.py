@@ -204,7 +204,7 @@ WIDE = jnp.zeros((BATCH, FEATURES + 1))
         ),
         (
             lambda: apply(RNN(MinGRUCell(2), implementation="associative", zoneout=0.1)),
-            "'associative' cannot run MinGRUCell here: zoneout",
+            "'associative' cannot run MinGRUCell here: it has zoneout",
         ),
         (
             lambda: apply(RNN(ProjectedLSTMCell(4, projection=2), implementation="fused")),

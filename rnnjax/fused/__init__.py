@@ -17,6 +17,9 @@ A masked step leaves the carry as it is and its output is zero; cotangents pass 
 stands in its projected inputs, NaN included, reaches neither results nor gradients. Forward-mode
 differentiation is not defined here, and JAX says so with a TypeError.
 
+:class:`Extras` adds resets, dropout of the hidden state and zoneout. Without it the compiled program is
+the one that knows none of them; resets save one more array of outputs.
+
 Axes: T time, B batch (exactly one axis), D input features, H hidden features.
 """
 

@@ -42,13 +42,15 @@ class Extras(NamedTuple):
 
     def begin(self, carry: Any) -> Any:
         """The carry that a step begins with."""
-        if (starts := self.starts) is None:
+        starts = self.starts
+        if starts is None:
             return carry
         return jax.tree.map(lambda first, old: jnp.where(starts, first, old), self.initial, carry)
 
     def begin_backward(self, d_carry: Any, d_initial: Any) -> tuple[Any, Any]:
         """From the cotangent of what a step began with to those of the carry before, and of ``initial`` so far."""
-        if (starts := self.starts) is None:
+        starts = self.starts
+        if starts is None:
             return d_carry, None
         d_initial = jax.tree.map(lambda so_far, d: so_far + jnp.where(starts, d, 0), d_initial, d_carry)
         return jax.tree.map(lambda d: jnp.where(starts, 0, d), d_carry), d_initial
