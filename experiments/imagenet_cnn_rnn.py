@@ -24,7 +24,15 @@ EXPERIMENT = Experiment(
         data=ImageData(
             name="imagenet2012", batch_size=512, validation_fraction=0.01, crop_size=224, test_split="validation"
         ),
-        model=ImageModel(conv=(64, 128, 256, 512), features=(512,), bidirectional=True, pooling=("mean",), dropout=0.2),
+        model=ImageModel(
+            conv=(64, 128, 256, 512),
+            batch_norm=True,
+            features=(512,),
+            bidirectional=True,
+            pooling=("mean",),
+            dropout=0.2,
+            dtype="bfloat16",
+        ),
         optim=OptimConfig(
             optimizer="adamw",
             learning_rate=1e-3,
