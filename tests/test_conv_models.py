@@ -1,5 +1,6 @@
 """Convolutions, the pooled head and classifiers."""
 
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ from rnnjax import losses
 from rnnjax.build import build_model
 from rnnjax.cells import LSTMCell
 from rnnjax.config import ImageModel, TextModel
-from rnnjax.conv import ConvStack, SequenceConvStack, rows_as_sequence
+from rnnjax.conv import ConvStack, SequenceConv, SequenceConvStack, rows_as_sequence
 from rnnjax.data import ImagePreprocess, TextPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.models import PooledHead, TextClassifier
@@ -101,7 +102,7 @@ def test_sequence_conv_stack_is_torchs():
     variables = stack.init(jax.random.key(0), inputs, real)
     variables = jax.tree.map(lambda leaf: leaf if leaf.ndim > 1 else normal(*leaf.shape), variables)  # biases too
     steps = torch.tensor(inputs.transpose(0, 2, 1))
-    for name in ("Conv_0", "Conv_1"):
+    for name in ("SequenceConv_0", "SequenceConv_1"):
         kernel, bias = (np.array(variables["params"][name][part]) for part in ("kernel", "bias"))
         steps = torch.nn.functional.conv1d(
             steps, torch.tensor(kernel.transpose(2, 1, 0)), torch.tensor(bias), padding="same"
@@ -110,6 +111,17 @@ def test_sequence_conv_stack_is_torchs():
     outputs, mask = stack.apply(variables, inputs, real)
     assert mask.all()
     np.testing.assert_allclose(outputs, steps.numpy().transpose(0, 2, 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 4, 5])
+def test_sequence_conv_is_linens(kernel_size):
+    """Also with an even kernel, shorter sequences than the kernel, and the same initial scale."""
+    ours, theirs = SequenceConv(6, kernel_size), linen.Conv(6, (kernel_size,))
+    for steps in (1, 3, 9):
+        inputs = normal(2, steps, 5)
+        variables = theirs.init(jax.random.key(0), inputs)
+        jax.tree.map(np.testing.assert_array_equal, ours.init(jax.random.key(0), inputs), variables)
+        np.testing.assert_allclose(ours.apply(variables, inputs), theirs.apply(variables, inputs), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kernel_size", "window"), [(3, 4), (4, 3), (5, 1)])
@@ -227,7 +239,7 @@ def test_build_image_model(cell):
 def test_build_text_model_with_convolutions_and_hidden_layers():
     config = TextModel(features=(3,), embedding_features=4, conv=(5,), conv_kernel=3, conv_pool=2, dense=(6,))
     _, variables = build_model(config, TEXT).init_with_output(jax.random.key(0), **TEXT(["good good", "bad"]))
-    assert variables["params"]["conv"]["Conv_0"]["kernel"].shape == (3, 4, 5)
+    assert variables["params"]["conv"]["SequenceConv_0"]["kernel"].shape == (3, 4, 5)
     assert variables["params"]["head"]["Dense_0"]["kernel"].shape == (3, 6)
     assert variables["params"]["head"]["Dense_1"]["kernel"].shape == (6, 1)
 
