@@ -27,7 +27,7 @@ EXPERIMENT = Listed(
     name="bag_of_words",
     summary="TF-IDF and logistic regression (scikit-learn) on IMDB: the bar",
     target=Target(accuracy=0.89, source="a bag-of-words MLP: 89.0 %"),
-    cost="one fit for each value of C on one CPU core; its time is in the results table",
+    cost="one fit for each value of C on one CPU core; its time is in its result files",
 )
 
 

@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     name="imdb_bilstm",
     summary="two bidirectional LSTM(64) with masks read IMDB reviews",
     target=Target(accuracy=0.90, source="a bag of words: 89.0 %; Keras' example: 84.3 %"),
-    cost="six epochs of 22,500 reviews a seed; its time is in the results table",
+    cost="six epochs of 22,500 reviews a seed; its time is in its result files",
     seeds=(0, 1, 2),
     config=Config(
         data=TextData(name="imdb_reviews", batch_size=128, vocabulary_size=20_000, bucket_lengths=(200, 400)),

@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     name="imdb_cnn_lstm",
     summary="Conv1D, pooling and an LSTM read IMDB reviews",
     target=Target(accuracy=0.88, source="Keras' example: 85.0 %"),
-    cost="six epochs of 22,500 reviews a seed; its time is in the results table",
+    cost="six epochs of 22,500 reviews a seed; its time is in its result files",
     seeds=(0, 1, 2),
     config=Config(
         data=TextData(name="imdb_reviews", batch_size=128, vocabulary_size=20_000, bucket_lengths=(200, 400)),

@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     name="imdb_lstm",
     summary="Embedding, LSTM(32), Dense(16) reads IMDB reviews",
     target=Target(accuracy=0.87, source="tutorials' models of this size: 84 to 87 %; a bag of words: 89.0 %"),
-    cost="six epochs of 22,500 reviews a seed; its time is in the results table",
+    cost="six epochs of 22,500 reviews a seed; its time is in its result files",
     seeds=(0, 1, 2),
     config=Config(
         data=TextData(name="imdb_reviews", batch_size=128, vocabulary_size=20_000, bucket_lengths=(200, 400)),

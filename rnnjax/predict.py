@@ -158,6 +158,9 @@ def _read(name: str, function: Callable[[], Any]) -> tuple[Any, str | None]:
 
 
 def _line(text: str) -> Input:
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        shown = text.encode("utf-8", "replace").decode("utf-8")
+        return shown, _raising(f"{shown[:80]}: the command line gave it in another encoding than UTF-8")
     return text, lambda: text
 
 

@@ -206,13 +206,16 @@ def test_predict_texts_from_the_command_line_a_file_and_stdin(texts, tmp_path, c
     (tmp_path / "binary").write_bytes(b"a\0b")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"c c\n"), encoding="utf-8"))
     inputs = [str(tmp_path / "lines.txt"), str(tmp_path / "binary"), "-", str(tmp_path / "gone.txt")]
-    assert main(DIGITS, ["predict", *inputs, "--workdir", str(texts), "--text", "a d", "", "--json-lines"]) == 1
+    assert (
+        main(DIGITS, ["predict", *inputs, "--workdir", str(texts), "--text", "a d", "", "\udcff", "--json-lines"]) == 1
+    )
     captured = capsys.readouterr()
     answers = [json.loads(line) for line in captured.out.splitlines()]
     assert [a["input"] for a in answers] == ["a d", "", "b b b", "ש a ש", "c c"]
     assert {a["label"] for a in answers} <= {"with", "without"}
     assert "binary: not a UTF-8 text file" in captured.err
     assert "gone.txt" in captured.err
+    assert "another encoding than UTF-8" in captured.err
 
 
 def test_predict_refuses_text_for_an_image_classifier(images, capsys):

@@ -20,8 +20,8 @@ TASKS = ("digits_rows", "mnist_rows", "imdb_bilstm")
 
 DIFFERENCES = (
     "From the experiments: no augmentation, no word dropout, no average of the parameters, a constant learning rate, "
-    "and of IMDB one bidirectional layer, whose outputs are pooled by their mean alone; Keras or PyTorch have no stock part for these, or users of "
-    "each write them in another way.",
+    "and of IMDB one bidirectional layer, whose outputs are pooled by their mean alone; Keras or PyTorch have no stock "
+    "part for these, or users of each write them in another way.",
     "All peers start from the same weights (rnnjax's, converted) and see the same batches in the same order; "
     "what dropout drops differs.",
     "rnnjax gathers, pads and normalises its batches on the device, inside the compiled step; Keras and PyTorch get "
