@@ -9,6 +9,7 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 8)
 # A test is of what is compiled now; the tests of the cache itself turn it on.
 jax.config.update("jax_enable_compilation_cache", False)
+jax.devices()  # from here on the number holds, whatever a test of the command line asks for
 
 
 @pytest.fixture
