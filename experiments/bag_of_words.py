@@ -233,10 +233,10 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
         {"train": train_command, "evaluate": evaluate_command, "predict": predict_command},
         prog=f"python -m experiments.{EXPERIMENT.name}",
         description=f"{EXPERIMENT.summary}\n\n{cli.EXIT_CODES}",
-        args=arguments,
+        args=cli.with_command(arguments),
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(lambda given: _parse(cli.with_command(given))))
+    sys.exit(cli.run(_parse))
