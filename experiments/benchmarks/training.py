@@ -17,7 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,7 +79,7 @@ def warm_up(runner: Runner, segment: Sequence[Chunk]) -> None:
     """Compiles: trains a chunk of every padded length twice; the difference is the time of compilation."""
     assert runner.peer is not None
     longest = max(segment, key=lambda chunk: chunk.length or 0)
-    runner.ways = runner.peer.settle([longest])
+    runner.ways = runner.peer.settle([replace(longest, rows=longest.rows[:1], mask=longest.mask[:1])])
     for chunk in {chunk.length: chunk for chunk in segment}.values():
         first, second = (_seconds(runner.peer, [chunk]) for _ in range(2))
         runner.compile_seconds += max(0.0, first - second)
