@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -181,6 +184,23 @@ def test_a_data_set_that_is_not_prepared_is_named_with_the_command(monkeypatch, 
 def test_wrong_options_are_usage_errors(capsys):
     assert training.main(["--rounds", "0"]) == 2
     assert "rounds" in capsys.readouterr().err
+
+
+def test_what_other_processes_take_is_seen(monkeypatch):
+    counters = iter([(10.0, 1.0), (16.0, 4.0)])  # busy seconds of all, and ours
+    monkeypatch.setattr(training.Neighbours, "_counters", staticmethod(lambda: next(counters)))
+    assert training.Neighbours().cores(2.0) == pytest.approx(1.5)
+
+
+def test_what_other_processes_take_is_measured():
+    neighbours, start = training.Neighbours(), time.perf_counter()
+    code = "import time; end = time.perf_counter() + 1.5\nwhile time.perf_counter() < end: pass"
+    if neighbours.cores(1.0) is None:
+        pytest.skip("no /proc/stat on this system")
+    subprocess.run([sys.executable, "-c", code], check=True)
+    cores = neighbours.cores(time.perf_counter() - start)
+    assert cores is not None
+    assert cores > 0.3
 
 
 @pytest.mark.slow

@@ -235,6 +235,32 @@ def _say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
 
 
+class Neighbours:
+    """What other processes take of the CPU, from Linux' counters; a benchmark beside others misleads.
+
+    Threads that wait for one another by spinning, as PyTorch's do, lose far more than that share.
+    """
+
+    def __init__(self):
+        self._before = self._counters()
+
+    @staticmethod
+    def _counters() -> tuple[float, float] | None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            user, nice, system = Path("/proc/stat").read_text(encoding="ascii").split()[1:4]
+            ours = os.times()
+            return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK"), ours.user + ours.system
+        return None
+
+    def cores(self, seconds: float) -> float | None:
+        """Cores that others kept busy on average over the ``seconds`` since this was made; None if unknown."""
+        after = self._counters()
+        if after is None or self._before is None or seconds <= 0:
+            return None
+        every, ours = (now - before for now, before in zip(after, self._before, strict=True))
+        return max(0.0, every - ours) / seconds
+
+
 def _environment() -> dict[str, Any]:
     found = results.environment()
     packages = {name: _version(name) for name in ("keras", "torch")}
@@ -282,10 +308,11 @@ def run(
         tasks = ("digits_rows",)
     order = random.Random(0)
     rows: list[Row] = []
+    neighbours, start = Neighbours(), time.perf_counter()
     for task in tasks:
         rows += measure_task(task, peers, rounds, segment, seeds if time_to_accuracy else (), quick, order)
     result = {"part": "training", "quick": quick, "rows": rows, "goals": goals(rows), "differences": DIFFERENCES}
-    result |= _environment()
+    result |= _environment() | {"cores_of_others": neighbours.cores(time.perf_counter() - start)}
     out = out or RESULTS / f"training-{jax.default_backend()}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -10,12 +10,12 @@ from rich.table import Table
 Row = dict[str, Any]
 
 
-def show(result: dict[str, Any], console: Console | None = None) -> None:
+def show(result: dict[str, Any]) -> None:
     """Prints a result as tables."""
-    console = console or Console()
+    console = Console()
     table = Table(title="whole training runs", title_justify="left")
-    table.add_column("task")
-    table.add_column("peer")
+    table.add_column("task", no_wrap=True)
+    table.add_column("peer", no_wrap=True)
     for name in ("examples/s", "quartiles", "compile", "to accuracy", "examples"):
         table.add_column(name, justify="right")
     for row in result["rows"]:
@@ -32,12 +32,14 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         measured = "not measured" if goal["measured"] is None else f"{goal['measured']:.2f}"
         goals.add_row(goal["what"], f"≥ {goal['goal']:.1f}", measured, "reached" if goal["reached"] else "missed")
     console.print(goals)
+    others = result["cores_of_others"]
+    if others is not None and others > 0.1:
+        console.print(f"other processes kept {others:.1f} cores busy meanwhile: measure again without them")
 
 
 def label(row: Row) -> str:
-    """``rnnjax, 2 devices``; other peers by their name."""
-    many = f", {row['devices']} device{'s' * (row['devices'] > 1)}"
-    return row["peer"] + (many if row["peer"] == "rnnjax" else "")
+    """``rnnjax × 2`` on two devices; other peers by their name."""
+    return row["peer"] + (f" × {row['devices']}" if row["peer"] == "rnnjax" else "")
 
 
 def _cells(row: Row) -> list[str]:
@@ -50,7 +52,7 @@ def _cells(row: Row) -> list[str]:
     if row["failed"]:
         return [*cells, "failed", ""]
     if row["seconds_to_accuracy"] is not None:
-        return [*cells, f"{row['seconds_to_accuracy']:.1f} s to {row['accuracy_goal']:.0%}",
+        return [*cells, f"{row['seconds_to_accuracy']:.0f} s to {row['accuracy_goal']:.0%}",
                 f"{row['examples_to_accuracy']:,.0f}"]  # fmt: skip
     missed = "" if row["accuracy"] is None else f"{row['accuracy']:.1%} of {row['accuracy_goal']:.0%}"
     return [*cells, missed, ""]
