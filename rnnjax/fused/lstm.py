@@ -55,15 +55,19 @@ def lstm_sequence(
     return _lstm(reverse, unroll, *given)
 
 
+def _gates(tanh: Array) -> list[Array]:
+    """The gates i, f, g and o, told by the one tanh over all: sigmoid(z) = tanh(z / 2) / 2 + 1/2."""
+    scale, offset = _scale(tanh.shape[-1] // 4, tanh.dtype)
+    return jnp.split(tanh * scale + offset, 4, axis=-1)
+
+
 def _step(projected, products, bias, cell):
-    """One step: the new cell and hidden state, and what their derivatives are made of."""
-    scale, offset = _scale(cell.shape[-1], projected.dtype)
-    # One tanh over all gates, as sigmoid(z) = tanh(z / 2) / 2 + 1/2.
+    """One step: the new cell and hidden state, and the tanh that tells all four gates."""
+    scale, _ = _scale(cell.shape[-1], projected.dtype)
     tanh = jnp.tanh(add(projected, products, bias) * scale)
-    i, f, g, o = jnp.split(tanh * scale + offset, 4, axis=-1)
-    new_cell = f * cell + i * g
-    tanh_cell = jnp.tanh(new_cell)
-    return new_cell, o * tanh_cell, (tanh, i, f, g, o, tanh_cell)
+    i, f, g, o = _gates(tanh)
+    cell = f * cell + i * g
+    return cell, o * jnp.tanh(cell), tanh
 
 
 def _scale(features: int, dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -86,49 +90,48 @@ def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extra
 
 
 def _forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
-    scale, _ = _scale(carry[1].shape[-1], projected.dtype)
-
     def step(carry, projected, inputs):
         real, now = inputs
         now = extras.at(now)
         old = now.begin(carry)
-        products = now.dropped(old[1]) @ recurrent_kernel
-        cell, hidden, (tanh, i, f, g, o, tanh_cell) = _step(projected, products, bias, old[0])
-        # d cell / d z for i, f and g, and d hidden / d z for o, with z what the tanh is taken of.
-        slopes = jnp.concatenate([g, old[0], i, tanh_cell], axis=-1) * ((1 - tanh * tanh) * (scale * scale))
-        cell_by_hidden = keep(real, o * (1 - tanh_cell * tanh_cell), 0)
+        cell, hidden, tanh = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0])
         cell, hidden = now.mixed(old, (cell, hidden))
         carry = (keep(real, cell, old[0]), keep(real, hidden, old[1]))
         # Where a step can begin anew, the hidden state before the next one is not this one's output.
         output = None if now.starts is None else keep(real, hidden, 0)
-        return carry, keep(real, slopes, 0), (old[1], output, cell_by_hidden, keep(real, f, 1))
+        return carry, keep(real, tanh, 0), (*old, output)
 
-    last, slopes, saved = scan_replacing(step, carry, projected, (mask, extras.each()), reverse, unroll)
-    before, outputs, *saved = saved
+    last, gates, saved = scan_replacing(step, carry, projected, (mask, extras.each()), reverse, unroll)
+    cells, before, outputs = saved
     if outputs is None:
         outputs = outputs_from(before, last[1], mask, reverse)
-    return (last, outputs), (recurrent_kernel, bias, mask, extras, before, slopes, *saved)
+    return (last, outputs), (recurrent_kernel, bias, mask, extras, cells, before, gates)
 
 
 def _backward(reverse, unroll, residuals, cotangents):
-    recurrent_kernel, bias, mask, extras, before, slopes, cell_by_hidden, forget = residuals
+    recurrent_kernel, bias, mask, extras, cells, before, gates = residuals
     d_last, d_outputs = cotangents
+    scale, _ = _scale(before.shape[-1], before.dtype)
 
-    def step(state, slopes, inputs):
+    def step(state, tanh, inputs):
         (d_cell, d_hidden), d_initial = state
-        real, now, d_output, cell_by_hidden, forget = inputs
+        real, now, d_output, old_cell = inputs
         now = extras.at(now)
+        i, f, g, o = _gates(tanh)
+        tanh_cell = jnp.tanh(f * old_cell + i * g)
         (kept_cell, kept_hidden), (d_cell, d_new) = now.mixed_backward((d_cell, d_hidden + keep(real, d_output, 0)))
         around = passing(real, kept_hidden, d_hidden)
-        d_cell = d_cell + d_new * cell_by_hidden
-        d_projected = jnp.concatenate([d_cell, d_cell, d_cell, d_new], axis=-1) * slopes
+        d_cell = d_cell + keep(real, d_new * o * (1 - tanh_cell * tanh_cell), 0)
+        d_gates = jnp.concatenate([d_cell * g, d_cell * old_cell, d_cell * i, d_new * tanh_cell], axis=-1)
+        # scale twice: what the tanh is taken of is scaled, and so is what is made of it.
+        d_projected = keep(real, d_gates * ((1 - tanh * tanh) * (scale * scale)), 0)
         d_hidden = add(now.dropped(d_projected @ recurrent_kernel.T), around)
-        state = now.begin_backward((add(d_cell * forget, kept_cell), d_hidden), d_initial)
+        state = now.begin_backward((add(d_cell * keep(real, f, 1), kept_cell), d_hidden), d_initial)
         return state, d_projected, None
 
-    steps = (mask, extras.each(), d_outputs, cell_by_hidden, forget)
+    steps = (mask, extras.each(), d_outputs, cells)
     state = (d_last, extras.no_initial())
-    (d_carry, d_initial), d_projected, _ = scan_replacing(step, state, slopes, steps, not reverse, unroll)
+    (d_carry, d_initial), d_projected, _ = scan_replacing(step, state, gates, steps, not reverse, unroll, ahead=True)
     d_kernel = kernel_gradient(extras.dropped(before), d_projected)
     d_extras = extras.backward(before, d_projected, recurrent_kernel, d_initial)
     return d_projected, d_kernel, bias_gradient(bias, d_projected), d_carry, None, d_extras
