@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import canonicalize_dtype, promote_dtype
 
-from rnnjax import fused
 from rnnjax.cells.initializers import at_least_float32, per_gate
 from rnnjax.cells.noise import SILENT, Noise
 from rnnjax.errors import UsageError
@@ -162,11 +161,6 @@ class RecurrentCell(nn.Module):
           ``(carry, outputs [B, T, H])``.
         """
         raise NotImplementedError(f"{type(self).__name__} does not run by cuDNN")
-
-    def _fused_projection(self, inputs: Array) -> tuple[Array, Array]:
-        """``inputs @ input_kernel``, and the bias that it lacks."""
-        inputs, kernel, bias = self._input_operands(inputs, self.gates)
-        return fused.project(inputs, kernel), bias
 
     def _masked_kernel(self, hidden: Array, noise: Noise) -> Array:
         """``recurrent_kernel`` in the dtype of its product with ``hidden``, under its own mask."""

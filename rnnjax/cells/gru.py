@@ -36,11 +36,12 @@ class GRUCell(RecurrentCell):
         return None if type(self) is GRUCell else super().fused_obstacle()  # a subclass has another step
 
     def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
-        projected, bias = self._fused_projection(inputs)
+        inputs, kernel, bias = self._input_operands(inputs, self.gates)
         # As in step: parameters are drawn in the order in which they are first named.
         recurrent_bias = self._parameter("recurrent_bias", self.bias_init, self.features)
         recurrent = self._masked_kernel(carry, noise)
-        return fused.gru_sequence(projected, recurrent, recurrent_bias, carry, mask, extras, bias=bias, **options)
+        parameters = [recurrent, recurrent_bias]
+        return fused.run(fused.gru_sequence, inputs, kernel, parameters, carry, mask, extras, bias=bias, **options)
 
 
 class ResetBeforeGRUCell(RecurrentCell):

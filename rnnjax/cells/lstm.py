@@ -58,9 +58,9 @@ class LSTMCell(RecurrentCell):
         return None if type(self) is LSTMCell else super().fused_obstacle()  # a subclass has another step
 
     def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
-        projected, bias = self._fused_projection(inputs)
+        inputs, kernel, bias = self._input_operands(inputs, self.gates)
         recurrent = self._masked_kernel(carry[1], noise)
-        return fused.lstm_sequence(projected, recurrent, carry, mask, extras, bias=bias, **options)
+        return fused.run(fused.lstm_sequence, inputs, kernel, [recurrent], carry, mask, extras, bias=bias, **options)
 
     def cudnn_obstacle(self) -> str | None:
         return None if type(self) is LSTMCell else super().cudnn_obstacle()

@@ -31,7 +31,7 @@ class SimpleRNNCell(RecurrentCell):
         return None
 
     def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
-        projected, bias = self._fused_projection(inputs)
+        inputs, kernel, bias = self._input_operands(inputs, self.gates)
         recurrent = self._masked_kernel(carry, noise)
         options |= {"activation": self.activation, "bias": bias}
-        return fused.simple_rnn_sequence(projected, recurrent, carry, mask, extras, **options)
+        return fused.run(fused.simple_rnn_sequence, inputs, kernel, [recurrent], carry, mask, extras, **options)

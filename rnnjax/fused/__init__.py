@@ -26,7 +26,7 @@ Axes: T time, B batch (exactly one axis), D input features, H hidden features.
 from rnnjax.fused.gru import gru_sequence
 from rnnjax.fused.loops import Extras
 from rnnjax.fused.lstm import lstm_sequence
-from rnnjax.fused.projection import project
+from rnnjax.fused.projection import project, run
 from rnnjax.fused.simple import simple_rnn_sequence
 
-__all__ = ["Extras", "gru_sequence", "lstm_sequence", "project", "simple_rnn_sequence"]
+__all__ = ["Extras", "gru_sequence", "lstm_sequence", "project", "run", "simple_rnn_sequence"]
