@@ -17,7 +17,7 @@ from rnnjax.fused.loops import (
     kernel_gradient,
     operands,
     outputs_from,
-    scan,
+    scan_ahead,
     scan_replacing,
 )
 
@@ -67,15 +67,15 @@ def _step(projected, recurrent, recurrent_bias, bias, hidden):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _gru(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias, carry, mask, extras):
-    def step(carry, inputs):
-        projected, real, now = inputs
+    def step(carry, projected, inputs):
+        real, now = inputs
         now = extras.at(now)
         old = now.begin(carry)
         hidden, _ = _step(projected, now.dropped(old) @ recurrent_kernel, recurrent_bias, bias, old)
         hidden = now.mixed(old, hidden)
         return keep(real, hidden, old), keep(real, hidden, 0)
 
-    return scan(step, carry, (projected, mask, extras.each()), reverse, unroll)
+    return scan_ahead(step, carry, projected, (mask, extras.each()), reverse, unroll)
 
 
 def _forward(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias, carry, mask, extras):
