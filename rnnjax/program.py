@@ -18,6 +18,7 @@ from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
 from rnnjax.optim import check_groups, make_optimizer, make_schedule
 from rnnjax.parallel import DataParallel
+from rnnjax.precision import at_precision
 from rnnjax.scans import reporting
 
 
@@ -200,7 +201,7 @@ class Program:
         if key not in self._functions:
             function = {"train": step.train_chunk, "eval": step.eval_chunk, "logits": step.logits_chunk}[kind]
             self._functions[key] = self.parallel.compile(
-                functools.partial(function, self._task, chunk.length),
+                at_precision(self.config.model.precision, functools.partial(function, self._task, chunk.length)),
                 in_axes=(None, feed.data_axis, CHUNK_AXES | ({"learning_rate_scale": None} if kind == "train" else {})),
                 out_axes=(None, None) if kind == "train" else None,
                 donate=(0,) if kind == "train" else (),
