@@ -3,15 +3,20 @@
 import jax
 
 from rnnjax.fused.loops import Array, kernel_gradient
+from rnnjax.fused.reverse import reverse_mode_only
 
 
-@jax.custom_vjp
 def project(inputs: Array, kernel: Array) -> Array:
     """``inputs @ kernel``: ``[..., D], [D, Z] -> [..., Z]``.
 
     The kernel's gradient is the product of two matrices with T * B rows; as JAX derives it, XLA
     first copies the larger one transposed.
     """
+    return _project(*reverse_mode_only((inputs, kernel)))
+
+
+@jax.custom_vjp
+def _project(inputs: Array, kernel: Array) -> Array:
     return inputs @ kernel
 
 
@@ -24,4 +29,4 @@ def _project_backward(residuals, d_projected):
     return d_projected @ kernel.T, kernel_gradient(inputs, d_projected)
 
 
-project.defvjp(_project_forward, _project_backward)
+_project.defvjp(_project_forward, _project_backward)
