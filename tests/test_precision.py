@@ -57,7 +57,7 @@ def lowered(program):
     for run in (
         lambda: advance(state),
         lambda: program.evaluate(state.variables(), "validation"),
-        lambda: program.logits(state.variables(), "validation"),
+        lambda: program.evaluate_logits(state.variables(), "validation"),
     ):
         with pytest.raises(_Lowered):
             run()
