@@ -66,7 +66,7 @@ class DataConfig:
     cache_dir: str | None = _runtime(None)
     """Folder for decoded data; unset: RNNJAX_CACHE_DIR, or else ~/.cache/rnnjax."""
     workers: int = _runtime(0)
-    """Threads that decode images which are streamed; 0: one for each core, at most 16."""
+    """Threads that decode image files, and images which are streamed; 0: one for each core, at most 16."""
     device_budget_mib: int = _runtime(2048)
     """A split of at most this many MiB lives on the devices; a larger one is streamed from the host."""
 
