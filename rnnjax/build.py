@@ -46,6 +46,7 @@ def build_model(config: RecurrentModel, preprocess: Preprocess, axis_name: str |
             conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
             if config.conv
             else None,
+            precision=config.precision,
         )
     if isinstance(config, ImageModel) and not isinstance(preprocess, TextPreprocess):
         return ImageClassifier(
@@ -53,6 +54,7 @@ def build_model(config: RecurrentModel, preprocess: Preprocess, axis_name: str |
             head=PooledHead(classes, config.pooling, config.dropout, config.dense),
             conv=_convolutions(config, config.conv, axis_name),
             conv_after=_convolutions(config, config.conv_after, axis_name),
+            precision=config.precision,
         )
     raise UsageError(f"{type(config).__name__} does not fit {type(preprocess).__name__}")
 

@@ -220,9 +220,8 @@ def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int | N
     if dataset.preprocess != loaded.preprocess:
         raise DataError(f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs")
     program = Program(config, dataset, loaded.model)
-    values = program.evaluate(loaded.variables, split)
-    examples = getattr(dataset, split)
-    by_class = report.class_report(program.logits(loaded.variables, split), examples.labels, dataset.class_names)
+    values, logits = program.evaluate_logits(loaded.variables, split)
+    by_class = report.class_report(logits, getattr(dataset, split).labels, dataset.class_names)
     if split == "test":
         print("note: this looked at the test split; choose models by validation", file=sys.stderr)
     print(json.dumps({"experiment": name, "seed": seed, "split": split, **values, **report.headline(by_class)}))

@@ -66,7 +66,7 @@ class DataConfig:
     cache_dir: str | None = _runtime(None)
     """Folder for decoded data; unset: RNNJAX_CACHE_DIR, or else ~/.cache/rnnjax."""
     workers: int = _runtime(0)
-    """Threads that decode images which are streamed; 0: one for each core, at most 16."""
+    """Threads that decode image files, and images which are streamed; 0: one for each core, at most 16."""
     device_budget_mib: int = _runtime(2048)
     """A split of at most this many MiB lives on the devices; a larger one is streamed from the host."""
 
@@ -196,6 +196,7 @@ class TextTable(TextData):
 
 Cell = Literal["simple_rnn", "lstm", "gru"]
 Dtype = Literal["float32", "bfloat16"]
+Precision = Literal["default", "highest", "tensorfloat32", "bfloat16"]
 Pooling = Literal["last", "mean", "max"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
@@ -220,6 +221,11 @@ class RecurrentModel:
     dtype: Dtype = "float32"
     """Dtype of the layers' computation; parameters, logits and loss are float32 in any case. bfloat16 is for
     accelerators: a CPU is slower with it."""
+    precision: Precision = "default"
+    """Precision of float32 products of matrices and convolutions on accelerators, in training and in all uses of
+    the trained model: highest is float32; tensorfloat32 is TF32 on NVIDIA GPUs and three passes of bfloat16 on TPUs;
+    bfloat16 is the fastest, TF32 on NVIDIA GPUs and one pass of bfloat16 on TPUs. default is JAX's own, which is the
+    fastest too unless JAX_DEFAULT_MATMUL_PRECISION names another. A CPU computes in float32 in any case."""
     dense: tuple[int, ...] = ()
     """Features of hidden layers between the pooled outputs and the logits, each followed by ReLU."""
 
@@ -229,6 +235,7 @@ class RecurrentModel:
         _rate(self, "dropout")
         _choice(self, "cell", Cell)
         _choice(self, "dtype", Dtype)
+        _choice(self, "precision", Precision)
         kinds = typing.get_args(Pooling)
         known = bool(self.pooling) and set(self.pooling) <= set(kinds)
         _check(known, self, "pooling", f"at least one of {', '.join(kinds)}")

@@ -6,14 +6,13 @@ the devices work. Both follow the same plan and give the same numbers. Images th
 are always streamed, and grain's threads decode them.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 
-from rnnjax.data import Examples
+from rnnjax.data import Examples, image_files
 from rnnjax.data.plan import Chunk
 from rnnjax.parallel import DataParallel
 
@@ -37,7 +36,7 @@ class Feed:
     def __init__(self, examples: Examples, parallel: DataParallel, budget_bytes: int, workers: int = 0):
         self._examples = examples
         self._parallel = parallel
-        self._workers = workers or min(os.cpu_count() or 1, 16)
+        self._workers = image_files.decoding_threads(workers)
         self.resident = examples.nbytes <= budget_bytes and not examples.streamed
         self.data_axis = None if self.resident else 0
         self._data = parallel.replicate(examples.arrays()) if self.resident else None

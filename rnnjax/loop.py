@@ -345,10 +345,8 @@ def _finish(
     restored = checkpoints.restore(training.fresh_state, int(progress.best["step"]))
     if restored is None:
         raise RunError(f"the best checkpoint, of step {int(progress.best['step'])}, is gone from {workdir.checkpoints}")
-    test = program.evaluate(restored[0].variables(), "test")
-    by_class = report.class_report(
-        program.logits(restored[0].variables(), "test"), program.dataset.test.labels, program.dataset.class_names
-    )
+    test, logits = program.evaluate_logits(restored[0].variables(), "test")
+    by_class = report.class_report(logits, program.dataset.test.labels, program.dataset.class_names)
     last = (read_metrics(workdir.metrics) or [{}])[-1]
     rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
     result = {

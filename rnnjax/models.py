@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.conv import SequenceConvStack, pixels_as_sequence, rows_as_sequence, sequence_as_rows
+from rnnjax.precision import matmul_precision
 from rnnjax.recurrence import pool
 from rnnjax.text import UNKNOWN
 
@@ -49,15 +50,21 @@ class ImageClassifier(nn.Module):
       head: to logits, from the outputs over rows, or from feature maps over pixels.
       conv: what comes before the recurrence, or None.
       conv_after: convolutions of its outputs, read as rows of feature maps again, or None.
+      precision: of float32 products on accelerators, see :func:`rnnjax.precision.matmul_precision`.
     """
 
     recurrent: nn.Module | None
     head: PooledHead
     conv: nn.Module | None = None
     conv_after: nn.Module | None = None
+    precision: str = "default"
 
     def __call__(self, inputs: Array, *, train: bool = False) -> Array:
         """Normalised images ``[B, height, width, C]`` to logits ``[B, outputs]``."""
+        with matmul_precision(self.precision):
+            return self._logits(inputs, train)
+
+    def _logits(self, inputs: Array, train: bool) -> Array:
         if self.conv is not None:
             inputs = self.conv(inputs, train=train)
         if self.recurrent is None:
@@ -81,6 +88,7 @@ class TextClassifier(nn.Module):
         (Gal and Ghahramani 2016, arXiv:1512.05287).
       word_dropout: share of words replaced by the unknown word in training.
       conv: what comes before the recurrence, or None.
+      precision: of float32 products on accelerators, see :func:`rnnjax.precision.matmul_precision`.
     """
 
     vocabulary_size: int
@@ -90,10 +98,15 @@ class TextClassifier(nn.Module):
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
     conv: SequenceConvStack | None = None
+    precision: str = "default"
 
-    @nn.compact
     def __call__(self, inputs: Array, *, lengths: Array, train: bool = False) -> Array:
         """Token ids ``[B, T]`` with ``lengths [B]`` to logits ``[B, outputs]``."""
+        with matmul_precision(self.precision):
+            return self._logits(inputs, lengths, train)
+
+    @nn.compact
+    def _logits(self, inputs: Array, lengths: Array, train: bool) -> Array:
         mask = jnp.arange(inputs.shape[1]) < lengths[:, None]
         if train and self.word_dropout:
             dropped = jax.random.bernoulli(self.make_rng("dropout"), self.word_dropout, inputs.shape)

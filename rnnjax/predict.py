@@ -39,7 +39,8 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
 
     Args:
       root: the work folder, such as ``runs/mnist_rows/seed-0``.
-      model: the module that was trained, if it is not one that the configuration describes.
+      model: the module that was trained, if it is not one that the configuration describes; the precision of its
+        products is its own affair.
 
     Raises:
       UsageError: if the folder holds no run.

@@ -18,6 +18,7 @@ from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
 from rnnjax.optim import check_groups, make_optimizer, make_schedule
 from rnnjax.parallel import DataParallel
+from rnnjax.precision import at_precision
 from rnnjax.scans import reporting
 
 
@@ -122,24 +123,31 @@ class Program:
             pending = sums
         return metrics.scalars({name: total.get(name, 0.0) + float(value) for name, value in pending.items()})
 
-    def logits(self, variables: Any, split: str) -> np.ndarray:
-        """The logits of a whole split on the host, ``[N, C]`` float32 in the split's order; on every host, all of them.
+    def evaluate_logits(self, variables: Any, split: str) -> tuple[dict[str, float], np.ndarray]:
+        """As :meth:`evaluate`, with the logits of the split.
 
         Args:
           variables: the model's variables.
           split: ``train``, ``validation`` or ``test``.
+
+        Returns:
+          Loss and accuracy, and the logits on the host, ``[N, C]`` float32 in the split's order; on every host, all
+          of them.
         """
         feed = self._feed(split)
         variables = self.parallel.replicate(variables)
         examples = getattr(self.dataset, split)
         out: np.ndarray | None = None
+        total: dict[str, float] = {}
         for chunk, data, arguments in feed(eval_plan(**self._plan_arguments(examples))):
             function = self._function("logits", feed, chunk)
-            shards = self._call(("logits", chunk.length, chunk.rows.shape), function, data, arguments, variables)
+            key = ("logits", chunk.length, chunk.rows.shape)
+            sums, shards = self._call(key, function, data, arguments, variables)
+            total = {name: total.get(name, 0.0) + float(value) for name, value in sums.items()}
             logits = self.parallel.unshard(self.parallel.to_host(shards))
             out = np.zeros((len(examples), logits.shape[-1]), np.float32) if out is None else out
             out[chunk.rows[chunk.mask]] = logits[chunk.mask]
-        return cast("np.ndarray", out)  # no split is empty
+        return metrics.scalars(total), cast("np.ndarray", out)  # no split is empty
 
     def _make_task(self) -> step.Task:
         config, preprocess = self.config, self.dataset.preprocess
@@ -200,7 +208,7 @@ class Program:
         if key not in self._functions:
             function = {"train": step.train_chunk, "eval": step.eval_chunk, "logits": step.logits_chunk}[kind]
             self._functions[key] = self.parallel.compile(
-                functools.partial(function, self._task, chunk.length),
+                at_precision(self.config.model.precision, functools.partial(function, self._task, chunk.length)),
                 in_axes=(None, feed.data_axis, CHUNK_AXES | ({"learning_rate_scale": None} if kind == "train" else {})),
                 out_axes=(None, None) if kind == "train" else None,
                 donate=(0,) if kind == "train" else (),

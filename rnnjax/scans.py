@@ -162,17 +162,8 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
     )
     real = None if steps.real is None else flat_steps(steps.real)[..., 0]
     options = {"reverse": rules.reverse, "unroll": rules.unroll}
-    try:
-        flat_carry = jax.tree.map(flat, carry)
-        result = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
-    except TypeError as error:
-        if "forward-mode" not in str(error):
-            raise
-        # Under jit JAX finds out only when this has long returned, and its own message has to do.
-        raise UsageError(
-            "RNN: implementation='fused', which 'auto' takes here, has no forward-mode derivatives; "
-            "use implementation='scan'"
-        ) from error
+    flat_carry = jax.tree.map(flat, carry)
+    result = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
     return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
 
 

@@ -113,28 +113,36 @@ def eval_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chu
     """Sums of the metrics over a chunk's real rows and all devices: ``loss``, ``correct``, ``count``."""
 
     def one(total: Arrays, step: Arrays):
-        inputs, batch = _gather(data, step["rows"], length)
-        applied = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
-        logits = cast("Array", applied)
-        losses = task.loss(logits, batch["labels"], 0.0)
-        sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
-        return jax.tree.map(jnp.add, total, sums), None
+        return jax.tree.map(jnp.add, total, _eval_step(task, length, variables, data, step)[0]), None
 
-    zero = {"loss": jnp.zeros(()), "correct": jnp.zeros((), jnp.int32), "count": jnp.zeros((), jnp.int32)}
-    total, _ = lax.scan(one, zero, {name: chunk[name] for name in ("rows", "mask")})
+    total, _ = lax.scan(one, _nothing(), {name: chunk[name] for name in ("rows", "mask")})
     return lax.psum(total, task.axis_name)
 
 
-def logits_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chunk: Arrays) -> Array:
-    """The logits of every row of a chunk, padding rows included, ``[devices of all hosts, K, B, C]`` on each."""
+def logits_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chunk: Arrays) -> tuple[Arrays, Array]:
+    """The sums of :func:`eval_chunk`, and the logits that they are of.
 
-    def one(carry: None, rows: Array):
-        inputs, batch = _gather(data, rows, length)
-        logits = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
-        return carry, cast("Array", logits).astype(jnp.float32)
+    The logits are those of every row, padding rows included: ``[devices of all hosts, K, B, C]`` on each device.
+    """
 
-    _, logits = lax.scan(one, None, chunk["rows"])
-    return lax.all_gather(logits, task.axis_name)
+    def one(total: Arrays, step: Arrays):
+        sums, logits = _eval_step(task, length, variables, data, step)
+        return jax.tree.map(jnp.add, total, sums), logits.astype(jnp.float32)
+
+    total, logits = lax.scan(one, _nothing(), {name: chunk[name] for name in ("rows", "mask")})
+    return lax.psum(total, task.axis_name), lax.all_gather(logits, task.axis_name)
+
+
+def _eval_step(task: Task, length: int | None, variables: Any, data: Arrays, step: Arrays) -> tuple[Arrays, Array]:
+    inputs, batch = _gather(data, step["rows"], length)
+    applied = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
+    logits = cast("Array", applied)
+    losses = task.loss(logits, batch["labels"], 0.0)
+    return metrics.sums(logits, batch["labels"], losses, step["mask"]), logits
+
+
+def _nothing() -> Arrays:
+    return {"loss": jnp.zeros(()), "correct": jnp.zeros((), jnp.int32), "count": jnp.zeros((), jnp.int32)}
 
 
 def _gather(data: Arrays, rows: Array, length: int | None) -> tuple[Array, dict[str, Any]]:

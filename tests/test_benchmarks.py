@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -362,6 +364,73 @@ def test_peers_compute_the_same_logits(peer):
     task = Task("lstm", "masked", "forward", Shape(4, 6, 3, 5))
     logits = np.asarray(peers.make_call(peer_or_skip(peer), task)())
     np.testing.assert_allclose(logits, peers.make_call("flax", task)(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("peer", ["rnnjax fused", "flax", "equinox", "keras", "torch"])
+@pytest.mark.parametrize("form", ["masked", "bidirectional"])
+def test_peers_compute_in_bfloat16(peer, form):
+    """Near the logits of float32, and not these: bfloat16 has 8 bits of mantissa."""
+    task = Task("lstm", form, "forward", Shape(4, 6, 3, 5), dtype="bfloat16")
+    narrow = np.asarray(peers.make_call(peer_or_skip(peer), task)())
+    wide = np.asarray(peers.make_call(peer, dataclasses.replace(task, dtype="float32"))())
+    assert narrow.dtype == np.float32
+    np.testing.assert_allclose(narrow, wide, atol=0.02)
+    assert np.abs(narrow - wide).max() > 1e-4
+
+
+def test_pytorch_has_the_precision_that_jax_has(monkeypatch):
+    """Recurrent layers by cuDNN use TF32 unless they are told not to, whatever the precision of products is."""
+    torch = pytest.importorskip("torch")
+    from experiments.benchmarks import peers_torch
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+    before, seen = torch.get_float32_matmul_precision(), {}
+    for precision in ("default", "highest", "tensorfloat32", "bfloat16"):
+        peers_torch.set_precision(precision)
+        seen[precision] = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
+    torch.set_float32_matmul_precision(before)
+    assert seen == {
+        "default": ("highest", True),
+        "highest": ("highest", False),
+        "tensorfloat32": ("high", True),
+        "bfloat16": ("medium", True),
+    }
+
+
+def test_layers_are_timed_with_the_asked_precision_and_dtype(tmp_path, monkeypatch, capsys):
+    seen: list[str] = []
+    config: Any = jax.config  # its attributes are made as JAX is imported, and no type checker sees them
+
+    def measure(entries, **_):
+        for entry in entries:
+            entry.build()()
+            seen.append(config.jax_default_matmul_precision)
+
+    monkeypatch.setattr(record, "start", lambda devices: 0.0)
+    monkeypatch.setattr(layers.harness, "measure", measure)
+    monkeypatch.setattr(layers.charts, "layers", lambda result, path: [])
+    out = tmp_path / "layers-cpu.json"
+    options = [
+        "--quick",
+        "--cells",
+        "lstm",
+        "--forms",
+        "plain",
+        "--modes",
+        "forward",
+        "--peers",
+        "flax",
+        "--devices",
+        "1",
+    ]
+    choice = ["--precision", "highest", "--dtype", "bfloat16", "--out", str(out)]
+    assert command.main(["layers", *options, *choice]) == 0
+    assert set(seen) == {"highest"} and config.jax_default_matmul_precision is None
+    shown, result = capsys.readouterr().out, json.loads(out.read_text())
+    assert "layers in bfloat16, float32 products at precision highest" in shown
+    assert (result["dtype"], result["precision"]) == ("bfloat16", "highest")
+    with pytest.raises(SystemExit):
+        command.main(["layers", *options, "--precision", "tf32"])
 
 
 @pytest.mark.parametrize("mode", ["train", "forward"])

@@ -8,8 +8,11 @@ import pytest
 from sklearn import metrics as sk
 
 from rnnjax import report
+from rnnjax.feed import Feed
+from rnnjax.loop import fit
 from rnnjax.plots import save_confusion
 from rnnjax.workdir import WorkDir
+from tests.small import EXPERIMENT
 from tests.test_parallel import IMAGES, TEXTS, both_kinds, program_for, start_of
 
 RNG = np.random.default_rng(0)
@@ -88,7 +91,9 @@ def test_numbers_and_names_are_drawn_where_they_can_be_read(tmp_path, monkeypatc
 def test_logits_are_those_of_single_examples_on_one_device_and_on_eight(config, budget):
     """19 examples in batches of 8, texts in two buckets: in order, and no padding row is among them."""
     variables = start_of(config).variables()
-    one, eight = (program_for(config, n, device_budget_mib=budget).logits(variables, "test") for n in (1, 8))
+    one, eight = (
+        program_for(config, n, device_budget_mib=budget).evaluate_logits(variables, "test")[1] for n in (1, 8)
+    )
     program = program_for(config)
     examples = program.dataset.test
     lengths = {} if examples.lengths is None else {"lengths": examples.lengths}
@@ -103,7 +108,23 @@ def test_logits_are_those_of_single_examples_on_one_device_and_on_eight(config, 
 def test_the_reports_accuracy_is_the_evaluations(config, classes):
     program, variables = program_for(config, 8), start_of(config).variables()
     examples = program.dataset.test
-    ours = report.class_report(program.logits(variables, "test"), examples.labels, program.dataset.class_names)
-    assert ours["accuracy"] == pytest.approx(program.evaluate(variables, "test")["accuracy"], abs=1e-7)
+    values, logits = program.evaluate_logits(variables, "test")
+    assert values == program.evaluate(variables, "test")
+    ours = report.class_report(logits, examples.labels, program.dataset.class_names)
+    assert ours["accuracy"] == pytest.approx(values["accuracy"], abs=1e-7)
     assert np.sum(ours["confusion"]) == len(examples)
     assert len(ours["classes"]) == classes
+
+
+def test_the_end_of_a_run_passes_once_over_the_test_split(tmp_path, monkeypatch):
+    program, passes, call = program_for(IMAGES, 1), [], Feed.__call__
+
+    def counting(self, *args, **options):
+        passes.append(self._examples)
+        return call(self, *args, **options)
+
+    monkeypatch.setattr(Feed, "__call__", counting)
+    result = fit(EXPERIMENT, program, 0, tmp_path)
+    assert sum(examples is program.dataset.test for examples in passes) == 1
+    written = json.loads((tmp_path / "report-test.json").read_text(encoding="utf-8"))
+    assert written["accuracy"] == pytest.approx(result["metrics"]["test"]["accuracy"], abs=1e-7)

@@ -341,13 +341,19 @@ def first_epoch(config, digits, devices):
 
 
 def test_a_batch_normed_model_trains_alike_on_one_device_and_on_four(digits):
-    one, four = (first_epoch(norm_config(), digits, devices) for devices in (1, 4))
+    """By SGD, whose update is as exact as its gradient: Adam divides by what may be nearly 0."""
+    config = norm_config(optimizer="sgd", learning_rate=0.05, momentum=0.9)
+    one, four = (first_epoch(config, digits, devices) for devices in (1, 4))
     for part in ("params", "model_state", "averaged"):
         jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-2, atol=2e-3), getattr(one, part), getattr(four, part)
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), getattr(one, part), getattr(four, part)
         )
-    moved = np.asarray(one.model_state["batch_stats"]["conv"]["BatchNorm_0"]["mean"])
-    assert np.abs(moved).max() > 0.01
+    for name in ("mean", "var"):
+        moved = np.asarray(one.model_state["batch_stats"]["conv"]["BatchNorm_0"][name]) - (name == "var")
+        assert np.abs(moved).max() > 0.01
+    fresh = small_program(config, digits, devices=jax.devices()[:1]).create_state(0).params
+    steps = jax.tree.map(lambda a, b: np.abs(a - b).max(), one.params, fresh)
+    assert min(jax.tree.leaves(steps["conv"]["BatchNorm_0"])) > 1e-3, "nothing was learned"
 
 
 def test_statistics_are_averaged_with_the_parameters(digits):

@@ -1,8 +1,12 @@
 """A folder of images of one's own: what is read of it, and what is said of what cannot be."""
 
 import dataclasses
+import itertools
 import json
 import os
+import threading
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -138,6 +142,65 @@ def test_a_photo_is_turned_as_its_camera_says(tmp_path):
     np.testing.assert_array_equal(image_files.read(tmp_path / "turned.png", (2, 1, 1))[:, 0, 0], [0, 255])
 
 
+# The threads
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_threads_change_neither_order_nor_content(tmp_path, workers):
+    make(tmp_path)
+    for name in ("broken.png", "cut.png"):
+        (tmp_path / "red" / name).write_text("no image")
+    dataset = data.load(config(tmp_path, on_bad_file="skip", workers=workers, cache_dir=str(tmp_path / "cache")))
+    paths = sorted((tmp_path / "blue" / "deeper").iterdir()) + sorted((tmp_path / "red").iterdir())
+    expected = [image_files.read(path, (6, 8, 3)) for path in paths if path.name not in ("broken.png", "cut.png")]
+    found = list(
+        image_files.read_all([p for p in paths if p.name not in ("broken.png", "cut.png")], (6, 8, 3), workers)
+    )
+    np.testing.assert_array_equal(found, expected)
+    splits = [np.asarray(split.inputs) for split in (dataset.train, dataset.validation, dataset.test)]
+    key = lambda image: image.tobytes()  # noqa: E731
+    assert sorted(map(key, np.concatenate(splits))) == sorted(map(key, expected))
+    (note,) = dataset.notes
+    assert note.index("broken.png") < note.index("cut.png")
+
+
+def test_as_many_files_are_decoded_at_once_as_there_are_threads(tmp_path, monkeypatch):
+    make(tmp_path)
+    together, decoded = threading.Barrier(5, timeout=20), image_files._decoded
+
+    def waiting(*args, **options):
+        together.wait()
+        return decoded(*args, **options)
+
+    monkeypatch.setattr(image_files, "_decoded", waiting)
+    assert len(data.load(config(tmp_path, workers=5)).train) == 12
+
+
+def test_the_first_bad_file_is_named_whichever_thread_is_first_and_the_rest_is_left(tmp_path, monkeypatch):
+    make(tmp_path, 20)
+    for name in ("00.bad.png", "01.bad.png"):
+        (tmp_path / "blue" / "deeper" / name).write_text("no image")
+    second, decoded, count = threading.Event(), image_files._decoded, itertools.count(1)
+
+    def slow(path, *args, **options):
+        next(count)
+        if path.name == "00.bad.png":
+            assert second.wait(20)
+        elif path.name != "01.bad.png":
+            time.sleep(0.02)
+        try:
+            return decoded(path, *args, **options)
+        finally:
+            if path.name == "01.bad.png":
+                second.set()
+
+    filters = list(warnings.filters)
+    monkeypatch.setattr(image_files, "_decoded", slow)
+    assert "00.bad.png" in refused(tmp_path, workers=2)
+    assert next(count) < 16
+    assert warnings.filters == filters
+
+
 # The cache
 
 
@@ -148,11 +211,11 @@ def test_files_are_decoded_once_and_again_when_one_changes(tmp_path, monkeypatch
     first = data.load(config(tmp_path / "images", **options))
     assert "skipped 1" in first.notes[0]
 
-    def never(*_):
+    def never(*_, **__):
         raise AssertionError("decoded again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(image_files, "read", never)
+        patched.setattr(image_files, "read_all", never)
         second = data.load(config(tmp_path / "images", **options))
         for change in ({"height": 7}, {"color": "grey"}):
             with pytest.raises(AssertionError, match="decoded again"):

@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 from rnnjax.errors import UsageError
 from rnnjax.fused import Extras, gru_sequence, loops, lstm_sequence, simple_rnn_sequence
+from rnnjax.fused.reverse import reverse_mode_only
 from rnnjax.recurrence import RNN
 from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, every_cell, problem
 
@@ -151,14 +152,71 @@ def test_no_loop_copies_a_whole_sequence(name, reverse):
     assert not [shape for shape in copies_in_loops(program) if shape[:1] == (200,) and len(shape) > 1]
 
 
-def test_forward_mode_names_what_has_it():
-    inputs, layer = jnp.ones((2, 3, 2)), RNN(CELLS["lstm"](4))
+FORWARD = {
+    "jvp": lambda run, x: jax.jvp(run, (x,), (x,)),
+    "jacfwd": lambda run, x: jax.jacfwd(run)(x),
+    "linearize": lambda run, x: jax.linearize(run, x)[1](x),
+    "vmap of jvp": lambda run, x: jax.vmap(lambda x: jax.jvp(run, (x,), (x,)))(x[None]),
+}
+
+
+@pytest.mark.parametrize("way", FORWARD)
+@pytest.mark.parametrize("jit", ["not at all", "inside", "outside"])
+def test_forward_mode_names_what_has_it(way, jit):
+    inputs, layer = jnp.ones((2, 3, 2)), RNN(CELLS["gru"](4))
     variables = layer.init(jax.random.key(0), inputs)
-    for transform in (jax.jacfwd, lambda run: lambda x: jax.jvp(run, (x,), (x,))):
-        with pytest.raises(UsageError, match="no forward-mode derivatives; use implementation='scan'"):
-            transform(lambda x: layer.apply(variables, x)[1])(inputs)
-    scanned = layer.clone(implementation="scan")
-    assert jax.jvp(lambda x: scanned.apply(variables, x)[1], (inputs,), (inputs,))[1].any()
+
+    def forward(layer):
+        run = lambda x: layer.apply(variables, x)[1]  # noqa: E731
+        run = jax.jit(run) if jit == "inside" else run
+        whole = lambda x: FORWARD[way](run, x)  # noqa: E731
+        return (jax.jit(whole) if jit == "outside" else whole)(inputs)
+
+    with pytest.raises(UsageError, match="no forward-mode derivatives; use implementation='scan'"):
+        forward(layer)
+    assert np.asarray(jax.tree.leaves(forward(layer.clone(implementation="scan")))[-1]).any()
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "tanh"])
+@pytest.mark.parametrize("argument", [(0, "input_kernel"), (0, "recurrent_kernel"), (0, "bias"), (1,), (2,)])
+def test_forward_mode_is_refused_by_every_argument(name, argument):
+    """Under ``jit``, where JAX's own message names nothing."""
+    layer, inputs = RNN(CELLS[name](4)), jnp.ones((2, 3, 2))
+    carry = layer.cell.initialize_carry(None, (2, 2), jnp.float32)
+    arguments = [layer.init(jax.random.key(0), inputs)["params"]["cell"], inputs, carry]
+
+    def run(value):
+        given = list(arguments)
+        given[argument[0]] = value if len(argument) == 1 else {**given[0], argument[1]: value}
+        return layer.apply({"params": {"cell": given[0]}}, given[1], initial_carry=given[2])[1]
+
+    value = arguments[argument[0]] if len(argument) == 1 else arguments[0][argument[1]]
+    with pytest.raises(UsageError, match="use implementation='scan'"):
+        jax.jit(lambda value: jax.jvp(run, (value,), (value,)))(value)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_forward_over_reverse_is_there(x64, jit):
+    """A Hessian's products take forward mode of the gradient, which consists of plain operations."""
+    inputs, layer = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 2))), RNN(CELLS["lstm"](4))
+    variables = layer.init(jax.random.key(0), inputs)
+
+    def product(layer):
+        gradient = jax.grad(lambda x: (layer.apply(variables, x)[1] ** 3).sum())
+        whole = lambda x: jax.jvp(gradient, (x,), (jnp.cos(x),))[1]  # noqa: E731
+        return (jax.jit(whole) if jit else whole)(inputs)
+
+    np.testing.assert_allclose(product(layer), product(layer.clone(implementation="scan")), rtol=1e-10, atol=1e-14)
+
+
+def test_what_refuses_forward_mode_compiles_to_nothing():
+    def text(function):
+        return jax.jit(function).lower(jnp.ones(3)).as_text().replace(function.__name__, "")
+
+    def identity(array):
+        return array
+
+    assert text(reverse_mode_only) == text(identity)
 
 
 def test_nn_scan_compiles_to_the_program_of_lax_scan():

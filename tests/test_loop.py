@@ -233,7 +233,9 @@ def test_a_finished_run_returns_its_result_and_fresh_starts_over(digits, tmp_pat
 
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
     evaluate, looked_at = digits.evaluate, []
-    monkeypatch.setattr(digits, "evaluate", lambda v, split: looked_at.append(split) or evaluate(v, split))
+    for name in ("evaluate", "evaluate_logits"):
+        run = getattr(digits, name)
+        monkeypatch.setattr(digits, name, lambda v, split, run=run: looked_at.append(split) or run(v, split))
     monkeypatch.setenv("MALLOC_TOP_PAD_", "1000")
     root = tmp_path / "run"
     result = fit(EXPERIMENT, digits, 0, root)

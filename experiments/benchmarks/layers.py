@@ -10,7 +10,9 @@ import jax
 
 from experiments.benchmarks import charts, goals, harness, memory_limit, peers, record, tables
 from experiments.benchmarks.task import FORMS, GATES, MODES, Shape, Task
+from rnnjax.config import Dtype, Precision
 from rnnjax.errors import UsageError
+from rnnjax.precision import matmul_precision
 
 SHAPES = (
     "128,28,28,128",
@@ -38,11 +40,11 @@ CHOICE = (
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Times a recurrent layer with a dense head, forward, and forward + backward + Adam, in float32.
+    """Times a recurrent layer with a dense head, forward, and forward + backward + Adam.
 
     Without --forms, --modes, --shapes and --peers a choice of eight shapes runs that fits in about
     --minutes and is written to experiments/results/benchmarks; with any of these every combination
-    of them runs and is written to runs/benchmarks.
+    of them runs and is written to runs/benchmarks, as is what has another --precision or --dtype.
     """
 
     cells: tuple[Literal["lstm", "gru", "rnn"], ...] = ("lstm", "gru")
@@ -58,6 +60,13 @@ class Options:
     "torch padded" (masked only), equinox."""
     devices: tuple[int, ...] | None = None
     """Numbers of devices; by default 1, and 2 on the CPU or all of several accelerators."""
+    precision: Precision = "default"
+    """Precision of float32 products on accelerators: jax.default_matmul_precision, and in PyTorch
+    torch.set_float32_matmul_precision with cuDNN's TF32 on or off alike. default is each library's own. A CPU
+    computes in float32 in any case."""
+    dtype: Dtype = "float32"
+    """Dtype of the layers' computation. In bfloat16, parameters stay float32, but for PyTorch's, which become
+    bfloat16 with the layer."""
     samples: int = 10
     """Samples of each; what is too slow for the time gets fewer."""
     minutes: float = 9.0
@@ -91,13 +100,15 @@ def run(options: Options) -> int:
     memory_limit.check([task for group in groups for task, _, _ in group], memory_limit.available())
     chosen, rows, partial = _is_default(options), [], False
     console = tables.console()
+    console.print(f"layers in {options.dtype}, float32 products at precision {options.precision}")
     console.print("\n".join(CHOICE) if chosen else f"{sum(map(len, groups))} combinations")
     try:
         for number, group in enumerate(groups):
             left = 60 * options.minutes - (time.monotonic() - began)
             entries = [_entry(*member) for member in group]
             try:
-                harness.measure(entries, samples=_samples(options), seconds=left / (len(groups) - number))
+                with matmul_precision(options.precision):
+                    harness.measure(entries, samples=_samples(options), seconds=left / (len(groups) - number))
             finally:
                 rows += [entry.result() for entry in entries]
                 task = group[0][0]
@@ -120,12 +131,15 @@ def _finish(options: Options, rows: list[dict[str, Any]], run: dict[str, float],
         "partial": partial,
         "choice": list(CHOICE) if _is_default(options) else None,
         "samples": _samples(options),
+        "dtype": options.dtype,
+        "precision": options.precision,
         **run,
         **record.circumstances(),
         "goals": found,
         "rows": rows,
     }
-    path = record.out_path("layers", options.out, whole=_is_default(options) and not partial)
+    usual = (options.dtype, options.precision) == (Options.dtype, Options.precision)
+    path = record.out_path("layers", options.out, whole=usual and _is_default(options) and not partial)
     record.write(result, path)
     plots = charts.layers(result, path)
     console.print(f"{result['seconds']:.0f} s; written: {', '.join(map(str, [path, *plots]))}", soft_wrap=True)
@@ -168,7 +182,7 @@ def _groups(options: Options) -> list[Group]:
     for shape in _shapes(options):
         for cell in dict.fromkeys(options.cells):
             group = [
-                (Task(cell, form, mode, shape), peer, devices)
+                (Task(cell, form, mode, shape, options.dtype, options.precision), peer, devices)
                 for mode in reversed(options.modes or MODES)
                 for form in options.forms or FORMS
                 for peer in chosen

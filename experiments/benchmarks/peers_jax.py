@@ -28,7 +28,7 @@ def rnnjax_layer(task: Task, *, implementation: str, unroll: int = 1, remat: str
 
     def direction(reverse: bool) -> RNN:
         options: dict[str, Any] = {"implementation": implementation, "unroll": unroll, "remat": remat}
-        return RNN(cell(task.shape.H), reverse=reverse, **options)
+        return RNN(cell(task.shape.H, dtype=_dtype(task)), reverse=reverse, **options)
 
     module = Bidirectional(direction(False), direction(True)) if task.directions == 2 else direction(False)
 
@@ -43,7 +43,7 @@ def flax_layer(task: Task, *, unroll: int = 1) -> Layer:
     cells = {"lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell, "rnn": nn.SimpleCell}
 
     def direction() -> nn.RNN:
-        return nn.RNN(cells[task.cell](task.shape.H), unroll=unroll)
+        return nn.RNN(cells[task.cell](task.shape.H, dtype=_dtype(task)), unroll=unroll)
 
     recurrent = task.weights["recurrent"]
     if task.directions == 2:
@@ -56,6 +56,10 @@ def flax_layer(task: Task, *, unroll: int = 1) -> Layer:
         return module.apply({"params": params}, inputs, seq_lengths=lengths)
 
     return params, apply
+
+
+def _dtype(task: Task) -> Any:
+    return None if task.dtype == "float32" else jnp.dtype(task.dtype)
 
 
 def equinox_layer(task: Task, *, unroll: int = 1) -> Layer:
@@ -73,12 +77,14 @@ def equinox_layer(task: Task, *, unroll: int = 1) -> Layer:
                 new = jax.tree.map(lambda new, old: jnp.where(time < length, new, old), new, carry)
             return new, new[0] if task.cell == "lstm" else new
 
-        zero = jnp.zeros(task.shape.H)
+        zero = jnp.zeros(task.shape.H, task.dtype)
         initial = (zero, zero) if task.cell == "lstm" else zero
         times = jnp.arange(task.shape.T)
         return jax.lax.scan(step, initial, (inputs, times), reverse=reverse, unroll=unroll)[1]
 
     def apply(cells, inputs, lengths):
+        # Equinox computes in the dtype of what it is given.
+        cells, inputs = jax.tree.map(lambda array: array.astype(task.dtype), (cells, inputs))
         parts = [
             jax.vmap(lambda x, length, cell=cell, reverse=bool(place): one(cell, x, length, reverse))(inputs, lengths)
             for place, cell in enumerate(cells)

@@ -44,9 +44,11 @@ def _model(task: Task) -> Any:
     if task.lengths is not None:
         inputs.append(keras.Input((T,), batch_size=B, dtype="bool"))
         masks["mask"] = inputs[1]
-    layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}[task.cell](H)
+    kind = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "rnn": keras.layers.SimpleRNN}[task.cell]
+    policy = "float32" if task.dtype == "float32" else f"mixed_{task.dtype}"
+    layer = kind(H, dtype=policy)
     if task.directions == 2:
-        layer = keras.layers.Bidirectional(layer)
+        layer = keras.layers.Bidirectional(layer, dtype=policy)
     head = keras.layers.Dense(CLASSES)
     model = keras.Model(inputs, head(layer(inputs[0], **masks)))
     layer.set_weights(to_keras(task.weights["recurrent"], task.cell))

@@ -45,6 +45,14 @@ def device() -> Any:
     return torch.device("cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu")
 
 
+def set_precision(precision: str) -> None:
+    """PyTorch's precision of float32 products on a GPU; ``default`` leaves it: float32, but TF32 in cuDNN's layers."""
+    if precision != "default":
+        levels = {"highest": "highest", "tensorfloat32": "high", "bfloat16": "medium"}
+        torch.set_float32_matmul_precision(levels[precision])
+        torch.backends.cudnn.allow_tf32 = precision != "highest"  # recurrent layers do not heed the line above
+
+
 def make_call(task: Task, packed: bool = True) -> Callable[[], Any]:
     """One call of the task: the loss (train) or the logits, computed.
 
@@ -53,9 +61,11 @@ def make_call(task: Task, packed: bool = True) -> Callable[[], Any]:
       packed: pack rows of different lengths; else the padding is computed too, which one direction allows.
     """
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    where = device()
-    model = Classifier(task, packed).to(where)
-    inputs, labels = torch.tensor(task.inputs).to(where), torch.tensor(task.labels).long().to(where)
+    where, dtype = device(), getattr(torch, task.dtype)
+    if where.type == "cuda":
+        set_precision(task.precision)
+    model = Classifier(task, packed).to(where, dtype)
+    inputs, labels = torch.tensor(task.inputs).to(where, dtype), torch.tensor(task.labels).long().to(where)
     lengths = None if task.lengths is None else torch.tensor(task.lengths).long().to("cpu" if packed else where)
 
     def settle() -> None:
@@ -64,7 +74,7 @@ def make_call(task: Task, packed: bool = True) -> Callable[[], Any]:
 
     def forward() -> Any:
         with torch.inference_mode():
-            logits = model(inputs, lengths)
+            logits = model(inputs, lengths).float()
         settle()
         return logits
 
@@ -72,7 +82,7 @@ def make_call(task: Task, packed: bool = True) -> Callable[[], Any]:
 
     def train() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(model(inputs, lengths), labels)
+        loss = torch.nn.functional.cross_entropy(model(inputs, lengths).float(), labels)
         loss.backward()
         optimizer.step()
         settle()

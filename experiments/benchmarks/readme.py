@@ -56,10 +56,17 @@ def _heading(result: Result) -> str:
     versions = [f"{name} {result['versions'][name]}" for name in packages if result["versions"].get(name)]
     return (
         f"**{result['part']}** on {device['kind']}{cores}; {', '.join(versions)}; malloc: {malloc}; "
-        f"commit {(result['commit'] or 'unknown')[:8]}; `{result['command']}`."
+        f"{_numbers(result)}commit {(result['commit'] or 'unknown')[:8]}; `{result['command']}`."
         + " Stopped before its end."
         * bool(result.get("partial"))
     )
+
+
+def _numbers(result: Result) -> str:
+    """Dtype and precision, where they are not the usual ones."""
+    dtype, precision = result.get("dtype", "float32"), result.get("precision", "default")
+    dtype = "" if dtype == "float32" else f"layers in {dtype}; "
+    return dtype + ("" if precision == "default" else f"float32 products at precision {precision}; ")
 
 
 def _goals(goals: Sequence[targets.Goal], causes: dict[str, str]) -> str:

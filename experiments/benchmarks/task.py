@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.config import Dtype, Precision
 from rnnjax.errors import UsageError
 
 CLASSES = 10
@@ -56,12 +57,16 @@ class Task:
       form: ``"plain"``, ``"masked"`` (rows of random length) or ``"bidirectional"``.
       mode: ``"forward"`` or ``"train"``.
       shape: of the inputs and the layer.
+      dtype: of the layer's computation; parameters stay float32 where the peer has both.
+      precision: of float32 products on an accelerator, one of :data:`rnnjax.config.Precision`.
     """
 
     cell: str
     form: str
     mode: str
     shape: Shape
+    dtype: Dtype = "float32"
+    precision: Precision = "default"
 
     @property
     def directions(self) -> int:

@@ -1,5 +1,6 @@
 """A user's folder of image files, one sub-folder a class, as arrays of one shape."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -115,13 +116,14 @@ def _decoded(
 ) -> dict[str, np.ndarray]:
     shape = (config.height, config.width, 3 if config.color == "rgb" else 1)
     read, kept, refused = [], [], []
-    for number, path in enumerate(paths):
-        try:
-            read.append(image_files.read(path, shape))
-            kept.append(number)
-        except DataError as error:
-            refuse(str(error))
-            refused.append(str(error))
+    with contextlib.closing(image_files.read_all(paths, shape, config.workers)) as every:
+        for number, found in enumerate(every):
+            if isinstance(found, DataError):
+                refuse(str(found))
+                refused.append(str(found))
+            else:
+                read.append(found)
+                kept.append(number)
     if not read:
         raise DataError(f"{root}: none of its {len(paths)} images can be read; the first: {refused[0]}")
     return {

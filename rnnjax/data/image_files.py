@@ -1,6 +1,10 @@
 """Image files of any kind as arrays of one shape."""
 
+import contextlib
+import os
 import warnings
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +32,71 @@ def read(path: Path, shape: tuple[int, int, int], *, center: bool = False) -> np
       DataError: if the file is missing, is no readable image, or has so many pixels that Pillow takes
         it for a decompression bomb.
     """
+    with _pillows_warnings():
+        return _decoded(path, shape, center)
+
+
+def read_all(
+    paths: Sequence[Path], shape: tuple[int, int, int], workers: int = 0
+) -> Generator[np.ndarray | DataError, None, None]:
+    """Reads image files as :func:`read` does, several at a time.
+
+    Args:
+      paths: the files.
+      shape: (height, width, channels) in pixels.
+      workers: threads; 0: as many as :func:`decoding_threads` says.
+
+    Yields:
+      In the order of the paths, each file's pixels, or why it cannot be read.
+    """
+    from PIL import Image
+
+    def decoded(path: Path) -> np.ndarray | DataError:
+        try:
+            return _decoded(path, shape, center=False)
+        except DataError as error:
+            return error
+
+    Image.init()  # two threads that do so at once may each believe that a format is not known
+    pool = ThreadPoolExecutor(decoding_threads(workers))
+    with _pillows_warnings():
+        try:
+            yield from pool.map(decoded, paths)
+        finally:
+            pool.shutdown(cancel_futures=True)  # whoever has met an error does not wait for the rest
+
+
+def decoding_threads(workers: int) -> int:
+    """Threads that decode images: so many, or with 0 one for each core, at most 16."""
+    return workers or min(os.cpu_count() or 1, 16)
+
+
+@contextlib.contextmanager
+def _pillows_warnings() -> Iterator[None]:
+    """What Pillow warns of: an error, or not worth a word. It holds for the process: one thread enters it for all."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", UserWarning)  # of odd metadata; the pixels are what counts
+        yield
+
+
+def _decoded(path: Path, shape: tuple[int, int, int], center: bool) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     height, width, channels = shape
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)  # of odd metadata; the pixels are what counts
-            with Image.open(path) as image:
-                longer = 2 * max(width, height)
-                image.draft(None, (longer, longer))  # a large JPEG is decoded at about the size that is needed
-                image = ImageOps.exif_transpose(image)
-                image = _opaque(_eight_bits(image)).convert("L" if channels == 1 else "RGB")
-                if center:
-                    return center_crop(image, height, channels)
-                if image.size != (width, height):
-                    image = image.resize((width, height), Image.Resampling.BILINEAR)
-                return np.asarray(image, np.uint8).reshape(shape)
+        with Image.open(path) as image:
+            longer = 2 * max(width, height)
+            image.draft(None, (longer, longer))  # a large JPEG is decoded at about the size that is needed
+            image = ImageOps.exif_transpose(image)
+            image = _opaque(_eight_bits(image)).convert("L" if channels == 1 else "RGB")
+            if center:
+                return center_crop(image, height, channels)
+            if image.size != (width, height):
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
+            return np.asarray(image, np.uint8).reshape(shape)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

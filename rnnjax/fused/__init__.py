@@ -15,7 +15,7 @@ Where only the last hidden state counts, take it from the carry: that saves an a
 
 A masked step leaves the carry as it is and its output is zero; cotangents pass it likewise, and what
 stands in its projected inputs, NaN included, reaches neither results nor gradients. Forward-mode
-differentiation is not defined here, and JAX says so with a TypeError.
+differentiation is not defined here, and a UsageError says so.
 
 :class:`Extras` adds resets, dropout of the hidden state and zoneout. Without it the compiled program is
 the one that knows none of them; resets save one more array of outputs.

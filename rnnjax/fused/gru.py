@@ -20,6 +20,7 @@ from rnnjax.fused.loops import (
     scan_ahead,
     scan_replacing,
 )
+from rnnjax.fused.reverse import reverse_mode_only
 
 
 def gru_sequence(
@@ -52,7 +53,7 @@ def gru_sequence(
     given = operands("gru_sequence", 3, projected, recurrent_kernel, bias, carry, mask, extras)
     if recurrent_bias.shape != carry.shape[-1:]:
         raise UsageError(f"gru_sequence: recurrent_bias must have shape {carry.shape[-1:]}, got {recurrent_bias.shape}")
-    return _gru(reverse, unroll, recurrent_bias.astype(projected.dtype), *given)
+    return _gru(reverse, unroll, reverse_mode_only(recurrent_bias.astype(projected.dtype)), *given)
 
 
 def _step(projected, recurrent, recurrent_bias, bias, hidden):

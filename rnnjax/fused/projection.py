@@ -8,17 +8,22 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.fused.loops import PLAIN, Array, Extras, kernel_gradient, scan
+from rnnjax.fused.reverse import reverse_mode_only
 
 ROWS = 1024  # T * B of one chunk's product: enough to keep it efficient.
 
 
-@jax.custom_vjp
 def project(inputs: Array, kernel: Array) -> Array:
     """``inputs @ kernel``: ``[..., D], [D, Z] -> [..., Z]``.
 
     The kernel's gradient is the product of two matrices with T * B rows; as JAX derives it, XLA
     first copies the larger one transposed.
     """
+    return _project(*reverse_mode_only((inputs, kernel)))
+
+
+@jax.custom_vjp
+def _project(inputs: Array, kernel: Array) -> Array:
     return inputs @ kernel
 
 
@@ -31,7 +36,7 @@ def _project_backward(residuals, d_projected):
     return d_projected @ kernel.T, kernel_gradient(inputs, d_projected)
 
 
-project.defvjp(_project_forward, _project_backward)
+_project.defvjp(_project_forward, _project_backward)
 
 
 def run(
@@ -62,8 +67,8 @@ def run(
     Returns:
       ``(carry, outputs [T, B, H])``.
     """
-    settings = tuple(options.items())
-    return _run(sequence, settings, inputs, kernel, tuple(parameters), bias, carry, mask, extras)
+    operands = (inputs, kernel, tuple(parameters), bias, carry, mask, extras)
+    return _run(sequence, tuple(options.items()), *reverse_mode_only(operands))
 
 
 def _whole(sequence, options, inputs, kernel, parameters, bias, carry, mask, extras):
