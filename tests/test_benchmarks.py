@@ -495,6 +495,23 @@ def test_the_section_is_made_of_the_files(tmp_path):
     assert readme.with_section(text, tmp_path, tmp_path).endswith(f"{readme.END} after")
 
 
+def test_under_another_allocator_the_goals_stand_beside_the_others(tmp_path, monkeypatch):
+    for name in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD"):
+        monkeypatch.delenv(name, raising=False)
+    usual = record.out_path("layers", None, whole=True)
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    tuned = record.out_path("layers", None, whole=True)
+    assert tuned != usual and tuned.parent == usual.parent and not tuned.stem.startswith(usual.stem)
+    rows = [row("rnnjax fused", [0.010]), row("flax", [0.010])]
+    content = {"part": "layers", **CIRCUMSTANCES, "choice": ["All of it."], "rows": rows, "goals": goals.evaluate(rows)}
+    record.write(content | {"malloc": record.allocator()}, tmp_path / tuned.name)
+    section = readme.section(tmp_path, tmp_path)
+    assert (
+        "malloc: `MALLOC_ARENA_MAX=1`; " in section and "| LSTM, 1 device: time / flax's | ≤ 0.88 | 1.000 |" in section
+    )
+    assert "All of it." not in section and "milliseconds" not in section
+
+
 def test_the_readme_has_the_section_of_the_committed_files():
     text = report.README.read_text(encoding="utf-8")
     assert readme.with_section(text) == text, "run python -m experiments.report"

@@ -34,7 +34,8 @@ def section(folder: Path = record.COMMITTED, root: Path | None = None) -> str:
                 parts.append(_heading(result))
                 if result.get("goals"):
                     parts.append(_goals(result["goals"], causes))
-                parts += [*show(result), *_plots(path, root)]
+                # Under another allocator than the default one, the goals say enough.
+                parts += [*show(result), *_plots(path, root)] if _malloc(result) == "default" else []
     return "\n\n".join(parts) if parts else NOTHING
 
 
@@ -49,17 +50,19 @@ def _heading(result: Result) -> str:
     """What was measured, on what, and by which command."""
     device = result["device"]
     cores = f", {device['cores']} cores" if "cores" in device and device["platform"] == "cpu" else ""
-    malloc = result.get("malloc") or "default"
-    if not isinstance(malloc, str):
-        malloc = " ".join(f"`{name}={value}`" for name, value in malloc.items())
     packages = ("jax", "flax", "keras", "torch", "equinox")
     versions = [f"{name} {result['versions'][name]}" for name in packages if result["versions"].get(name)]
     return (
-        f"**{result['part']}** on {device['kind']}{cores}; {', '.join(versions)}; malloc: {malloc}; "
+        f"**{result['part']}** on {device['kind']}{cores}; {', '.join(versions)}; malloc: {_malloc(result)}; "
         f"{_numbers(result)}commit {(result['commit'] or 'unknown')[:8]}; `{result['command']}`."
         + " Stopped before its end."
         * bool(result.get("partial"))
     )
+
+
+def _malloc(result: Result) -> str:
+    malloc = result.get("malloc") or "default"
+    return malloc if isinstance(malloc, str) else " ".join(f"`{name}={value}`" for name, value in malloc.items())
 
 
 def _numbers(result: Result) -> str:

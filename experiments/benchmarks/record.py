@@ -65,16 +65,20 @@ def circumstances() -> dict[str, Any]:
 
     environment = results.environment()
     versions = environment.pop("versions") | {name: _version(name) for name in _PEERS}
-    allocator = {name: value for name, value in os.environ.items() if name in _ALLOCATORS or name.startswith("MALLOC_")}
     return {
         "finished": results.now(),
         **environment,
         "versions": versions,
         "device": DataParallel().describe() | {"cores": cores()},
-        "malloc": allocator or "default",
+        "malloc": allocator() or "default",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "compilation_cache": False,
     }
+
+
+def allocator() -> dict[str, str]:
+    """The environment variables that set the allocator of memory."""
+    return {name: value for name, value in os.environ.items() if name in _ALLOCATORS or name.startswith("MALLOC_")}
 
 
 def device_name() -> str:
@@ -87,8 +91,12 @@ def device_name() -> str:
 
 
 def out_path(part: str, out: Path | None, *, whole: bool) -> Path:
-    """The file of a part's result: the one asked for, or by default the committed one for a whole default run."""
-    return out or (COMMITTED if whole else UNCOMMITTED) / f"{part}-{device_name()}.json"
+    """The file of a part's result: the one asked for, or by default the committed one for a whole default run.
+
+    What another allocator than the default one was measured with lies beside it.
+    """
+    name = f"{part}-malloc" if allocator() else part
+    return out or (COMMITTED if whole else UNCOMMITTED) / f"{name}-{device_name()}.json"
 
 
 def write(result: dict[str, Any], path: Path) -> None:

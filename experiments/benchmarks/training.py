@@ -24,6 +24,7 @@ from typing import Any, Literal
 import jax
 import tyro
 
+from experiments.benchmarks import record
 from experiments.benchmarks.training_recipes import DIFFERENCES, TASKS, Course, Peer, recipe
 from experiments.benchmarks.training_show import save_curves, show
 from rnnjax import parallel, results
@@ -268,7 +269,7 @@ def _environment() -> dict[str, Any]:
         "versions": found["versions"] | packages,
         "device": parallel.DataParallel().describe(),
         "threads": os.cpu_count(),
-        "malloc": {k: v for k, v in os.environ.items() if k.startswith(("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"))},
+        "malloc": record.allocator(),
         "finished": results.now(),
     }
 
