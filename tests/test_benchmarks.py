@@ -456,6 +456,7 @@ def test_without_result_files_the_section_says_so(tmp_path):
 
 def test_the_section_is_made_of_the_files(tmp_path):
     rows = [row("rnnjax fused", [0.010, 0.012, 0.011]), row("flax", [0.010]), row("keras", [], error="not installed")]
+    rows += [row("rnnjax fused", [0.004], mode="forward")]
     files = {
         "layers": {"choice": ["All of it."], "rows": rows, "goals": goals.evaluate(rows)},
         "memory": {"rows": [{"cell": "lstm", "peer": "flax", "B": 1, "T": 25, "D": 2, "H": 3, "bytes": 2**21}]},
@@ -479,6 +480,8 @@ def test_the_section_is_made_of_the_files(tmp_path):
     for line in (
         "| B16 T2 D3 H4 | 11.0 (10.5-11.5) | 10.0 (10.0-10.0) |  |",
         "| LSTM, 1 device: time / flax's | ≤ 0.88 | 1.100 | 1 | missed | a slow product |",
+        "LSTM, forward, milliseconds: median (quartiles)",
+        "| B16 T2 D3 H4 | 4.00 (4.00-4.00) |",
         "Not measured: keras: not installed.",
         "![layers-cpu-lstm](layers-cpu-lstm.png)",
         "| lstm | flax | 2.0 |",

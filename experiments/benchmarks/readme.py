@@ -90,25 +90,24 @@ def _upwards(goal: targets.Goal) -> bool:
 
 
 def _layers(result: Result) -> list[str]:
-    """Training of the plain forms shape by shape, in milliseconds."""
-    timings = Timings(row for row in result["rows"] if (row["form"], row["mode"]) == ("plain", "train"))
-    names = list(dict.fromkeys((row["peer"], row["devices"]) for row in timings.rows))
+    """The plain forms, training and forward, shape by shape in milliseconds."""
     parts = [
         "A dense head on the last real output; goals: geometric means over the shapes with B ≥ 16 of median ratios. "
         + " ".join(result["choice"] or [])
     ]
-    for cell in dict.fromkeys(row["cell"] for row in timings.rows):
-        lines = []
-        for shape in timings.shapes():
-            at = {"cell": cell, "form": "plain", "mode": "train", "shape": shape}
-            found = [timings.samples(**at, peer=peer, devices=devices) for peer, devices in names]
-            lines.append(["B{} T{} D{} H{}".format(*shape), *map(_spread, found)])
-        columns = [tables.peer_name({"peer": peer, "devices": devices}) for peer, devices in names]
-        parts.append(
-            f"{cell.upper()}, forward + backward + Adam, milliseconds: median (quartiles)\n\n"
-            + _table(["shape", *columns], lines)
-        )
-    failed = {f"{row['peer']}: {row['error']}" for row in timings.rows if row["error"]}
+    for mode, title in (("train", "forward + backward + Adam"), ("forward", "forward")):
+        timings = Timings(row for row in result["rows"] if (row["form"], row["mode"]) == ("plain", mode))
+        names = list(dict.fromkeys((row["peer"], row["devices"]) for row in timings.rows))
+        for cell in dict.fromkeys(row["cell"] for row in timings.rows):
+            lines = []
+            for shape in timings.shapes():
+                at = {"cell": cell, "form": "plain", "mode": mode, "shape": shape}
+                found = [timings.samples(**at, peer=peer, devices=devices) for peer, devices in names]
+                lines.append(["B{} T{} D{} H{}".format(*shape), *map(_spread, found)])
+            columns = [tables.peer_name({"peer": peer, "devices": devices}) for peer, devices in names]
+            heading = f"{cell.upper()}, {title}, milliseconds: median (quartiles)"
+            parts.append(f"{heading}\n\n" + _table(["shape", *columns], lines))
+    failed = {f"{row['peer']}: {row['error']}" for row in result["rows"] if row["error"] and row["form"] == "plain"}
     return parts + ["Not measured: " + "; ".join(sorted(failed)) + "."] * bool(failed)
 
 

@@ -1,12 +1,12 @@
 """Whole recurrences with a hand-written backward pass: one ``custom_vjp`` around the scanned sequence.
 
-Differentiating a scan step by step saves a dozen arrays a step, evaluates derivatives of the gates
-in the backward loop, and adds to the kernel's gradient at every step. Here the forward pass saves
-exactly the coefficients that the backward pass multiplies with; a backward step is one product with
-the transposed kernel and a few multiplications, and the gradients of kernels and biases are single
-sums over all T * B rows after the loop. Where nothing is differentiated, nothing is saved.
-The coefficients overwrite the projected inputs, and the gradient overwrites the coefficients.
-The results are those of :mod:`rnnjax.cells` under :mod:`rnnjax.recurrence`.
+Differentiating a scan step by step saves a dozen arrays a step and adds to the kernel's gradient at
+every step. Here the forward pass saves what a backward step is made of, an LSTM its gates and cells, a
+GRU and a simple recurrence the coefficients to multiply with; a backward step is one product
+with the transposed kernel and what is element-wise, and the gradients of kernels and biases are single
+sums over all T * B rows after the loop. What is saved overwrites the projected inputs, and the gradient
+overwrites what was saved. Where nothing is differentiated, nothing is saved, and :func:`run` has the
+projected inputs of a few steps at a time.
 
 The functions take *projected* inputs, as a cell's ``project`` makes them, so that all
 implementations share one parameter tree. Best hand over :func:`project` of the inputs, and the
