@@ -86,12 +86,12 @@ def _forward(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias,
         old = now.begin(carry)
         products = now.dropped(old) @ recurrent_kernel
         hidden, (r, z, n, inner) = _step(projected, products, recurrent_bias, bias, old)
-        # d hidden / d products; for the candidate, r is between that and the inputs' side.
+        # d hidden / d projected; for the candidate, r is between that and the recurrent product.
         candidate = (1 - z) * (1 - n * n)
-        slopes = jnp.concatenate([candidate * inner * r * (1 - r), (old - n) * z * (1 - z), candidate * r], axis=-1)
+        slopes = jnp.concatenate([candidate * inner * r * (1 - r), (old - n) * z * (1 - z), candidate], axis=-1)
         hidden = now.mixed(old, hidden)
         output = None if now.starts is None else keep(real, hidden, 0)
-        saved = (old, output, keep(real, candidate, 0), keep(real, z, 1))
+        saved = (old, output, keep(real, r, 0), keep(real, z, 1))
         return keep(real, hidden, old), keep(real, slopes, 0), saved
 
     last, slopes, saved = scan_replacing(step, carry, projected, (mask, extras.each()), reverse, unroll)
@@ -102,26 +102,36 @@ def _forward(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias,
 
 
 def _backward(reverse, unroll, residuals, cotangents):
-    recurrent_kernel, bias, mask, extras, before, slopes, candidate, update = residuals
+    recurrent_kernel, bias, mask, extras, before, slopes, reset, update = residuals
     d_last, d_outputs = cotangents
+    # Before the loop: of few rows, XLA's CPU product is slow with what it has to transpose.
+    transposed = recurrent_kernel.T
+    two_gates = 2 * before.shape[-1]
 
     def step(state, slopes, inputs):
         d_hidden, d_initial = state
-        real, now, d_output, candidate, update = inputs
+        real, now, d_output, reset, update = inputs
         now = extras.at(now)
         kept, d_hidden = now.mixed_backward(d_hidden + keep(real, d_output, 0))
-        d_recurrent = jnp.concatenate([d_hidden, d_hidden, d_hidden], axis=-1) * slopes
-        d_old = add(now.dropped(d_recurrent @ recurrent_kernel.T), d_hidden * update, kept)
-        return now.begin_backward(d_old, d_initial), d_recurrent, d_hidden * candidate
+        d_projected = jnp.concatenate([d_hidden, d_hidden, d_hidden], axis=-1) * slopes
+        d_inner = d_projected[:, two_gates:] * reset
+        d_products = jnp.concatenate([d_projected[:, :two_gates], d_inner], axis=-1)
+        d_old = add(now.dropped(d_products @ transposed), d_hidden * update, kept)
+        return now.begin_backward(d_old, d_initial), d_projected, d_inner
 
-    steps = (mask, extras.each(), d_outputs, candidate, update)
+    steps = (mask, extras.each(), d_outputs, reset, update)
     state = (d_last, extras.no_initial())
-    (d_carry, d_initial), d_recurrent, d_candidate = scan_replacing(step, state, slopes, steps, not reverse, unroll)
-    d_gates, d_inner = jnp.split(d_recurrent, [2 * before.shape[-1]], axis=-1)
-    d_projected = jnp.concatenate([d_gates, d_candidate], axis=-1)
-    d_kernel, d_bias = kernel_gradient(extras.dropped(before), d_recurrent), bias_gradient(bias, d_projected)
-    d_extras = extras.backward(before, d_recurrent, recurrent_kernel, d_initial)
-    return d_inner.sum((0, 1)), d_projected, d_kernel, d_bias, d_carry, None, d_extras
+    (d_carry, d_initial), d_projected, d_inner = scan_replacing(
+        step, state, slopes, steps, not reverse, unroll, ahead=True
+    )
+    # The kernel's third part, of which d_inner's takes the place, costs less than a copy of the other two's rows.
+    met = extras.dropped(before)
+    d_kernel = jnp.concatenate(
+        [kernel_gradient(met, d_projected)[:, :two_gates], kernel_gradient(met, d_inner)], axis=-1
+    )
+    d_products = jnp.concatenate([d_projected[..., :two_gates], d_inner], axis=-1)  # Unused, but for noise.
+    d_extras = extras.backward(before, d_products, recurrent_kernel, d_initial)
+    return d_inner.sum((0, 1)), d_projected, d_kernel, bias_gradient(bias, d_projected), d_carry, None, d_extras
 
 
 _gru.defvjp(_forward, _backward)

@@ -111,6 +111,8 @@ def _forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, ex
 def _backward(reverse, unroll, residuals, cotangents):
     recurrent_kernel, bias, mask, extras, cells, before, gates = residuals
     d_last, d_outputs = cotangents
+    # Before the loop: of few rows, XLA's CPU product is slow with what it has to transpose.
+    transposed = recurrent_kernel.T
     scale, _ = _scale(before.shape[-1], before.dtype)
 
     def step(state, tanh, inputs):
@@ -125,7 +127,7 @@ def _backward(reverse, unroll, residuals, cotangents):
         d_gates = jnp.concatenate([d_cell * g, d_cell * old_cell, d_cell * i, d_new * tanh_cell], axis=-1)
         # scale twice: what the tanh is taken of is scaled, and so is what is made of it.
         d_projected = keep(real, d_gates * ((1 - tanh * tanh) * (scale * scale)), 0)
-        d_hidden = add(now.dropped(d_projected @ recurrent_kernel.T), around)
+        d_hidden = add(now.dropped(d_projected @ transposed), around)
         state = now.begin_backward((add(d_cell * keep(real, f, 1), kept_cell), d_hidden), d_initial)
         return state, d_projected, None
 

@@ -94,6 +94,8 @@ def _forward(activation, reverse, unroll, projected, recurrent_kernel, bias, car
 def _backward(activation, reverse, unroll, residuals, cotangents):
     recurrent_kernel, bias, mask, extras, before, slopes = residuals
     d_last, d_outputs = cotangents
+    # Before the loop: of few rows, XLA's CPU product is slow with what it has to transpose.
+    transposed = recurrent_kernel.T
 
     def step(state, slopes, inputs):
         d_hidden, d_initial = state
@@ -102,7 +104,7 @@ def _backward(activation, reverse, unroll, residuals, cotangents):
         kept, d_new = now.mixed_backward(d_hidden + keep(real, d_output, 0))
         around = passing(real, kept, d_hidden)
         d_projected = d_new * slopes
-        d_old = add(now.dropped(d_projected @ recurrent_kernel.T), around)
+        d_old = add(now.dropped(d_projected @ transposed), around)
         return now.begin_backward(d_old, d_initial), d_projected, None
 
     steps = (mask, extras.each(), d_outputs)
