@@ -181,6 +181,22 @@ def test_a_data_set_that_is_not_prepared_is_named_with_the_command(monkeypatch, 
     assert "rnnjax.data.prepare mnist" in " ".join(shown.split())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "failed", "folder"),
+    [([], None, "whole"), (["--quick"], None, "other"), (["--seeds", "1"], None, "other"), ([], "no torch", "other")],
+)
+def test_a_whole_run_alone_takes_the_committed_files_place(monkeypatch, tmp_path, arguments, failed, folder):
+    monkeypatch.setattr(training.record, "COMMITTED", tmp_path / "whole")
+    monkeypatch.setattr(training.record, "UNCOMMITTED", tmp_path / "other")
+    monkeypatch.setattr(training.record, "allocator", dict)
+    rows = [row("digits_rows", "rnnjax", 50.0) | {"failed": failed}]
+    monkeypatch.setattr(training, "measure_task", lambda *_: rows)
+    monkeypatch.setattr(training, "save_curves", lambda *_: None)
+    monkeypatch.setattr(training, "show", lambda *_: None)
+    assert training.main(arguments) == bool(failed)
+    assert [path.parent.name for path in tmp_path.rglob("*.json")] == [folder]
+
+
 def test_wrong_options_are_usage_errors(capsys):
     assert training.main(["--rounds", "0"]) == 2
     assert "rounds" in capsys.readouterr().err

@@ -31,8 +31,9 @@ from rnnjax import parallel, results
 from rnnjax.data.plan import Chunk
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 PEERS = ("rnnjax", "keras", "torch")
+DEFAULTS = (TASKS, PEERS, 5, 0, True, (0,), False)
+"""The options of :func:`run` whose result is the committed one."""
 GOALS = {"keras": 1.3, "torch": 1.0}
 """How many times a peer's examples a second rnnjax should reach."""
 
@@ -300,8 +301,10 @@ def run(
       time_to_accuracy: Train every peer from scratch to each task's accuracy.
       seeds: Seeds of the runs to an accuracy.
       quick: A tiny model on the digits, to see that everything works.
-      out: Result file; the plot lies beside it.
+      out: Result file; the plot lies beside it. By default a whole run of these defaults is written to
+        experiments/results/benchmarks, and any other to runs/benchmarks.
     """
+    options = (tasks, peers, rounds, segment, time_to_accuracy, seeds, quick)
     if rounds < 1 or segment < 0:
         raise UsageError(f"--rounds must be positive and --segment 0 or more, got {rounds} and {segment}")
     jax.config.update("jax_enable_compilation_cache", False)  # compile time is measured
@@ -314,13 +317,14 @@ def run(
         rows += measure_task(task, peers, rounds, segment, seeds if time_to_accuracy else (), quick, order)
     result = {"part": "training", "quick": quick, "rows": rows, "goals": goals(rows), "differences": DIFFERENCES}
     result |= _environment() | {"cores_of_others": neighbours.cores(time.perf_counter() - start)}
-    out = out or RESULTS / f"training-{jax.default_backend()}.json"
+    failed = any(row.get("failed") or row.get("not_prepared") for row in rows)
+    out = record.out_path("training", out, whole=options == DEFAULTS and not failed)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     save_curves(rows, out.with_suffix(".png"))
     show(result)
     print(f"all samples: {out}")
-    return int(any(row.get("failed") or row.get("not_prepared") for row in rows))
+    return int(failed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
