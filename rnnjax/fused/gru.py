@@ -124,7 +124,7 @@ def _backward(reverse, unroll, residuals, cotangents):
     (d_carry, d_initial), d_projected, d_inner = scan_replacing(
         step, state, slopes, steps, not reverse, unroll, ahead=True
     )
-    # The kernel's third part, of which d_inner's takes the place, costs less than a copy of the other two's rows.
+    # Of the first product only two gates' part is used; to leave the third out, the rows would have to be copied.
     met = extras.dropped(before)
     d_kernel = jnp.concatenate(
         [kernel_gradient(met, d_projected)[:, :two_gates], kernel_gradient(met, d_inner)], axis=-1

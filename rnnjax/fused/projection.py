@@ -66,6 +66,9 @@ def run(
 
     Returns:
       ``(carry, outputs [T, B, H])``.
+
+    Raises:
+      UsageError: as ``sequence``, and where forward-mode derivatives are taken.
     """
     operands = (inputs, kernel, tuple(parameters), bias, carry, mask, extras)
     return _run(sequence, tuple(options.items()), *reverse_mode_only(operands))
