@@ -24,7 +24,7 @@ CONFIG = Config(
 
 
 def _with(**model) -> Config:
-    return dataclasses.replace(CONFIG, model=ImageModel(batch_norm=True, dropout=0.2, **model))
+    return dataclasses.replace(CONFIG, model=ImageModel(batch_norm=True, pool_early=True, dropout=0.2, **model))
 
 
 EXPERIMENT = Experiment(
@@ -36,11 +36,11 @@ EXPERIMENT = Experiment(
     config=CONFIG,
     variants={
         "conv_conv_lstm": Variant(
-            "conv(32) → conv(64) → pool → LSTM(128) over the rows reads MNIST",
-            _with(conv=(32, 64), convs_per_pool=2, features=(128,)),
+            "conv(32) → pool → conv(64) → pool → LSTM(128) over the rows reads MNIST",
+            _with(conv=(32, 64), features=(128,)),
         ),
         "cnn": Variant(
-            "conv(32) × 2 → pool → conv(64) × 2 → pool reads MNIST: no recurrence",
+            "conv(32) → pool → conv(32) → conv(64) → pool → conv(64) reads MNIST: no recurrence",
             _with(conv=(32, 32, 64, 64), convs_per_pool=2, features=(), pooling=("mean", "max")),
         ),
     },

@@ -66,6 +66,7 @@ def _convolutions(config: ImageModel, channels: Sequence[int], axis_name: str | 
         channels,
         pool=2 if config.convs_per_pool else 1,
         convs_per_pool=max(config.convs_per_pool, 1),
+        pool_early=config.pool_early,
         batch_norm=config.batch_norm,
         axis_name=axis_name,
         dtype=DTYPES[config.dtype],

@@ -258,6 +258,9 @@ class ImageModel(RecurrentModel):
     that the recurrent features must be a multiple of its width; the classifier pools over all pixels."""
     convs_per_pool: int = 1
     """There is a 2x2 max pooling after every this many convolutions; 0 pools nothing."""
+    pool_early: bool = False
+    """Pool after the first of so many convolutions, before batch norm and ReLU, instead of after the last: the others
+    then cost a fourth."""
     batch_norm: bool = False
     """Normalise each convolution's outputs over the batch before ReLU."""
 

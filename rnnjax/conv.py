@@ -6,9 +6,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from rnnjax.errors import UsageError
+from rnnjax.max_pool import max_pool
 
 Array = jax.Array
 
@@ -21,6 +23,8 @@ class ConvStack(nn.Module):
       kernel_size: height and width of the kernels, in pixels.
       pool: window and stride of the max pooling; 1 pools nothing.
       convs_per_pool: pool after every this many convolutions; what is left over is not pooled.
+      pool_early: pool after the first of so many convolutions instead of the last, and before batch norm
+        and ReLU; the others then see a fourth of the pixels.
       batch_norm: normalise before each ReLU (Ioffe and Szegedy 2015, arXiv:1502.03167).
       momentum: of the running averages that batch norm uses outside of training, a step.
       axis_name: mapped axis over which batch norm's statistics are averaged in training, so that
@@ -32,6 +36,7 @@ class ConvStack(nn.Module):
     kernel_size: tuple[int, int] = (3, 3)
     pool: int = 2
     convs_per_pool: int = 1
+    pool_early: bool = False
     batch_norm: bool = False
     momentum: float = 0.9
     axis_name: str | None = None
@@ -46,13 +51,14 @@ class ConvStack(nn.Module):
         """
         if images.ndim != 4:
             raise UsageError(f"images must have shape [B, height, width, channels], got {images.shape}")
-        poolings = len(self.features) // self.convs_per_pool
+        pooled = self._pooled()
+        poolings = sum(pooled)
         if min(images.shape[1:3]) < self.pool**poolings:
             raise UsageError(
                 f"images of {images.shape[1]} x {images.shape[2]} pixels cannot be pooled by {self.pool} "
                 f"{poolings} times; use fewer convolutions"
             )
-        for number, channels in enumerate(self.features, 1):
+        for channels, pools in zip(self.features, pooled, strict=True):
             images = nn.Conv(
                 channels,
                 self.kernel_size,
@@ -60,16 +66,25 @@ class ConvStack(nn.Module):
                 use_bias=not self.batch_norm,
                 conv_general_dilated=_convolution,  # pyright: ignore[reportArgumentType]
             )(images)
-            if self.batch_norm:
-                # Initialising runs outside the mapped step, where the axis has no meaning.
-                axis = None if self.is_initializing() else self.axis_name
-                images = nn.BatchNorm(
-                    use_running_average=not train, momentum=self.momentum, axis_name=axis, dtype=self.dtype
-                )(images)
-            images = nn.relu(images)
-            if self.pool > 1 and number % self.convs_per_pool == 0:
-                images = nn.max_pool(images, (self.pool, self.pool), (self.pool, self.pool))
+            if pools and self.pool_early:
+                images = max_pool(images, self.pool)
+            images = nn.relu(self._norm(images, train))
+            if pools and not self.pool_early:
+                images = max_pool(images, self.pool)
         return images
+
+    def _pooled(self) -> list[bool]:
+        """Whether a convolution's outputs are pooled, for each."""
+        place = 0 if self.pool_early else self.convs_per_pool - 1
+        return [self.pool > 1 and number % self.convs_per_pool == place for number in range(len(self.features))]
+
+    def _norm(self, images: Array, train: bool) -> Array:
+        if not self.batch_norm:
+            return images
+        # Initialising runs outside the mapped step, where the axis has no meaning.
+        axis = None if self.is_initializing() else self.axis_name
+        norm = nn.BatchNorm(use_running_average=not train, momentum=self.momentum, axis_name=axis, dtype=self.dtype)
+        return norm(images)
 
 
 def rows_as_sequence(maps: Array) -> Array:
@@ -99,10 +114,10 @@ def pixels_as_sequence(maps: Array) -> Array:
 def same_convolution(inputs: Array, kernel: Array) -> Array:
     """Convolution with zero padding to the same size: ``[B, *size, C]`` and ``[*window, C, D]`` to ``[B, *size, D]``.
 
-    Its numbers are those of ``lax.conv_general_dilated``. Its gradients on CPU are put as convolutions
-    in the one layout for which XLA has a fast routine: inside a loop, such as the one over the steps of
-    a compiled call, XLA does not find that layout by itself and is some fifty times slower
-    (jax-ml/jax#12868).
+    Its numbers are those of ``lax.conv_general_dilated``. Its gradients on CPU are put as products
+    and as convolutions in the one layout for which XLA has a fast routine: inside a loop, such as the
+    one over the steps of a compiled call, XLA does not find that layout by itself and is some fifty
+    times slower (jax-ml/jax#12868).
     """
     return _convolve(inputs, kernel, _padding(kernel))
 
@@ -120,11 +135,22 @@ def _gradients(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, A
     # Of the inputs: the cotangent convolved with the kernel, turned around and its channels swapped.
     swapped = jnp.swapaxes(jnp.flip(kernel, window), -1, -2)
     of_inputs = _convolve(cotangent, swapped, [(after, before) for before, after in padding])
-    # Of the kernel: the inputs convolved with the cotangent as one large window, summing over the batch.
-    by_channel = jnp.swapaxes(inputs, 0, -1)
-    one_window = jnp.moveaxis(cotangent, 0, -2)
-    of_kernel = jnp.moveaxis(_convolve(by_channel, one_window, padding), 0, -2)
-    return of_inputs, of_kernel
+    return of_inputs, _kernel_gradient(inputs, cotangent, kernel)
+
+
+def _kernel_gradient(inputs: Array, cotangent: Array, kernel: Array) -> Array:
+    """One product for each place in the window; as one convolution, its window an image, it takes twice as long."""
+    size, window = inputs.shape[1:-1], kernel.shape[:-2]
+    # Channels first, once for all places, since XLA's product with a transposed operand is slow.
+    padded = jnp.pad(jnp.moveaxis(inputs, -1, 0), [(0, 0), (0, 0), *_padding(kernel)])
+    cotangents = jnp.reshape(cotangent, (-1, cotangent.shape[-1]))
+
+    def at(place: tuple[int, ...]) -> Array:
+        limits = [start + length for start, length in zip(place, size, strict=True)]
+        met = lax.slice(padded, (0, 0, *place), (*padded.shape[:2], *limits))
+        return jnp.reshape(met, (padded.shape[0], -1)) @ cotangents
+
+    return jnp.reshape(jnp.stack([at(place) for place in np.ndindex(window)]), kernel.shape)
 
 
 def _gradients_by_autodiff(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:

@@ -51,7 +51,9 @@ CONFIGS = {
     ),
     "image folder, convolutions": image(
         data=c.ImageFolderData(height=8, color="grey", on_bad_file="skip", flip=True, cutout=2, data_dir="/d"),
-        model=c.ImageModel(features=(), conv=(3, 4), convs_per_pool=2, batch_norm=True, pooling=("mean",)),
+        model=c.ImageModel(
+            features=(), conv=(3, 4), convs_per_pool=2, pool_early=True, batch_norm=True, pooling=("mean",)
+        ),
     ),
     "text, all set": text(
         data=c.TextData(name="x", tokenizer="bytes", vocabulary_size=3, bucket_lengths=(4, 9, 20)),
