@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.ndimage import map_coordinates
 
 from rnnjax.errors import UsageError
 
@@ -24,17 +25,28 @@ def example_keys(key: Array, epoch: Array, ids: Array) -> Array:
 
 
 def image_augmentation(
-    *, max_shift: int = 0, shift_padding: str = "zeros", flip: bool = False, cutout: int = 0, mean: Sequence[float] = ()
+    *,
+    max_shift: int = 0,
+    shift_padding: str = "zeros",
+    max_rotation: float = 0.0,
+    max_zoom: float = 0.0,
+    flip: bool = False,
+    cutout: int = 0,
+    mean: Sequence[float] = (),
 ) -> Augment | None:
-    """What training images undergo, in this order: flip, shift, cutout; None where that is nothing.
+    """What training images undergo, in this order: flip, rotation and zoom, shift, cutout; None where that is nothing.
 
     Args:
-      max_shift, shift_padding: of :func:`random_shift`.
+      max_shift, shift_padding: of :func:`random_shift`; the padding is of :func:`random_rotation_and_zoom` too.
+      max_rotation, max_zoom: of :func:`random_rotation_and_zoom`.
       flip: whether of :func:`random_flip`.
       cutout, mean: of :func:`random_cutout`.
     """
+    turned = bool(max_rotation or max_zoom)
+    # By the number of its key, so that no operation's place here changes what another draws.
     operations = {
         0: random_flip() if flip else None,
+        3: random_rotation_and_zoom(max_rotation, max_zoom, shift_padding) if turned else None,
         1: random_shift(max_shift, shift_padding) if max_shift else None,
         2: random_cutout(cutout, mean) if cutout else None,
     }
@@ -70,6 +82,41 @@ def random_shift(most: int, padding: str = "zeros") -> Augment:
         return jax.lax.dynamic_slice(padded, (offsets[0], offsets[1], 0), image.shape)
 
     return jax.vmap(shift_one)
+
+
+def random_rotation_and_zoom(max_rotation: float, max_zoom: float, padding: str = "zeros") -> Augment:
+    """Turns each image by up to ``max_rotation`` degrees either way and scales it, both about its centre.
+
+    Args:
+      max_rotation: in degrees.
+      max_zoom: the scale is between ``1 - max_zoom`` and ``1 + max_zoom``, for height and width alike.
+      padding: what is seen beyond the border: zeros, or a reflection that leaves out the border itself.
+    """
+
+    def turn_one(key: Array, image: Array) -> Array:
+        angle, zoom = jax.random.uniform(key, (2,), minval=-1.0)
+        return rotate_and_zoom(image, jnp.deg2rad(max_rotation) * angle, 1 + max_zoom * zoom, padding)
+
+    return jax.vmap(turn_one)
+
+
+def rotate_and_zoom(image: Array, angle: Array, zoom: Array, padding: str = "zeros") -> Array:
+    """An image ``[height, width, C]`` turned counter-clockwise by ``angle`` radians and ``zoom`` times as large.
+
+    A pixel is interpolated linearly between the four that it came from, and rounded where pixels are integers.
+    """
+    height, width = image.shape[:2]
+    centre = (height - 1) / 2, (width - 1) / 2
+    down, right = jnp.arange(height)[:, None] - centre[0], jnp.arange(width) - centre[1]
+    sine, cosine = jnp.sin(angle) / zoom, jnp.cos(angle) / zoom
+    came_from = (cosine * down + sine * right + centre[0], cosine * right - sine * down + centre[1])
+    mode = {"zeros": "constant", "reflect": "mirror"}[padding]
+
+    def turned(channel: Array) -> Array:
+        return map_coordinates(channel.astype(jnp.float32), came_from, order=1, mode=mode)
+
+    pixels = jax.vmap(turned, in_axes=-1, out_axes=-1)(image)
+    return (jnp.round(pixels) if jnp.issubdtype(image.dtype, jnp.integer) else pixels).astype(image.dtype)
 
 
 def random_flip() -> Augment:

@@ -91,6 +91,10 @@ class ImageData(DataConfig):
     """Training images are shifted by up to this many pixels in each direction."""
     shift_padding: Padding = "zeros"
     """What moves in at the border: zeros, or the image reflected there."""
+    max_rotation: float = 0.0
+    """Training images are turned about their centre by up to this many degrees either way."""
+    max_zoom: float = 0.0
+    """Training images are scaled about their centre to between 1 - this and 1 + this times their size."""
     flip: bool = False
     """Every other training image, at random, is mirrored left to right."""
     cutout: int = 0
@@ -106,6 +110,8 @@ class ImageData(DataConfig):
     def __post_init__(self):
         super().__post_init__()
         _check(self.max_shift >= 0, self, "max_shift", "0 or more pixels")
+        _check(0 <= self.max_rotation <= 180, self, "max_rotation", "from 0 to 180 degrees")
+        _check(0 <= self.max_zoom < 1, self, "max_zoom", "0 or more and below 1")
         _check(self.cutout >= 0, self, "cutout", "0 or more pixels")
         _choice(self, "shift_padding", Padding)
         _check(self.crop_size >= 0, self, "crop_size", "0 or more pixels")

@@ -174,6 +174,8 @@ class Program:
             return None
         return image_augmentation(
             max_shift=data.max_shift,
+            max_rotation=data.max_rotation,
+            max_zoom=data.max_zoom,
             shift_padding=data.shift_padding,
             flip=data.flip,
             cutout=data.cutout,

@@ -5,9 +5,18 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from rnnjax import data
-from rnnjax.augment import example_keys, image_augmentation, random_cutout, random_flip, random_shift
+from rnnjax.augment import (
+    example_keys,
+    image_augmentation,
+    random_cutout,
+    random_flip,
+    random_rotation_and_zoom,
+    random_shift,
+    rotate_and_zoom,
+)
 from rnnjax.errors import UsageError
 from tests.small import CONFIG, small_program
 
@@ -126,7 +135,58 @@ def test_cutout_of_floats_fills_with_the_mean_itself():
     assert set(np.unique(cut)) <= {np.float32(0.3), np.float32(1)}
 
 
-EVERYTHING = {"max_shift": 2, "shift_padding": "reflect", "flip": True, "cutout": 3, "mean": (0.1, 0.2)}
+@pytest.mark.parametrize(("padding", "mode"), [("zeros", "grid-constant"), ("reflect", "mirror")])
+@pytest.mark.parametrize(("degrees", "zoom"), [(0, 1), (90, 1), (20, 1.25), (-33, 0.7)])
+def test_rotation_and_zoom_are_scipys(degrees, zoom, padding, mode):
+    image = np.random.default_rng(0).normal(size=(7, 6, 2)).astype(np.float32)
+    angle = np.deg2rad(degrees)
+    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / zoom
+    centre = np.array([3, 2.5])
+    expected = [
+        ndimage.affine_transform(channel, matrix, centre - matrix @ centre, order=1, mode=mode)
+        for channel in np.moveaxis(image, -1, 0)
+    ]
+    turned = rotate_and_zoom(image, angle, zoom, padding)
+    np.testing.assert_allclose(turned, np.moveaxis(expected, 0, -1), atol=1e-4)
+
+
+def test_a_quarter_turn_is_counter_clockwise_and_integers_are_rounded():
+    image = np.random.default_rng(0).integers(0, 256, (5, 5, 1), np.uint8)
+    turned = np.asarray(rotate_and_zoom(image, np.pi / 2, 1.0))
+    assert turned.dtype == np.uint8
+    np.testing.assert_array_equal(turned, np.rot90(image))
+
+
+def test_rotations_and_zooms_are_drawn_from_the_whole_range():
+    """A point right of the centre shows the angle and the scale, which are drawn independently of each other."""
+    images = np.zeros((300, 41, 41, 1), np.float32)
+    images[:, 20, 35] = 1
+    turned = np.asarray(jax.jit(random_rotation_and_zoom(30, 0.2))(keys(300), images))[..., 0]
+    down, right = np.moveaxis((np.mgrid[:41, :41] - 20)[None] * turned[:, None], 0, -1).sum((1, 2)) / turned.sum((1, 2))
+    angles, scales = np.rad2deg(np.arctan2(-down, right)), np.hypot(down, right) / 15
+    assert -31 < angles.min() < -25
+    assert 25 < angles.max() < 31
+    assert 0.78 < scales.min() < 0.84
+    assert 1.16 < scales.max() < 1.22
+    assert abs(angles.mean()) < 4
+    assert abs(np.corrcoef(angles, scales)[0, 1]) < 0.2
+
+
+EVERYTHING = {
+    "max_shift": 2,
+    "shift_padding": "reflect",
+    "max_rotation": 20.0,
+    "max_zoom": 0.3,
+    "flip": True,
+    "cutout": 3,
+    "mean": (0.1, 0.2),
+}
+PARTS = (
+    {"flip": True},
+    {"max_rotation": 20.0, "max_zoom": 0.3, "shift_padding": "reflect"},
+    {"max_shift": 2, "shift_padding": "reflect"},
+    {"cutout": 3, "mean": (0.1, 0.2)},
+)
 
 
 def test_operations_draw_independently_and_are_the_same_with_or_without_the_others():
@@ -134,7 +194,7 @@ def test_operations_draw_independently_and_are_the_same_with_or_without_the_othe
     assert every.shape == IMAGES.shape
     assert every.dtype == np.uint8
     step = IMAGES
-    for part in ({"flip": True}, {"max_shift": 2, "shift_padding": "reflect"}, {"cutout": 3, "mean": (0.1, 0.2)}):
+    for part in PARTS:
         step = np.asarray(image_augmentation(**part)(keys(), step))
     np.testing.assert_array_equal(every, step)
     again = jax.jit(image_augmentation(**EVERYTHING))(keys(), IMAGES)
@@ -157,7 +217,7 @@ def test_nothing_asked_for_is_no_augmentation():
 
 
 def test_training_is_augmented_and_evaluation_is_not():
-    augmented = dataclasses.replace(CONFIG.data, max_shift=2, flip=True, cutout=4)
+    augmented = dataclasses.replace(CONFIG.data, max_shift=2, max_rotation=10.0, max_zoom=0.1, flip=True, cutout=4)
     plain = dataclasses.replace(CONFIG.data, max_shift=0)
     dataset = data.load(plain)
     programs = [small_program(dataclasses.replace(CONFIG, data=d), dataset) for d in (augmented, plain)]
@@ -176,7 +236,7 @@ def test_training_is_augmented_and_evaluation_is_not():
 def test_one_device_and_many_see_the_same_images():
     config = dataclasses.replace(
         CONFIG,
-        data=dataclasses.replace(CONFIG.data, max_shift=2, shift_padding="reflect", flip=True, cutout=4),
+        data=dataclasses.replace(CONFIG.data, shift_padding="reflect", max_rotation=10.0, flip=True, cutout=4),
         model=dataclasses.replace(CONFIG.model, dropout=0.0),
     )
     dataset, sums = data.load(config.data), []
