@@ -43,6 +43,7 @@ def build_model(config: RecurrentModel, preprocess: Preprocess, axis_name: str |
             head=PooledHead(1 if classes == 2 else classes, config.pooling, config.dropout, config.dense),
             embedding_dropout=config.embedding_dropout,
             word_dropout=config.word_dropout,
+            word_dropout_of=config.word_dropout_of,
             conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
             if config.conv
             else None,

@@ -78,6 +78,7 @@ class DataConfig:
 
 
 Padding = Literal["zeros", "reflect"]
+WordDropout = Literal["tokens", "types"]
 Color = Literal["rgb", "grey"]
 OnBadFile = Literal["refuse", "skip"]
 
@@ -294,6 +295,9 @@ class TextModel(RecurrentModel):
     """Dropout rate on embedding features, one mask for all tokens of a document."""
     word_dropout: float = 0.0
     """Share of tokens that are replaced by the unknown one in training."""
+    word_dropout_of: WordDropout = "tokens"
+    """tokens: each token is drawn for itself; types: a document loses all occurrences of a token or none, so that a
+    name which it repeats cannot be learned by heart from the others."""
     conv: tuple[int, ...] = ()
     """Channels of the convolutions over time before the recurrence, each followed by ReLU and max pooling."""
     conv_kernel: int = 5
@@ -308,6 +312,7 @@ class TextModel(RecurrentModel):
         _check(all(c > 0 for c in self.conv), self, "conv", "positive numbers of channels")
         _rate(self, "embedding_dropout")
         _rate(self, "word_dropout")
+        _choice(self, "word_dropout_of", WordDropout)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,8 @@ class TextClassifier(nn.Module):
       embedding_dropout: rate of dropout on embedding features with one mask for all words
         (Gal and Ghahramani 2016, arXiv:1512.05287).
       word_dropout: share of words replaced by the unknown word in training.
+      word_dropout_of: ``tokens``: each word of a document is drawn for itself; ``types``: all places where a
+        document has the same word are replaced or none (Gal and Ghahramani 2016, section 4.2).
       conv: what comes before the recurrence, or None.
       precision: of float32 products on accelerators, see :func:`rnnjax.precision.matmul_precision`.
     """
@@ -97,6 +99,7 @@ class TextClassifier(nn.Module):
     head: PooledHead
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
+    word_dropout_of: str = "tokens"
     conv: SequenceConvStack | None = None
     precision: str = "default"
 
@@ -109,7 +112,7 @@ class TextClassifier(nn.Module):
     def _logits(self, inputs: Array, lengths: Array, train: bool) -> Array:
         mask = jnp.arange(inputs.shape[1]) < lengths[:, None]
         if train and self.word_dropout:
-            dropped = jax.random.bernoulli(self.make_rng("dropout"), self.word_dropout, inputs.shape)
+            dropped = _dropped_words(self.make_rng("dropout"), inputs, self.word_dropout, self.word_dropout_of)
             inputs = jnp.where(dropped, UNKNOWN, inputs)
         embed = nn.Embed(self.vocabulary_size, self.embedding_features, embedding_init=nn.initializers.normal(0.1))
         words = embed(inputs)
@@ -119,3 +122,15 @@ class TextClassifier(nn.Module):
             lengths = mask.sum(-1)
         _, outputs = self.recurrent(words, lengths=lengths, train=train)
         return self.head(outputs, mask, train=train)
+
+
+def _dropped_words(key: Array, ids: Array, rate: float, of: str) -> Array:
+    """Which of token ids ``[B, T]`` word dropout replaces, ``[B, T]``."""
+    if of == "tokens":
+        return jax.random.bernoulli(key, rate, ids.shape)
+
+    def of_document(key: Array, ids: Array) -> Array:
+        # A key made of the word itself gives all its places the same draw, without a draw for each word there is.
+        return jax.vmap(lambda word: jax.random.bernoulli(jax.random.fold_in(key, word), rate))(ids)
+
+    return jax.vmap(of_document)(jax.random.split(key, ids.shape[0]), ids)

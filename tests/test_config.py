@@ -64,6 +64,7 @@ CONFIGS = {
             embedding_features=3,
             embedding_dropout=0.5,
             word_dropout=0.25,
+            word_dropout_of="types",
             dense=(4,),
             conv=(5, 6),
             conv_kernel=3,

@@ -23,7 +23,7 @@ from rnnjax.conv import (
 from rnnjax.data import ImagePreprocess, TextPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.loop import fit
-from rnnjax.models import PooledHead, TextClassifier
+from rnnjax.models import PooledHead, TextClassifier, _dropped_words
 from rnnjax.predict import load
 from rnnjax.recurrence import RNN, Bidirectional
 from rnnjax.text import Vocabulary
@@ -295,6 +295,33 @@ def test_word_dropout_replaces_words_in_training_only():
     distances = np.abs(np.asarray(dropped) - np.asarray(every)[:, 0])
     assert distances.min(-1).max() < 1e-5
     assert len(np.unique(distances.argmin(-1))) == 8
+
+
+def test_dropping_types_replaces_every_occurrence_of_a_word_or_none():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(2, 30, (300, 40)).astype(np.int32)
+    dropped = np.asarray(jax.jit(lambda key: _dropped_words(key, ids, 0.3, "types"))(jax.random.key(0)))
+    fates = np.full((300, 30), np.nan)
+    for row, (words, gone) in enumerate(zip(ids, dropped, strict=True)):
+        for word in np.unique(words):
+            (fates[row, word],) = np.unique(gone[words == word])
+    assert abs(np.nanmean(fates) - 0.3) < 0.02  # about 6,300 draws: three and a half standard deviations
+    # A document's fate of a word says nothing about another document's, nor a word's about another's.
+    assert (np.abs(np.nanmean(fates[:, 2:], 0) - 0.3) < 0.13).all()
+    assert (np.abs(np.nanmean(fates, 1) - 0.3) < 0.45).all()
+    tokens = np.asarray(_dropped_words(jax.random.key(0), ids, 0.3, "tokens"))
+    assert any(len(np.unique(gone[words == words[0]])) == 2 for words, gone in zip(ids, tokens, strict=True))
+
+
+def test_a_model_drops_types_where_it_is_told_to():
+    ids, lengths = np.full((64, 3), 5, np.int32), np.full(64, 3, np.int32)
+    model = text_classifier(word_dropout=0.5, word_dropout_of="types")
+    variables = model.init(jax.random.key(0), ids, lengths=lengths)
+    logits = model.apply(variables, ids, lengths=lengths, train=True, rngs={"dropout": jax.random.key(1)})
+    all_or_none = model.apply(variables, np.array([[5, 5, 5], [1, 1, 1]], np.int32), lengths=lengths[:2])
+    distances = np.abs(np.asarray(logits) - np.asarray(all_or_none)[:, 0])
+    assert distances.min(-1).max() < 1e-5
+    assert len(np.unique(distances.argmin(-1))) == 2
 
 
 IMAGE = ImagePreprocess((8, 8, 1), (0.5,), (0.5,), ("a", "b", "c"))
