@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import every
+from experiments import every, trials
 from experiments.benchmarks import readme as performance
 from rnnjax.experiment import Listed
 from rnnjax.logs import duration
@@ -20,9 +20,8 @@ RESULTS = HERE / "results"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results: made by python -m experiments.report -->", "<!-- end of results -->"
 
-COPIES = {"cifar10_jpeg": ("cifar10", "CIFAR-10 (JPEG re-encoding)")}
-"""Data sets that results may be measured on in place of an experiment's own, and what the table calls them: the
-images of CIFAR-10, each encoded again as JPEG, which loses a little."""
+TRIALS = RESULTS / "trials"
+TRIED, END_TRIED = "<!-- trials: made by python -m experiments.report -->", "<!-- end of trials -->"
 
 Results = list[dict[str, Any]]
 
@@ -86,31 +85,40 @@ def _facts(results: Results) -> list[str]:
 
 
 def _data(name: str) -> str:
-    _, shown = COPIES.get(name.partition("/")[0], ("", name))
+    _, shown = trials.COPIES.get(name.partition("/")[0], ("", name))
     return shown
 
 
-def with_table(text: str, results: dict[str, Results]) -> str:
-    """A README's text with the table between its two marks made anew."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{table(results)}\n{END}{after}"
+def with_table(text: str, results: dict[str, Results], tried: dict[str, Results]) -> str:
+    """A README's text with the tables of results and of trials, between their marks, made anew."""
+    text = _between(text, BEGIN, END, table(results))
+    return _between(text, TRIED, END_TRIED, trials.table(tried, results))
+
+
+def _between(text: str, begin: str, end: str, made: str) -> str:
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{made}\n{end}{after}"
 
 
 def collect(workdirs: tuple[Path, ...]) -> None:
-    """Copies the results of finished work folders to the committed ones."""
+    """Copies the results of finished work folders to the committed ones, those of other settings to the trials."""
     for workdir in workdirs:
         result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
         target = RESULTS / f"{result['experiment']}-seed-{result['seed']}.json"
+        if trials.is_trial(result):
+            target = TRIALS / trials.file_name(result)
+        target.parent.mkdir(exist_ok=True)
         shutil.copyfile(workdir / "result.json", target)
         print(f"{workdir / 'result.json'} -> {target.relative_to(HERE.parent)}")
 
 
 def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False) -> int:
-    """Make the README's results table and its performance section from the result files.
+    """Make the README's results tables and its performance section from the result files.
 
     Args:
-      workdirs: Finished work folders whose result.json is to be added to experiments/results first.
+      workdirs: Finished work folders whose result.json is to be added first: to experiments/results, or to its folder
+        trials where the settings are not the experiment's own or the test split was left alone.
       check: Change nothing; fail if they are not those that the result files make.
     """
     missing = [workdir for workdir in workdirs if not (workdir / "result.json").is_file()]
@@ -119,7 +127,7 @@ def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check
         return 1
     collect(workdirs)
     old = README.read_text(encoding="utf-8")
-    new = performance.with_section(with_table(old, read_results()))
+    new = performance.with_section(with_table(old, read_results(), trials.read(TRIALS)))
     if check:
         if old != new:
             print("error: README.md's results are not those of experiments/results; run python -m experiments.report")

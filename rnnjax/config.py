@@ -382,6 +382,9 @@ class TrainConfig:
     more save what a call itself costs, which counts where a step is very short."""
     until_accuracy: float | None = None
     """Stop as soon as validation accuracy, 0..1, reaches this, and say after how many seconds and examples."""
+    test: bool = _runtime(True)
+    """Evaluate the best checkpoint on the test split at the end. Without it a run leaves that split alone, as a search
+    must that chooses by validation; the same command with it tests the finished run."""
     save_minutes: float = _runtime(10.0)
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
     compilation_cache: bool = _runtime(True)

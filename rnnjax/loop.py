@@ -69,7 +69,8 @@ def fit(
     if program.parallel.any_process(refusal is not None):  # no host waits for one that has left
         raise refusal or RunError("the first host refused the work folder; see its message")
     workdir = WorkDir(root)
-    if (finished := workdir.finished()) is not None:
+    finished = workdir.finished()
+    if finished is not None and (finished["metrics"]["test"] is not None or not program.config.train.test):
         return finished
     with on_signals() as stop, Checkpoints(workdir.checkpoints) as checkpoints:
         training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)
@@ -339,14 +340,16 @@ def _finish(
     checkpoints: Checkpoints,
     before: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Evaluates the best checkpoint on the test split and writes what a finished run leaves behind."""
+    """Evaluates the best checkpoint, on test unless that is to be left alone; writes what a finished run leaves."""
     program, progress = training.program, training.progress
     checkpoints.wait()
     restored = checkpoints.restore(training.fresh_state, int(progress.best["step"]))
     if restored is None:
         raise RunError(f"the best checkpoint, of step {int(progress.best['step'])}, is gone from {workdir.checkpoints}")
-    test, logits = program.evaluate_logits(restored[0].variables(), "test")
-    by_class = report.class_report(logits, program.dataset.test.labels, program.dataset.class_names)
+    split = "test" if program.config.train.test else "validation"
+    evaluated, logits = program.evaluate_logits(restored[0].variables(), split)
+    test = evaluated if split == "test" else None
+    by_class = report.class_report(logits, getattr(program.dataset, split).labels, program.dataset.class_names)
     last = (read_metrics(workdir.metrics) or [{}])[-1]
     rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
     result = {
@@ -358,7 +361,8 @@ def _finish(
             "train": {name: last.get(f"train_{name}") for name in ("loss", "accuracy")},
         },
         "report": report.headline(by_class),
-        "target": experiment.target and asdict(experiment.target) | {"reached": experiment.reached(test["accuracy"])},
+        "target": experiment.target
+        and asdict(experiment.target) | {"reached": test and experiment.reached(test["accuracy"])},
         "until_accuracy": _until_accuracy(program, progress),
         "best_epoch": int(progress.best["epoch"]),
         "epochs": progress.epoch,
@@ -378,8 +382,9 @@ def _finish(
     }
     if program.parallel.is_primary:
         rows = read_metrics(workdir.metrics)
-        save_curves(rows, workdir.curves, f"{experiment.name}, seed {training.seed}: test {test['accuracy']:.2%}")
-        report.save(by_class, workdir, "test")
+        title = f"{experiment.name}, seed {training.seed}: {split} {evaluated['accuracy']:.2%}"
+        save_curves(rows, workdir.curves, title)
+        report.save(by_class, workdir, split)
         samples.save(program.dataset, experiment.sample_texts, workdir.samples)
         write_text(workdir.result, json.dumps(result, indent=2) + "\n")
     return result

@@ -33,13 +33,14 @@ def print_start(program: Program, seed: int, root: Path) -> None:
 
 def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     """Shows the results beside the target, where everything lies, and what to do next."""
-    accuracies = [result["metrics"]["test"]["accuracy"] for _, result in finished]
     print(f"\n{experiment.name}: {experiment.summary}")
     for root, result in finished:
         seconds = result["seconds"]
         also = "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in result.get("report", {}).items())
+        test = result["metrics"]["test"]
+        tested = "not tested" if test is None else f"test accuracy {test['accuracy']:.2%}"
         print(
-            f"  seed {result['seed']}: test accuracy {result['metrics']['test']['accuracy']:.2%}{also}, "
+            f"  seed {result['seed']}: {tested}{also}, "
             f"validation {result['metrics']['validation']['accuracy']:.2%} (best epoch {result['best_epoch']} of "
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
@@ -48,12 +49,19 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
         if until is not None:
             never = f"{until['accuracy']:.2%} never reached"
             print(f"    validation: {until_accuracy_line(until['accuracy'], until) if until['reached'] else never}")
+    print(f"  {_outcome(experiment, [result['metrics'] for _, result in finished])}")
+    _print_next(experiment, *finished[0])
+
+
+def _outcome(experiment: Experiment, metrics: Sequence[dict[str, Any]]) -> str:
+    """Mean accuracy over the seeds, and of the test split what it is beside the target."""
+    split = "validation" if any(of_seed["test"] is None for of_seed in metrics) else "test"
+    accuracies = [of_seed[split]["accuracy"] for of_seed in metrics]
     mean = statistics.fmean(accuracies)
     verdict = "reached" if experiment.reached(mean) else "MISSED"
-    aim = f"; target {experiment.target.shown()}: {verdict}" if experiment.target else ""
+    aim = f"; target {experiment.target.shown()}: {verdict}" if experiment.target and split == "test" else ""
     spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
-    print(f"  test accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s){aim}")
-    _print_next(experiment, finished[0][0])
+    return f"{split} accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s){aim}"
 
 
 def _start_line(result: dict[str, Any]) -> str:
@@ -79,8 +87,8 @@ def _padding(program: Program, seed: int) -> str:
     return f"\n{len(compiled)} compiled length{'s' * (len(compiled) > 1)} ({listed}), {share}"
 
 
-def _print_next(experiment: Experiment, root: Path) -> None:
-    workdir = WorkDir(root)
+def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> None:
+    workdir, split = WorkDir(root), "validation" if result["metrics"]["test"] is None else "test"
     command, folder = experiment.command, shlex.quote(str(root))
     shown = " ".join(shlex.quote(str(path)) for path in samples.listed(workdir.samples)[:3])
     text = isinstance(preprocess.load(workdir.preprocess), TextPreprocess)
@@ -89,7 +97,7 @@ def _print_next(experiment: Experiment, root: Path) -> None:
     line = f" --text {shlex.quote(example)}" if text else ""
     print(
         f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}, "
-        f"by class {workdir.report('test')} and {workdir.confusion('test')}\n"
+        f"by class {workdir.report(split)} and {workdir.confusion(split)}\n"
         "next:\n"
         f"  {command} evaluate --workdir {folder}\n"
         f"  {command} predict {shown} --workdir {folder}{line}\n"

@@ -231,6 +231,30 @@ def test_a_finished_run_returns_its_result_and_fresh_starts_over(digits, tmp_pat
     assert again["metrics"] == first["metrics"]
 
 
+def test_a_search_leaves_the_test_split_alone_until_it_is_asked_for(digits, tmp_path, monkeypatch):
+    looked_at, steps = [], []
+    for name in ("evaluate", "evaluate_logits"):
+        run = getattr(digits, name)
+        monkeypatch.setattr(digits, name, lambda v, split, run=run: looked_at.append(split) or run(v, split))
+    asked = digits.config
+    searching = dataclasses.replace(asked, train=dataclasses.replace(asked.train, test=False))
+    monkeypatch.setattr(digits, "config", searching)
+    found = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
+    assert "test" not in looked_at
+    assert found["metrics"]["test"] is None
+    assert json.loads((tmp_path / "report-validation.json").read_text())["accuracy"] == pytest.approx(
+        found["metrics"]["validation"]["accuracy"], abs=1e-7
+    )
+    assert fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append) == found
+    monkeypatch.setattr(digits, "config", asked)
+    taken = len(steps)
+    tested = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
+    assert len(steps) == taken, "what was trained is not trained again"
+    assert looked_at[-1] == "test"
+    assert tested["metrics"]["validation"] == found["metrics"]["validation"]
+    assert tested["metrics"]["test"] == digits.evaluate(load(tmp_path).variables, "test")
+
+
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
     evaluate, looked_at = digits.evaluate, []
     for name in ("evaluate", "evaluate_logits"):

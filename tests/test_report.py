@@ -1,6 +1,6 @@
 """The README's table is the one that the committed result files make, and nothing else is in it."""
 
-import dataclasses
+import copy
 import json
 from pathlib import Path
 
@@ -8,14 +8,16 @@ import pytest
 
 import experiments
 from experiments import __main__ as index
-from experiments import bag_of_words, report
-from rnnjax.config import from_json, identity_differences
+from experiments import bag_of_words, report, trials
 from rnnjax.experiment import Experiment
+
+RESULTS = report.read_results()
 
 
 def test_the_readme_agrees_with_the_result_files():
     text = report.README.read_text(encoding="utf-8")
-    assert report.with_table(text, report.read_results()) == text, "run python -m experiments.report"
+    tried = trials.read(report.TRIALS)
+    assert report.with_table(text, report.read_results(), tried) == text, "run python -m experiments.report"
 
 
 def test_a_changed_result_changes_the_table():
@@ -23,7 +25,7 @@ def test_a_changed_result_changes_the_table():
     assert results, "no result file is committed"
     results["digits_rows"][0]["metrics"]["test"]["accuracy"] -= 0.5
     text = report.README.read_text(encoding="utf-8")
-    assert report.with_table(text, results) != text
+    assert report.with_table(text, results, trials.read(report.TRIALS)) != text
 
 
 def test_a_missed_target_and_a_missing_measurement_are_shown():
@@ -36,18 +38,44 @@ def test_a_missed_target_and_a_missing_measurement_are_shown():
 @pytest.mark.parametrize("path", sorted(report.RESULTS.glob("*.json")), ids=lambda path: path.stem)
 def test_committed_results_are_of_the_experiments_as_they_are(path: Path):
     result = json.loads(path.read_text(encoding="utf-8"))
-    experiment = experiments.load(result["experiment"])
     assert path.name == f"{result['experiment']}-seed-{result['seed']}.json"
-    if not isinstance(experiment, Experiment):
+    if result["experiment"] == "bag_of_words":
         assert result["config"] == bag_of_words.to_json(bag_of_words.BagOfWords())
-    else:
-        config = from_json(result["config"])
-        if config.data.name in report.COPIES:  # the one difference that is allowed, and the table shows it
-            original, _ = report.COPIES[config.data.name]
-            config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=original))
-        assert not identity_differences(config, experiment.config)
-    assert result["commit"] is not None
+    assert not trials.is_trial(result)
     assert "+changes" not in result["commit"], "a result must come from a commit"
+
+
+@pytest.mark.parametrize("path", sorted(report.TRIALS.glob("*.json")), ids=lambda path: path.stem)
+def test_committed_trials_are_of_other_settings(path: Path):
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert trials.is_trial(result)
+    assert path.name == trials.file_name(result)
+    assert "+changes" not in result["commit"], "a result must come from a commit"
+
+
+def test_a_run_of_other_settings_is_collected_as_a_trial(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "committed")
+    monkeypatch.setattr(report, "TRIALS", tmp_path / "committed" / "trials")
+    monkeypatch.setattr(report, "HERE", tmp_path / "experiments")
+    (tmp_path / "committed").mkdir()
+    own = next(r[0] for name, r in RESULTS.items() if name == "digits_rows")
+    other = copy.deepcopy(own)
+    other["config"]["train"]["epochs"] += 1
+    untested = copy.deepcopy(own)
+    untested["metrics"]["test"] = None
+    for number, result in enumerate((own, other, untested)):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "result.json").write_text(json.dumps(result))
+        report.collect((tmp_path / str(number),))
+    assert [path.name for path in (tmp_path / "committed").glob("*.json")] == ["digits_rows-seed-0.json"]
+    tried = trials.read(tmp_path / "committed" / "trials")
+    assert len(tried["digits_rows"]) == 2
+    shown = trials.table(tried, {"digits_rows": [own]}).splitlines()[2:]
+    assert len(shown) == 3
+    epochs = own["config"]["train"]["epochs"]
+    assert sum(f"| train.epochs: {epochs + 1}, not {epochs} |" in line for line in shown) == 1
+    assert sum("| none |" in line for line in shown) == 2
+    assert capsys.readouterr().out.count("->") == 3
 
 
 @pytest.mark.parametrize("experiment", experiments.every(), ids=lambda experiment: experiment.name)

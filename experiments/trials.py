@@ -1,0 +1,73 @@
+"""Trials: runs of an experiment with other settings than its own, and the table of what was tried."""
+
+import dataclasses
+import hashlib
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import experiments
+from rnnjax.config import Config, from_json, identity_differences
+from rnnjax.experiment import Experiment
+
+COPIES = {"cifar10_jpeg": ("cifar10", "CIFAR-10 (JPEG re-encoding)")}
+"""Data sets that results may be measured on in place of an experiment's own, and what the table calls them: the
+images of CIFAR-10, each encoded again as JPEG, which loses a little."""
+
+Result = dict[str, Any]
+
+
+def differences(result: Result) -> list[str]:
+    """In what the configuration of a result is not its experiment's, as ``section.field: value, not value``."""
+    experiment = experiments.load(result["experiment"])
+    if not isinstance(experiment, Experiment):
+        return []
+    config: Config = from_json(result["config"])
+    if config.data.name in COPIES:  # the one difference that is allowed, and the table shows it
+        original, _ = COPIES[config.data.name]
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=original))
+    return identity_differences(config, experiment.config)
+
+
+def is_trial(result: Result) -> bool:
+    """Whether a result is of other settings than its experiment's, or was not tested."""
+    return result["metrics"]["test"] is None or bool(differences(result))
+
+
+def file_name(result: Result) -> str:
+    """Of a trial: one for each configuration and seed."""
+    config = {name: section for name, section in result["config"].items() if name != "parallel"}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{result['experiment']}-{digest}-seed-{result['seed']}.json"
+
+
+def read(folder: Path) -> dict[str, list[Result]]:
+    """The committed trials by experiment, best validation last."""
+    found: dict[str, list[Result]] = defaultdict(list)
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found[result["experiment"]].append(result)
+    return {name: sorted(results, key=_accuracy) for name, results in found.items()}
+
+
+def table(trials: dict[str, list[Result]], measured: dict[str, list[Result]]) -> str:
+    """What was tried, in Markdown: a row a trial, and below an experiment's trials what it is now."""
+    lines = [
+        "| experiment | settings other than its own | validation | seed | best epoch | commit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, results in trials.items():
+        lines += [_row(name, result, "; ".join(differences(result)) or "none") for result in results]
+        lines += [_row(name, result, "none") for result in measured.get(name, [])]
+    return "\n".join(lines)
+
+
+def _row(name: str, result: Result, settings: str) -> str:
+    epochs = f"{result['best_epoch']} of {result['epochs']}"
+    commit = (result["commit"] or "unknown")[:8]
+    return f"| `{name}` | {settings} | {_accuracy(result):.2%} | {result['seed']} | {epochs} | {commit} |"
+
+
+def _accuracy(result: Result) -> float:
+    return result["metrics"]["validation"]["accuracy"]
