@@ -1,0 +1,121 @@
+"""The sections ``optim``, ``train`` and ``parallel``: how it is trained, how long, and on what devices."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from rnnjax.config.checks import check, choice, positive, rate, runtime
+
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Loss and optimizer."""
+
+    section: ClassVar[str] = "optim"
+    optimizer: Optimizer = "adamw"
+    """Optimizer; sgd uses Nesterov momentum."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    schedule: Schedule = "one-cycle"
+    """How the learning rate falls: not at all, along a cosine to 0, as one cycle (up for 30 % of the
+    steps, then down along a cosine; Smith and Topin 2017), or whenever validation gets no better."""
+    warmup_fraction: float = 0.0
+    """Share of all steps over which the constant, cosine and plateau schedules rise linearly from 0."""
+    plateau_factor: float = 0.1
+    """The plateau schedule multiplies the learning rate by this."""
+    plateau_patience: int = 5
+    """The plateau schedule does so after this many epochs without a better validation, by accuracy and
+    among equals by loss, and again after as many more."""
+    plateau_least: float = 1e-3
+    """Share of the learning rate below which the plateau schedule does not go."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    groups: tuple[str, ...] = ()
+    """Parameters that learn faster or slower, as PATTERN=FACTOR: a regular expression, searched in a parameter's
+    path such as recurrent/layers_0/cell/input_kernel, and what its learning rate is multiplied with; the first
+    pattern that is found counts, and 0 freezes."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of adamw (L2 penalty's gradient for sgd and adam); biases and norms are exempt."""
+    clip_norm: float = 1.0
+    """Global norm to which gradients are clipped; 0 turns it off."""
+    label_smoothing: float = 0.0
+    """Probability mass spread evenly over all classes in the training loss."""
+    ema_decay: float = 0.0
+    """Decay a step of the exponential moving average of the parameters that is evaluated and saved for
+    prediction; 0 turns it off."""
+
+    def __post_init__(self):
+        choice(self, "optimizer", Optimizer)
+        choice(self, "schedule", Schedule)
+        check(0 < self.learning_rate < float("inf"), self, "learning_rate", "positive and finite")
+        for name in ("warmup_fraction", "momentum", "label_smoothing", "ema_decay"):
+            rate(self, name)
+        check(0 < self.plateau_factor < 1, self, "plateau_factor", "between 0 and 1")
+        positive(self, "plateau_patience")
+        check(0 <= self.plateau_least <= 1, self, "plateau_least", "between 0 and 1")
+        for group in self.groups:
+            _check_group(self, group)
+        check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
+        check(self.clip_norm >= 0, self, "clip_norm", "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Length of the training and what it leaves behind."""
+
+    section: ClassVar[str] = "train"
+    epochs: int = 10
+    """Passes over the training split."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation, by accuracy and among equals by loss; 0 never
+    stops early."""
+    steps_per_call: int = 16
+    """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls, so fewer answer sooner;
+    more save what a call itself costs, which counts where a step is very short."""
+    until_accuracy: float | None = None
+    """Stop as soon as validation accuracy, 0..1, reaches this, and say after how many seconds and examples."""
+    test: bool = runtime(True)
+    """Evaluate the best checkpoint on the test split at the end. Without it a run leaves that split alone, as a search
+    must that chooses by validation; the same command with it tests the finished run."""
+    save_minutes: float = runtime(10.0)
+    """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
+    compilation_cache: bool = runtime(True)
+    """Keep compiled programs for later runs, in the folder xla of RNNJAX_CACHE_DIR, or else of ~/.cache/rnnjax;
+    it may be deleted at any time."""
+
+    def __post_init__(self):
+        positive(self, "epochs")
+        positive(self, "steps_per_call")
+        check(self.patience >= 0, self, "patience", "0 or more epochs")
+        reachable = self.until_accuracy is None or 0 < self.until_accuracy <= 1
+        check(reachable, self, "until_accuracy", "above 0 and at most 1")
+        check(self.save_minutes > 0, self, "save_minutes", "positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """Devices."""
+
+    section: ClassVar[str] = "parallel"
+    cpu_devices: int | None = None
+    """Devices to split the CPU into when there is no accelerator; unset: at most one a core, as many as the batch
+    gives enough work to."""
+    distributed: bool = False
+    """Join the other hosts of this run by jax.distributed.initialize() before anything else."""
+
+    def __post_init__(self):
+        if self.cpu_devices is not None:
+            positive(self, "cpu_devices")
+
+
+def _check_group(config: Any, group: str) -> None:
+    pattern, _, factor = group.rpartition("=")
+    try:
+        re.compile(pattern)
+        ok = bool(pattern) and 0 <= float(factor) < float("inf")
+    except (re.error, ValueError):
+        ok = False
+    check(ok, config, "groups", "REGULAR-EXPRESSION=FACTOR with a factor of 0 or more each")
