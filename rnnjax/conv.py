@@ -110,6 +110,11 @@ def pixels_as_sequence(maps: Array) -> Array:
     return jnp.reshape(maps, (maps.shape[0], -1, maps.shape[-1]))
 
 
+def sequence_as_pixels(sequence: Array, width: int) -> Array:
+    """The inverse: a sequence of pixels ``[B, height * width, C]`` as feature maps ``[B, height, width, C]``."""
+    return jnp.reshape(sequence, (sequence.shape[0], -1, width, sequence.shape[-1]))
+
+
 @jax.custom_vjp
 def same_convolution(inputs: Array, kernel: Array) -> Array:
     """Convolution with zero padding to the same size: ``[B, *size, C]`` and ``[*window, C, D]`` to ``[B, *size, D]``.

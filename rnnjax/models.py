@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.conv import SequenceConvStack, pixels_as_sequence, rows_as_sequence, sequence_as_rows
+from rnnjax.conv import SequenceConvStack, pixels_as_sequence, rows_as_sequence, sequence_as_pixels, sequence_as_rows
 from rnnjax.precision import matmul_precision
 from rnnjax.recurrence import pool
 from rnnjax.text import UNKNOWN
@@ -42,14 +42,16 @@ class PooledHead(nn.Module):
 
 
 class ImageClassifier(nn.Module):
-    """Reads an image, or a conv stack's feature maps of it, row by row.
+    """Reads an image, or a conv stack's feature maps of it, row by row or pixel by pixel.
 
     Attributes:
-      recurrent: an RNN, Bidirectional or StackedRNN over the rows; None: the head pools the feature
+      recurrent: an RNN, Bidirectional or StackedRNN over the rows or pixels; None: the head pools the feature
         maps over all pixels.
       head: to logits, from the outputs over rows, or from feature maps over pixels.
       conv: what comes before the recurrence, or None.
-      conv_after: convolutions of its outputs, read as rows of feature maps again, or None.
+      conv_after: convolutions of its outputs, read as rows or pixels of feature maps again, or None.
+      read_by: ``rows``: a step sees a row with all its pixels; ``pixels``: it sees one pixel, from left to right
+        and then from above to below.
       precision: of float32 products on accelerators, see :func:`rnnjax.precision.matmul_precision`.
     """
 
@@ -57,6 +59,7 @@ class ImageClassifier(nn.Module):
     head: PooledHead
     conv: nn.Module | None = None
     conv_after: nn.Module | None = None
+    read_by: str = "rows"
     precision: str = "default"
 
     def __call__(self, inputs: Array, *, train: bool = False) -> Array:
@@ -69,10 +72,12 @@ class ImageClassifier(nn.Module):
             inputs = self.conv(inputs, train=train)
         if self.recurrent is None:
             return self.head(pixels_as_sequence(inputs), None, train=train)
-        _, outputs = self.recurrent(rows_as_sequence(inputs), train=train)
+        by_rows = self.read_by == "rows"
+        _, outputs = self.recurrent(rows_as_sequence(inputs) if by_rows else pixels_as_sequence(inputs), train=train)
         if self.conv_after is not None:
-            maps = self.conv_after(sequence_as_rows(outputs, inputs.shape[2]), train=train)
-            outputs = pixels_as_sequence(maps)
+            width = inputs.shape[2]
+            maps = sequence_as_rows(outputs, width) if by_rows else sequence_as_pixels(outputs, width)
+            outputs = pixels_as_sequence(self.conv_after(maps, train=train))
         return self.head(outputs, None, train=train)
 
 

@@ -39,7 +39,9 @@ CONFIGS = {
             cache_dir="/c",
             device_budget_mib=0,
         ),
-        model=c.ImageModel(cell="gru", features=(5, 6), conv=(3, 4), bidirectional=True, pooling=("mean", "max")),
+        model=c.ImageModel(
+            cell="gru", features=(5, 6), conv=(3, 4), bidirectional=True, read_by="pixels", pooling=("mean", "max")
+        ),
         optim=c.OptimConfig(
             groups=("a=b=0.5", "c=0"),
             optimizer="sgd",
@@ -130,6 +132,7 @@ def test_sections_that_json_leaves_out_take_their_defaults():
             lambda: c.ImageModel(features=(), conv=(8,), conv_after=(8,), pooling=("mean",)),
             "conv-after must be empty where there is no recurrent layer, got (8,)",
         ),
+        (lambda: c.ImageModel(read_by="columns"), "read-by must be one of rows, pixels, got 'columns'"),
         (lambda: c.ImageModel(convs_per_pool=-1), "convs-per-pool must be 0 or more, got -1"),
         (lambda: c.TextModel(features=()), "features must be positive, at least one layer, got ()"),
         (lambda: c.ImageData(name="m", max_rotation=-5), "max-rotation must be from 0 to 180 degrees, got -5"),

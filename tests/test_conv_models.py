@@ -355,6 +355,26 @@ def test_an_lstm_between_convolutions_is_its_parts_one_after_the_other():
     np.testing.assert_allclose(logits, pooled @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("after", [(), (3,)])
+def test_pixels_are_read_one_after_the_other_row_by_row(after):
+    config = ImageModel(features=(5,), conv=(2,), conv_after=after, read_by="pixels", pooling=("mean", "max"))
+    model = build_model(config, IMAGE)
+    inputs = IMAGE(RNG.integers(0, 256, (2, 8, 8, 1), np.uint8))["inputs"]
+    logits, variables = model.init_with_output(jax.random.key(0), inputs)
+    params = variables["params"]
+    maps = np.asarray(ConvStack((2,)).apply({"params": params["conv"]}, inputs))
+    pixels = np.stack([maps[:, row, column] for row in range(4) for column in range(4)], 1)
+    _, outputs = RNN(LSTMCell(5)).apply({"params": params["recurrent"]["layers_0"]}, pixels)
+    if after:
+        again = np.zeros((2, 4, 4, 5), np.float32)
+        for step, (row, column) in enumerate(np.ndindex(4, 4)):
+            again[:, row, column] = outputs[:, step]
+        outputs = np.asarray(ConvStack((3,)).apply({"params": params["conv_after"]}, again)).reshape(2, 4, 3)
+    pooled = np.concatenate([np.mean(outputs, 1), np.max(outputs, 1)], -1)
+    dense = params["head"]["Dense_0"]
+    np.testing.assert_allclose(logits, pooled @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-5)
+
+
 def test_without_layers_the_head_pools_over_pixels():
     config = ImageModel(features=(), conv=(2, 3), convs_per_pool=0, batch_norm=True, pooling=("mean",))
     model = build_model(config, IMAGE)

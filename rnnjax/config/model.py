@@ -10,6 +10,7 @@ Cell = Literal["simple_rnn", "lstm", "gru"]
 Dtype = Literal["float32", "bfloat16"]
 Precision = Literal["default", "highest", "tensorfloat32", "bfloat16"]
 Pooling = Literal["last", "mean", "max"]
+ReadBy = Literal["rows", "pixels"]
 WordDropout = Literal["tokens", "types"]
 
 
@@ -55,18 +56,21 @@ class RecurrentModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageModel(RecurrentModel):
-    """An image, or the feature maps that convolutions make of it, read row by row.
+    """An image, or the feature maps that convolutions make of it, read row by row or pixel by pixel.
 
     Without layers (``features=()``) nothing recurs: the classifier sees the feature maps pooled over all pixels.
     """
 
     kind: ClassVar[str] = "image"
     least_layers: ClassVar[int] = 0
+    read_by: ReadBy = "rows"
+    """What a step of the recurrence sees: rows, a whole row; pixels, one pixel after the other, row by row."""
     conv: tuple[int, ...] = ()
     """Channels of the 3x3 convolutions before the recurrence, each followed by ReLU."""
     conv_after: tuple[int, ...] = ()
     """Channels of 3x3 convolutions after it. They see the outputs at a row as that row of feature maps again, so
-    that the recurrent features must be a multiple of its width; the classifier pools over all pixels."""
+    that the recurrent features must be a multiple of its width (not so by pixels); the classifier pools over all
+    pixels."""
     convs_per_pool: int = 1
     """There is a 2x2 max pooling after every this many convolutions; 0 pools nothing."""
     pool_early: bool = False
@@ -77,6 +81,7 @@ class ImageModel(RecurrentModel):
 
     def __post_init__(self):
         super().__post_init__()
+        choice(self, "read_by", ReadBy)
         for name in ("conv", "conv_after"):
             check(all(c > 0 for c in getattr(self, name)), self, name, "positive numbers of channels")
         check(self.convs_per_pool >= 0, self, "convs_per_pool", "0 or more")
