@@ -1,7 +1,9 @@
 """Sentiment of IMDB reviews by a bidirectional LSTM that honours each review's length.
 
 Embedding -> 2 x Bidirectional(LSTM(64)) -> mean, max and last over real words -> one logit, binary cross-entropy.
-Keras' example of a bidirectional LSTM reaches 84.3 %, a bag of words 89.0 %.
+Keras' example of a bidirectional LSTM reaches 84.3 %, a bag of words 89.0 %. The films of the test split are not those
+of the training split, and names tell a film: hence dropout of whole words, which takes a name from all its places in a
+review, beside much other regularisation.
 """
 
 import sys
@@ -14,21 +16,27 @@ EXPERIMENT = Experiment(
     name="imdb_bilstm",
     summary="two bidirectional LSTM(64) with masks read IMDB reviews",
     target=Target(accuracy=0.90, source="a bag of words: 89.0 %; Keras' example: 84.3 %"),
-    cost="six epochs of 22,500 reviews a seed; its time is in its result files",
+    cost="eight epochs of 22,500 reviews a seed; its time is in its result files",
     seeds=(0, 1, 2),
     config=Config(
-        data=TextData(name="imdb_reviews", batch_size=128, vocabulary_size=20_000, bucket_lengths=(200, 400)),
+        data=TextData(
+            name="imdb_reviews",
+            batch_size=128,
+            vocabulary_size=30_000,
+            bucket_lengths=(125, 175, 250, 400, 800),
+        ),
         model=TextModel(
             features=(64, 64),
             bidirectional=True,
             pooling=("mean", "max", "last"),
             embedding_features=128,
-            embedding_dropout=0.5,
-            word_dropout=0.1,
-            dropout=0.2,
+            embedding_dropout=0.6,
+            word_dropout=0.4,
+            word_dropout_of="types",
+            dropout=0.5,
         ),
-        optim=OptimConfig(learning_rate=2e-3, weight_decay=1e-2, ema_decay=0.998),
-        train=TrainConfig(epochs=6, steps_per_call=8),
+        optim=OptimConfig(learning_rate=2e-3, weight_decay=0.1, label_smoothing=0.05, ema_decay=0.998),
+        train=TrainConfig(epochs=8, steps_per_call=8),
     ),
     sample_texts=(
         "A moving, funny and beautifully acted film. I would gladly see it again.",
