@@ -189,7 +189,7 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
     finished = []
     for seed in seeds:
         root = runs_dir / experiment.name / f"seed-{seed}"
-        done = not fresh and WorkDir(root).finished() is not None
+        done = not fresh and WorkDir(root).finished(tested=config.train.test) is not None
         if program.parallel.is_primary and not done:
             print_start(program, seed, root)
         finished.append((root, fit(experiment, program, seed, root, fresh=fresh, before=before)))

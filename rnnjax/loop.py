@@ -69,8 +69,7 @@ def fit(
     if program.parallel.any_process(refusal is not None):  # no host waits for one that has left
         raise refusal or RunError("the first host refused the work folder; see its message")
     workdir = WorkDir(root)
-    finished = workdir.finished()
-    if finished is not None and (finished["metrics"]["test"] is not None or not program.config.train.test):
+    if (finished := workdir.finished(tested=program.config.train.test)) is not None:
         return finished
     with on_signals() as stop, Checkpoints(workdir.checkpoints) as checkpoints:
         training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)

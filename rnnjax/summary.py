@@ -92,7 +92,8 @@ def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> N
     command, folder = experiment.command, shlex.quote(str(root))
     shown = " ".join(shlex.quote(str(path)) for path in samples.listed(workdir.samples)[:3])
     text = isinstance(preprocess.load(workdir.preprocess), TextPreprocess)
-    again = " ".join(word for word in results.command().split() if word != "--fresh")
+    again = " ".join(word for word in results.command().split() if word not in ("--fresh", "--train.no-test"))
+    does = "resumes what is unfinished" if split == "test" else "evaluates it on the test split"
     example = experiment.sample_texts[-1] if experiment.sample_texts else "Your text."
     line = f" --text {shlex.quote(example)}" if text else ""
     print(
@@ -101,6 +102,6 @@ def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> N
         "next:\n"
         f"  {command} evaluate --workdir {folder}\n"
         f"  {command} predict {shown} --workdir {folder}{line}\n"
-        f"  {again}   # resumes what is unfinished; with --fresh it trains again\n"
+        f"  {again}   # {does}; with --fresh it trains again\n"
         f"  tensorboard --logdir {shlex.quote(str(root.parent))}   # pip install tensorboard"
     )

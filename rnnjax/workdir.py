@@ -65,16 +65,17 @@ class WorkDir:
         """Inputs to try prediction on."""
         return self.root / "samples"
 
-    def finished(self) -> dict[str, Any] | None:
-        """The result, if the run is finished."""
+    def finished(self, *, tested: bool = False) -> dict[str, Any] | None:
+        """The result, if the run is finished, and where that is asked for, on the test split too."""
         if not self.result.is_file():
             return None
         try:
-            return json.loads(self.result.read_text(encoding="utf-8"))
+            result = json.loads(self.result.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(
                 f"{self.result}: not a readable result ({error}); delete it to have it made again"
             ) from error
+        return None if tested and result["metrics"]["test"] is None else result
 
     def read_config(self) -> tuple[str, int, Config]:
         """The experiment's name, the seed and the configuration of the run in this folder.

@@ -148,6 +148,24 @@ def test_the_summary_names_what_comes_next(tmp_path, capsys):
         assert word in shown
 
 
+def test_a_search_says_that_it_was_not_tested_and_how_it_will_be(tmp_path, capsys):
+    arguments = [*SMALL, "--runs-dir", str(tmp_path)]
+    assert main(DIGITS, [*arguments, "--train.no-test"]) == 0
+    shown = capsys.readouterr().out
+    assert "seed 0: not tested" in shown
+    assert "validation accuracy" in shown
+    assert "target" not in shown
+    assert "test accuracy" not in shown
+    assert "evaluates it on the test split" in shown
+    assert "report-validation.json" in shown
+    assert main(DIGITS, arguments) == 0
+    shown = capsys.readouterr().out
+    assert "seed 0: test accuracy" in shown
+    assert "finished already" not in shown
+    assert main(DIGITS, arguments) == 0
+    assert "finished already" in capsys.readouterr().out
+
+
 def test_until_accuracy_is_told_reached_or_not(tmp_path, capsys):
     arguments = [*SMALL, "--runs-dir", str(tmp_path)]
     assert main(DIGITS, [*arguments, "--until-accuracy", "0.001"]) == 0
