@@ -13,19 +13,30 @@ from rnnjax.cli import main
 from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.experiment import Experiment, Target, Variant
 
-STACK = {"conv": (64, 64, 128, 128, 256, 256), "convs_per_pool": 2, "pool_early": True, "batch_norm": True}
+
+def _model(**head) -> ImageModel:
+    return ImageModel(
+        conv=(64, 64, 128, 128, 256, 256),
+        convs_per_pool=2,
+        pool_early=True,
+        batch_norm=True,
+        dropout=0.2,
+        pooling=("mean", "max"),
+        **head,
+    )
+
 
 CONFIG = Config(
     data=ImageData(name="cifar10", batch_size=128, max_shift=4, shift_padding="reflect", flip=True, cutout=8),
-    model=ImageModel(features=(256,), pooling=("mean", "max"), dropout=0.2, **STACK),
+    model=_model(features=(256,)),
     optim=OptimConfig(learning_rate=3e-3, weight_decay=5e-2, label_smoothing=0.1, ema_decay=0.998),
     train=TrainConfig(epochs=12, steps_per_call=8),
     parallel=ParallelConfig(cpu_devices=2),
 )
 
 
-def _with(**model) -> Config:
-    return dataclasses.replace(CONFIG, model=ImageModel(pooling=("mean", "max"), dropout=0.2, **STACK, **model))
+def _with(**head) -> Config:
+    return dataclasses.replace(CONFIG, model=_model(**head))
 
 
 EXPERIMENT = Experiment(

@@ -15,12 +15,7 @@ from rnnjax.experiment import Experiment, Target, Variant
 CONFIG = Config(
     data=ImageData(name="mnist", batch_size=128, max_shift=2),
     model=ImageModel(
-        conv=(64,),
-        features=(224,),
-        conv_after=(64,),
-        batch_norm=True,
-        dropout=0.2,
-        pooling=("mean", "max"),
+        conv=(64,), features=(224,), conv_after=(64,), batch_norm=True, dropout=0.2, pooling=("mean", "max")
     ),
     optim=OptimConfig(learning_rate=3e-3, weight_decay=1e-2, label_smoothing=0.05, ema_decay=0.998),
     train=TrainConfig(epochs=12, steps_per_call=8),

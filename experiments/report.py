@@ -73,20 +73,14 @@ def _facts(results: Results) -> list[str]:
     first = results[0]
     wall = statistics.fmean(result["seconds"]["wall"] for result in results)
     compiling = statistics.fmean(result["seconds"]["compile"] for result in results)
-    device = first["device"]
     return [
         str(len(results)),
-        _data(first["data"]["name"]),
-        f"{device['count']} × {device['platform']} ({device['kind']})",
+        trials.data(first),
+        trials.device(first),
         f"{duration(wall)} ({duration(compiling)})",
         f"{first['parameters']:,}",
         ", ".join(sorted({(result["commit"] or "unknown")[:8] for result in results})),
     ]
-
-
-def _data(name: str) -> str:
-    _, shown = trials.COPIES.get(name.partition("/")[0], ("", name))
-    return shown
 
 
 def with_table(text: str, results: dict[str, Results], tried: dict[str, Results]) -> str:

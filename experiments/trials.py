@@ -51,11 +51,23 @@ def read(folder: Path) -> dict[str, list[Result]]:
     return {name: sorted(results, key=_accuracy) for name, results in found.items()}
 
 
+def data(result: Result) -> str:
+    """What a table calls the data of a result."""
+    name = result["data"]["name"]
+    _, shown = COPIES.get(name.partition("/")[0], ("", name))
+    return shown
+
+
+def device(result: Result) -> str:
+    """What a table calls the devices of a result."""
+    return "{count} × {platform} ({kind})".format(**result["device"])
+
+
 def table(trials: dict[str, list[Result]], measured: dict[str, list[Result]]) -> str:
     """What was tried, in Markdown: a row a trial, and below an experiment's trials what it is now."""
     lines = [
-        "| experiment | settings other than its own | validation | seed | best epoch | commit |",
-        "|---|---|---|---|---|---|",
+        "| experiment | settings other than its own | validation | seed | best epoch | data | device | commit |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, results in trials.items():
         lines += [_row(name, result, "; ".join(differences(result)) or "none") for result in results]
@@ -66,7 +78,8 @@ def table(trials: dict[str, list[Result]], measured: dict[str, list[Result]]) ->
 def _row(name: str, result: Result, settings: str) -> str:
     epochs = f"{result['best_epoch']} of {result['epochs']}"
     commit = (result["commit"] or "unknown")[:8]
-    return f"| `{name}` | {settings} | {_accuracy(result):.2%} | {result['seed']} | {epochs} | {commit} |"
+    facts = (f"{_accuracy(result):.2%}", str(result["seed"]), epochs, data(result), device(result), commit)
+    return f"| `{name}` | {settings} | {' | '.join(facts)} |"
 
 
 def _accuracy(result: Result) -> float:

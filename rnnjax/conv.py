@@ -144,7 +144,7 @@ def _gradients(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, A
 
 
 def _kernel_gradient(inputs: Array, cotangent: Array, kernel: Array) -> Array:
-    """One product for each place in the window; as one convolution, its window an image, it takes twice as long."""
+    """One product for each place in the window; as one convolution, its window an image, it takes longer."""
     size, window = inputs.shape[1:-1], kernel.shape[:-2]
     # Channels first, once for all places, since XLA's product with a transposed operand is slow.
     padded = jnp.pad(jnp.moveaxis(inputs, -1, 0), [(0, 0), (0, 0), *_padding(kernel)])

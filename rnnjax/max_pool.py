@@ -16,7 +16,7 @@ def max_pool(images: Array, window: int) -> Array:
 
     Numbers and gradients are ``flax.linen.max_pool``'s: of equal pixels the first in a window gets the
     gradient. XLA puts that gradient as a scatter, which on a CPU is one loop over pixels on one thread
-    and takes three to nine times as long as the comparisons that stand here in its place.
+    and takes several times as long as the comparisons that stand here in its place.
     """
     return nn.max_pool(images, (window, window), (window, window))
 
