@@ -49,7 +49,8 @@ EXPERIMENT = Experiment(
     config=CONFIG,
     variants={
         "bilstm": Variant(
-            "the same conv stack with a bidirectional LSTM", _with(features=(256,), read_by="pixels", bidirectional=True)
+            "the same conv stack with a bidirectional LSTM",
+            _with(features=(256,), read_by="pixels", bidirectional=True),
         ),
         "pooled": Variant("the same conv stack with a pooled head: no recurrence", _with(features=())),
     },
