@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.adversarial import movable
 from rnnjax.conv import SequenceConvStack, pixels_as_sequence, rows_as_sequence, sequence_as_pixels, sequence_as_rows
 from rnnjax.precision import matmul_precision
 from rnnjax.recurrence import pool
@@ -68,6 +69,7 @@ class ImageClassifier(nn.Module):
             return self._logits(inputs, train)
 
     def _logits(self, inputs: Array, train: bool) -> Array:
+        inputs = movable(self, "images", inputs)
         if self.conv is not None:
             inputs = self.conv(inputs, train=train)
         if self.recurrent is None:
@@ -122,6 +124,7 @@ class TextClassifier(nn.Module):
         embed = nn.Embed(self.vocabulary_size, self.embedding_features, embedding_init=nn.initializers.normal(0.1))
         words = embed(inputs)
         words = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))(words, deterministic=not train)
+        words = movable(self, "words", words, mask[..., None])
         if self.conv is not None:
             words, mask = self.conv(words, mask)
             lengths = mask.sum(-1)

@@ -165,6 +165,7 @@ class Program:
             optimizer=make_optimizer(config.optim, self.total_steps),
             label_smoothing=config.optim.label_smoothing,
             ema_decay=config.optim.ema_decay,
+            adversarial=config.optim.adversarial,
             axis_name=self.parallel.axis_name,
         )
 

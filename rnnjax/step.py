@@ -7,6 +7,7 @@ means would weigh padding rows differently on every device.
 Axes: K steps of a chunk, B rows of a batch on this device.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from rnnjax import metrics
+from rnnjax import adversarial, metrics
 from rnnjax.augment import Augment, example_keys
 from rnnjax.losses import Loss
 from rnnjax.state import TrainState
@@ -38,6 +39,7 @@ class Task:
       optimizer: the optimizer.
       label_smoothing: for the training loss.
       ema_decay: of the averaged parameters; used where the state has them.
+      adversarial: size of the move of adversarial training; 0: there is none.
       axis_name: name of the mapped axis of devices.
     """
 
@@ -48,6 +50,7 @@ class Task:
     optimizer: optax.GradientTransformation
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
+    adversarial: float = 0.0
     axis_name: str = "batch"
 
 
@@ -79,21 +82,28 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(task.axis_name))
     count = lax.psum(step["mask"].sum(), task.axis_name)
 
-    def objective(params):
+    def apply(params, moved, mutable=()):
         applied = task.model.apply(
-            {"params": params, **state.model_state},
+            {"params": params, **state.model_state, **moved},
             task.normalize(inputs),
             train=True,
             rngs={"dropout": dropout},
-            mutable=list(state.model_state),
+            mutable=[*state.model_state, *mutable],
             **batch["lengths"],
         )
-        logits, model_state = cast("tuple[Array, Any]", applied)  # a pair, since `mutable` is a list
+        return cast("tuple[Array, Any]", applied)  # a pair, since `mutable` is a list
+
+    def objective(params, moved):
+        logits, model_state = apply(params, moved)
         losses = task.loss(logits, batch["labels"], task.label_smoothing)
         sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
         return sums["loss"] / jnp.maximum(count, 1), (sums, model_state)
 
-    gradients, (sums, model_state) = jax.grad(objective, has_aux=True)(state.params)
+    if task.adversarial:
+        still = adversarial.none_yet(functools.partial(apply, state.params, {}))
+        gradients, (sums, model_state) = _adversarial_gradients(objective, state.params, still, task.adversarial)
+    else:
+        gradients, (sums, model_state) = jax.grad(objective, has_aux=True)(state.params, {})
     gradients, sums = lax.psum((gradients, sums), task.axis_name)
     updates, opt_state = task.optimizer.update(gradients, state.opt_state, state.params)
     updates = jax.tree.map(lambda update: step["learning_rate_scale"] * update, updates)
@@ -107,6 +117,14 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
     )
     new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
     return new, sums | {"grad_norm": optax.global_norm(gradients)}
+
+
+def _adversarial_gradients(objective: Callable, params: Any, still: Any, size: float) -> tuple[Any, Any]:
+    """The mean of the gradients of the inputs as they are and of the inputs moved; metrics are of the former."""
+    (gradients, uphill), aux = jax.grad(objective, argnums=(0, 1), has_aux=True)(params, still)
+    moved = lax.stop_gradient(adversarial.towards(uphill, size))
+    others, _ = jax.grad(objective, has_aux=True)(params, moved)
+    return jax.tree.map(lambda a, b: (a + b) / 2, gradients, others), aux
 
 
 def eval_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chunk: Arrays) -> Arrays:

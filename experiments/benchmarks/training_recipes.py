@@ -19,9 +19,9 @@ from rnnjax.data.plan import Chunk, eval_plan, train_plan
 TASKS = ("digits_rows", "mnist_rows", "imdb_bilstm")
 
 DIFFERENCES = (
-    "From the experiments: no augmentation, no word dropout, no average of the parameters, a constant learning rate, "
-    "and of IMDB one bidirectional layer, whose outputs are pooled by their mean alone; Keras or PyTorch have no stock "
-    "part for these, or users of each write them in another way.",
+    "From the experiments: no augmentation, no word dropout, nothing adversarial, no average of the parameters, a "
+    "constant learning rate, and of IMDB one bidirectional layer, whose outputs are pooled by their mean alone; Keras "
+    "or PyTorch have no stock part for these, or users of each write them in another way.",
     "All peers start from the same weights (rnnjax's, converted) and see the same batches in the same order; "
     "what dropout drops differs.",
     "rnnjax gathers, pads and normalises its batches on the device, inside the compiled step; Keras and PyTorch get "
@@ -73,7 +73,7 @@ def recipe(task: str, quick: bool = False) -> Recipe:
     calls = {"digits_rows": config.train.steps_per_call, "mnist_rows": 3, "imdb_bilstm": 2}[task]
     config = replace(config, optim=optim, train=replace(config.train, epochs=epochs, steps_per_call=calls))
     if isinstance(config.data, ImageData):
-        config = replace(config, data=replace(config.data, max_shift=0))
+        config = replace(config, data=replace(config.data, max_shift=0, max_rotation=0.0, max_zoom=0.0, cutout=0))
     if isinstance(config.model, TextModel):
         model = replace(config.model, features=config.model.features[:1], pooling=("mean",), word_dropout=0.0)
         config = replace(config, model=model)

@@ -1,0 +1,70 @@
+"""Adversarial training: the loss also where a small move of the inputs makes it largest (Miyato et al. 2017).
+
+The model says what may be moved, by :func:`movable`; the train step finds out where to, by :func:`towards`. Of a text,
+what moves are its words' embeddings: words themselves cannot move a little.
+
+Miyato, Dai and Goodfellow, "Adversarial training methods for semi-supervised text classification", ICLR 2017,
+arXiv:1605.07725. There embeddings are normalised, so that a move has a scale to be small on. Here a move is measured in
+the norm of what it moves, and embeddings are free.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.errors import UsageError
+
+Array = jax.Array
+
+COLLECTION = "perturbations"
+"""Flax's collection of what is added to movable values."""
+
+
+def movable(module: nn.Module, name: str, values: Array, mask: Array | None = None) -> Array:
+    """The values, moved if the call's variables hold a perturbation of this name.
+
+    Args:
+      module: which calls this, bound.
+      name: of the perturbation.
+      values: ``[B, ...]``; a perturbation has the same shape, in units of each example's own Euclidean norm.
+      mask: ``[B, ...]``, False where values are padding, which counts in no norm; None: all are real.
+
+    Returns:
+      ``[B, ...]``: without a perturbation the values themselves.
+    """
+    asked = module.has_variable(COLLECTION, name) or module.is_mutable_collection(COLLECTION)
+    if not asked or module.is_initializing():
+        return values
+    size = jax.lax.stop_gradient(_norm(values if mask is None else jnp.where(mask, values, 0)))
+    return values + (size * module.perturb(name, jnp.zeros(values.shape, size.dtype))).astype(values.dtype)
+
+
+def none_yet(call: Callable[..., Any]) -> dict[str, Any]:
+    """The perturbation by zero of everything movable.
+
+    Args:
+      call: ``call(mutable=[...])``, which applies the model to a batch.
+
+    Raises:
+      UsageError: if the model has nothing movable.
+    """
+    shapes = jax.eval_shape(lambda: call(mutable=[COLLECTION])[1]).get(COLLECTION)
+    if not shapes:
+        raise UsageError(
+            "adversarial training needs a model that calls rnnjax.adversarial.movable on what may be moved"
+        )
+    return {COLLECTION: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), dict(shapes))}
+
+
+def towards(gradients: Any, size: float) -> Any:
+    """The perturbation of each example by ``size`` along its gradient; zero where the gradient is."""
+    return jax.tree.map(lambda g: size * g / jnp.maximum(_norm(g), jnp.finfo(g.dtype).tiny), gradients)
+
+
+def _norm(values: Array) -> Array:
+    """Of each example, float32, in a shape that multiplies with the values'."""
+    squares = jnp.square(values.astype(jnp.promote_types(values.dtype, jnp.float32)))
+    return jnp.sqrt(squares.sum(tuple(range(1, values.ndim)), keepdims=True))

@@ -1,0 +1,154 @@
+"""Adversarial training against NumPy, where the move has a closed form, and against PyTorch through an LSTM."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from rnnjax.adversarial import movable
+from rnnjax.build import build_model
+from rnnjax.config import Config, OptimConfig, TextModel
+from rnnjax.errors import UsageError
+from rnnjax.program import Program
+from tests.test_parallel import IMAGES, TEXTS, assert_close, digits_like, plan, reviews_like, with_holes
+
+SIZE = 0.2
+# One such step shows the gradient: what is left of the parameters is what they were minus it.
+PLAIN = OptimConfig(optimizer="sgd", momentum=0.0, learning_rate=1.0, schedule="constant", clip_norm=0.0)
+OPTIM = dataclasses.replace(PLAIN, adversarial=SIZE)
+
+
+class Linear(nn.Module):
+    """Logits linear in the pixels; the gradient with respect to an image is then known."""
+
+    moves: bool = True
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False):
+        del train
+        inputs = movable(self, "images", inputs) if self.moves else inputs
+        return nn.Dense(3, use_bias=False)(inputs.reshape(len(inputs), -1))
+
+
+def one_step(config: Config, dataset, model: nn.Module, devices: int = 1, holes: bool = False):
+    """The parameters before the first step, the state after it, its chunk, and its sums."""
+    program = Program(config, dataset, model, jax.devices()[:devices])
+    state = program.create_state(seed=1)
+    before = jax.tree.map(np.array, program.parallel.to_host(state).params)
+    chunk = (with_holes(plan(program)) if holes else plan(program))[0]
+    chunk = dataclasses.replace(chunk, rows=chunk.rows[:1], mask=chunk.mask[:1])
+    ((_, advance),) = program.train_chunks([chunk], 0)
+    state, sums = advance(program.parallel.replicate(program.parallel.to_host(state)))
+    return before, program.parallel.to_host(state), chunk, sums
+
+
+def images(optim: OptimConfig) -> Config:
+    return dataclasses.replace(IMAGES, optim=optim, data=dataclasses.replace(IMAGES.data, max_shift=0))
+
+
+def softmax_gradients(kernel, x, labels):
+    """Of the cross-entropy of each row's logits ``x @ kernel``: with respect to the logits, and to x."""
+    exponentials = np.exp(x @ kernel - (x @ kernel).max(1, keepdims=True))
+    by_logits = exponentials / exponentials.sum(1, keepdims=True) - np.eye(3)[labels]
+    return by_logits, by_logits @ kernel.T
+
+
+def test_a_linear_model_moves_along_its_gradient_by_a_share_of_the_images_norm():
+    dataset = digits_like()
+    before, after, chunk, sums = one_step(images(OPTIM), dataset, Linear())
+    rows = chunk.rows[0][chunk.mask[0]]
+    labels = dataset.train.labels[rows]
+    x = np.asarray(dataset.preprocess.normalize(dataset.train.inputs[rows])).reshape(len(rows), -1).astype(np.float64)
+    kernel = before["Dense_0"]["kernel"].astype(np.float64)
+    by_logits, by_x = softmax_gradients(kernel, x, labels)
+    lengths = SIZE * np.linalg.norm(x, axis=1, keepdims=True)
+    moved = x + lengths * by_x / np.linalg.norm(by_x, axis=1, keepdims=True)
+    by_logits_moved, _ = softmax_gradients(kernel, moved, labels)
+    gradient = (x.T @ by_logits + moved.T @ by_logits_moved) / 2 / len(rows)
+    np.testing.assert_allclose(after.params["Dense_0"]["kernel"], kernel - gradient, rtol=1e-5, atol=1e-6)
+    logits = x @ kernel
+    losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(rows)), labels]
+    np.testing.assert_allclose(sums["loss"][0], losses.sum(), rtol=1e-5)  # told is the loss of the images as they are
+
+
+def test_a_text_model_against_pytorch():
+    torch = pytest.importorskip("torch")
+    model = TextModel(features=(3,), embedding_features=4, pooling=("mean", "max"))
+    config, dataset = dataclasses.replace(TEXTS, model=model, optim=OPTIM), reviews_like()
+    before, state, chunk, _ = one_step(config, dataset, build_model(model, dataset.preprocess))
+    after = state.params
+    rows = chunk.rows[0][chunk.mask[0]]
+    examples, cell = dataset.train.take(rows), before["recurrent"]["layers_0"]["cell"]
+    ids = torch.tensor(examples.inputs[:, : chunk.length].astype(np.int64))
+    mask = (torch.arange(chunk.length) < torch.tensor(examples.lengths)[:, None])[..., None]
+    labels = torch.tensor(examples.labels).float()
+
+    def parameter(array):
+        return torch.nn.Parameter(torch.tensor(array))
+
+    table = parameter(before["Embed_0"]["embedding"])
+    lstm = torch.nn.LSTM(4, 3, batch_first=True)
+    lstm.weight_ih_l0, lstm.weight_hh_l0 = parameter(cell["input_kernel"].T), parameter(cell["recurrent_kernel"].T)
+    lstm.bias_ih_l0, lstm.bias_hh_l0 = parameter(cell["bias"]), parameter(np.zeros(12, np.float32))
+    kernel, bias = (parameter(before["head"]["Dense_0"][name]) for name in ("kernel", "bias"))
+
+    def loss(words):
+        outputs = lstm(words)[0]  # what follows a document changes none of its own outputs
+        mean = (outputs * mask).sum(1) / mask.sum(1).clamp(min=1)
+        most = torch.where(mask, outputs, -torch.inf).amax(1)
+        most = torch.where(mask.any(1), most, 0.0)
+        logits = (torch.cat([mean, most], -1) @ kernel + bias)[:, 0]
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+
+    words = table[ids]
+    (uphill,) = torch.autograd.grad(loss(words), words, retain_graph=True)
+    uphill = uphill * mask
+    norms = [torch.linalg.vector_norm(a.detach(), dim=(1, 2), keepdim=True) for a in (words * mask, uphill)]
+    moved = words + SIZE * norms[0] * uphill / norms[1].clamp(min=1e-30)
+    ((loss(words) + loss(moved)) / 2).backward()
+
+    theirs = {
+        "embedding": (table, after["Embed_0"]["embedding"]),
+        "input kernel": (lstm.weight_ih_l0, after["recurrent"]["layers_0"]["cell"]["input_kernel"].T),
+        "recurrent kernel": (lstm.weight_hh_l0, after["recurrent"]["layers_0"]["cell"]["recurrent_kernel"].T),
+        "bias": (lstm.bias_ih_l0, after["recurrent"]["layers_0"]["cell"]["bias"]),
+        "kernel": (kernel, after["head"]["Dense_0"]["kernel"]),
+    }
+    for name, (parameter, ours) in theirs.items():
+        np.testing.assert_allclose(ours, (parameter - parameter.grad).detach(), atol=2e-6, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("config", [images(OPTIM), dataclasses.replace(TEXTS, optim=OPTIM)], ids=["images", "texts"])
+def test_four_devices_take_the_step_of_one_with_uneven_rows_and_dropout_off(config):
+    dataset = digits_like() if config.data == images(OPTIM).data else reviews_like()
+    model = build_model(config.model, dataset.preprocess)
+    one, four = (one_step(config, dataset, model, devices, holes=True) for devices in (1, 4))
+    assert_close(four[1].params, one[1].params)
+    plain = one_step(dataclasses.replace(config, optim=PLAIN), dataset, model, holes=True)
+    differences = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), plain[1].params, one[1].params)
+    assert max(jax.tree.leaves(differences)) > 1e-3
+
+
+def test_batch_norms_statistics_are_those_of_the_images_as_they_are():
+    model = dataclasses.replace(IMAGES.model, conv=(4,), batch_norm=True)
+    dataset = digits_like()
+    plain, moved = (
+        one_step(dataclasses.replace(images(optim), model=model), dataset, build_model(model, dataset.preprocess))[1]
+        for optim in (PLAIN, OPTIM)
+    )
+    assert jax.tree.leaves(plain.model_state)
+    assert_close(moved.model_state, plain.model_state, 1e-6)
+
+
+def test_a_model_with_nothing_movable_is_refused():
+    with pytest.raises(UsageError, match="movable"):
+        one_step(images(OPTIM), digits_like(), Linear(moves=False))
+
+
+def test_the_perturbations_are_no_variables_of_the_model():
+    dataset = reviews_like()
+    model = build_model(TEXTS.model, dataset.preprocess)
+    inputs, lengths = dataset.train.inputs[:2], np.array([9, 4])
+    assert set(model.init(jax.random.key(0), inputs, lengths=lengths)) == {"params"}
