@@ -28,9 +28,9 @@ def _model(**head) -> ImageModel:
 
 
 CONFIG = Config(
-    data=ImageData(name="cifar10", batch_size=128, max_shift=2, shift_padding="reflect", flip=True),
+    data=ImageData(name="cifar10", batch_size=128, max_shift=4, shift_padding="reflect", flip=True, cutout=8),
     model=_model(features=(256,), read_by="pixels"),
-    optim=OptimConfig(learning_rate=3e-3, weight_decay=5e-2, label_smoothing=0.1, ema_decay=0.998),
+    optim=OptimConfig(learning_rate=3e-3, weight_decay=0.2, label_smoothing=0.1, ema_decay=0.998),
     train=TrainConfig(epochs=14, steps_per_call=8),
     parallel=ParallelConfig(cpu_devices=2),
 )
