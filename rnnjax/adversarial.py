@@ -5,7 +5,8 @@ what moves are its words' embeddings: words themselves cannot move a little.
 
 Miyato, Dai and Goodfellow, "Adversarial training methods for semi-supervised text classification", ICLR 2017,
 arXiv:1605.07725. There embeddings are normalised, so that a move has a scale to be small on. Here a move is measured in
-the norm of what it moves, and embeddings are free.
+the norm of what it moves, and embeddings are free. There a language model is trained first; here a move grows over the
+training: against a model that knows nothing yet, a full one undoes what every step learns.
 """
 
 from collections.abc import Callable
@@ -42,6 +43,11 @@ def movable(module: nn.Module, name: str, values: Array, mask: Array | None = No
     return values + (size * module.perturb(name, jnp.zeros(values.shape, size.dtype))).astype(values.dtype)
 
 
+def growing(size: float, steps: int) -> Callable[[Array], Array]:
+    """From a step's number, 0-based, to the size of its move, which grows linearly to ``size`` at the last."""
+    return lambda step: size * (step + 1) / steps
+
+
 def none_yet(call: Callable[..., Any]) -> dict[str, Any]:
     """The perturbation by zero of everything movable.
 
@@ -59,7 +65,7 @@ def none_yet(call: Callable[..., Any]) -> dict[str, Any]:
     return {COLLECTION: jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), dict(shapes))}
 
 
-def towards(gradients: Any, size: float) -> Any:
+def towards(gradients: Any, size: float | Array) -> Any:
     """The perturbation of each example by ``size`` along its gradient; zero where the gradient is."""
     return jax.tree.map(lambda g: size * g / jnp.maximum(_norm(g), jnp.finfo(g.dtype).tiny), gradients)
 

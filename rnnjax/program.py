@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from rnnjax import losses, metrics, state, step
+from rnnjax.adversarial import growing
 from rnnjax.augment import Augment, image_augmentation
 from rnnjax.config import Config, ImageData
 from rnnjax.data import Dataset, Examples, TextPreprocess
@@ -165,7 +166,7 @@ class Program:
             optimizer=make_optimizer(config.optim, self.total_steps),
             label_smoothing=config.optim.label_smoothing,
             ema_decay=config.optim.ema_decay,
-            adversarial=config.optim.adversarial,
+            adversarial=growing(config.optim.adversarial, self.total_steps) if config.optim.adversarial else None,
             axis_name=self.parallel.axis_name,
         )
 

@@ -39,7 +39,7 @@ class Task:
       optimizer: the optimizer.
       label_smoothing: for the training loss.
       ema_decay: of the averaged parameters; used where the state has them.
-      adversarial: size of the move of adversarial training; 0: there is none.
+      adversarial: from the step's number to the size of adversarial training's move; None: there is none.
       axis_name: name of the mapped axis of devices.
     """
 
@@ -50,7 +50,7 @@ class Task:
     optimizer: optax.GradientTransformation
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
-    adversarial: float = 0.0
+    adversarial: Callable[[Any], Any] | None = None
     axis_name: str = "batch"
 
 
@@ -99,9 +99,10 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
         sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
         return sums["loss"] / jnp.maximum(count, 1), (sums, model_state)
 
-    if task.adversarial:
+    if task.adversarial is not None:
         still = adversarial.none_yet(functools.partial(apply, state.params, {}))
-        gradients, (sums, model_state) = _adversarial_gradients(objective, state.params, still, task.adversarial)
+        size = task.adversarial(state.step)
+        gradients, (sums, model_state) = _adversarial_gradients(objective, state.params, still, size)
     else:
         gradients, (sums, model_state) = jax.grad(objective, has_aux=True)(state.params, {})
     gradients, sums = lax.psum((gradients, sums), task.axis_name)
@@ -119,7 +120,7 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
     return new, sums | {"grad_norm": optax.global_norm(gradients)}
 
 
-def _adversarial_gradients(objective: Callable, params: Any, still: Any, size: float) -> tuple[Any, Any]:
+def _adversarial_gradients(objective: Callable, params: Any, still: Any, size: Array) -> tuple[Any, Any]:
     """The mean of the gradients of the inputs as they are and of the inputs moved; metrics are of the former."""
     (gradients, uphill), aux = jax.grad(objective, argnums=(0, 1), has_aux=True)(params, still)
     moved = lax.stop_gradient(adversarial.towards(uphill, size))

@@ -14,7 +14,7 @@ from rnnjax.errors import UsageError
 from rnnjax.program import Program
 from tests.test_parallel import IMAGES, TEXTS, assert_close, digits_like, plan, reviews_like, with_holes
 
-SIZE = 0.2
+SIZE = 1.2  # of the last step; the first of six moves by a sixth
 # One such step shows the gradient: what is left of the parameters is what they were minus it.
 PLAIN = OptimConfig(optimizer="sgd", momentum=0.0, learning_rate=1.0, schedule="constant", clip_norm=0.0)
 OPTIM = dataclasses.replace(PLAIN, adversarial=SIZE)
@@ -33,8 +33,9 @@ class Linear(nn.Module):
 
 
 def one_step(config: Config, dataset, model: nn.Module, devices: int = 1, holes: bool = False):
-    """The parameters before the first step, the state after it, its chunk, and its sums."""
+    """The parameters before the first of six steps, the state after it, its chunk, and its sums."""
     program = Program(config, dataset, model, jax.devices()[:devices])
+    assert program.total_steps == 6
     state = program.create_state(seed=1)
     before = jax.tree.map(np.array, program.parallel.to_host(state).params)
     chunk = (with_holes(plan(program)) if holes else plan(program))[0]
@@ -63,7 +64,7 @@ def test_a_linear_model_moves_along_its_gradient_by_a_share_of_the_images_norm()
     x = np.asarray(dataset.preprocess.normalize(dataset.train.inputs[rows])).reshape(len(rows), -1).astype(np.float64)
     kernel = before["Dense_0"]["kernel"].astype(np.float64)
     by_logits, by_x = softmax_gradients(kernel, x, labels)
-    lengths = SIZE * np.linalg.norm(x, axis=1, keepdims=True)
+    lengths = SIZE / 6 * np.linalg.norm(x, axis=1, keepdims=True)
     moved = x + lengths * by_x / np.linalg.norm(by_x, axis=1, keepdims=True)
     by_logits_moved, _ = softmax_gradients(kernel, moved, labels)
     gradient = (x.T @ by_logits + moved.T @ by_logits_moved) / 2 / len(rows)
@@ -106,7 +107,7 @@ def test_a_text_model_against_pytorch():
     (uphill,) = torch.autograd.grad(loss(words), words, retain_graph=True)
     uphill = uphill * mask
     norms = [torch.linalg.vector_norm(a.detach(), dim=(1, 2), keepdim=True) for a in (words * mask, uphill)]
-    moved = words + SIZE * norms[0] * uphill / norms[1].clamp(min=1e-30)
+    moved = words + SIZE / 6 * norms[0] * uphill / norms[1].clamp(min=1e-30)
     ((loss(words) + loss(moved)) / 2).backward()
 
     theirs = {

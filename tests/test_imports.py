@@ -40,7 +40,7 @@ ALLOWED = {
     "step": "adversarial augment losses metrics state",
     "parallel": "errors",
     "feed": "data parallel",
-    "program": "augment config data errors feed losses metrics optim parallel precision scans state step",
+    "program": "adversarial augment config data errors feed losses metrics optim parallel precision scans state step",
     "experiment": "config errors",
     "workdir": "config errors",
     "checkpoint": "errors",

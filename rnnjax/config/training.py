@@ -45,8 +45,8 @@ class OptimConfig:
     """Probability mass spread evenly over all classes in the training loss."""
     adversarial: float = 0.0
     """Adversarial training (Miyato et al. 2017): half of the training loss is of inputs that were moved to where it is
-    larger, by this share of their norm; a text's embeddings are what moves. A step takes about twice as long. 0 turns
-    it off."""
+    larger, in the end by this share of their norm and before by less; a text's embeddings are what moves. A step takes
+    about twice as long. 0 turns it off."""
     ema_decay: float = 0.0
     """Decay a step of the exponential moving average of the parameters that is evaluated and saved for
     prediction; 0 turns it off."""
