@@ -2,7 +2,7 @@
 
 Embedding -> Conv1D(5 words, 64 channels), ReLU -> max over every 4 steps -> LSTM -> mean and max -> one logit. The LSTM
 reads a quarter of the steps. Padding has no part in the convolution or the pooling. Keras' example reaches 85.0 %.
-Dropout of whole words is there for the reason that imdb_bilstm gives.
+Dropout of whole words is there for the reason that imdb_bilstm gives; adversarial training, for the same.
 """
 
 import sys
@@ -18,7 +18,12 @@ EXPERIMENT = Experiment(
     cost="eight epochs of 22,500 reviews a seed; its time is in its result files",
     seeds=(0, 1, 2),
     config=Config(
-        data=TextData(name="imdb_reviews", batch_size=128, vocabulary_size=30_000, bucket_lengths=(200, 400)),
+        data=TextData(
+            name="imdb_reviews",
+            batch_size=128,
+            vocabulary_size=30_000,
+            bucket_lengths=(125, 175, 250, 400, 800),
+        ),
         model=TextModel(
             conv=(64,),
             conv_kernel=5,
@@ -31,7 +36,9 @@ EXPERIMENT = Experiment(
             word_dropout_of="types",
             dropout=0.5,
         ),
-        optim=OptimConfig(learning_rate=2e-3, weight_decay=0.1, label_smoothing=0.05, ema_decay=0.998),
+        optim=OptimConfig(
+            learning_rate=2e-3, weight_decay=0.1, label_smoothing=0.05, adversarial=0.02, ema_decay=0.998
+        ),
         train=TrainConfig(epochs=8, steps_per_call=8),
         parallel=ParallelConfig(cpu_devices=2),
     ),

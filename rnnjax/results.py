@@ -22,7 +22,7 @@ _MALLOC = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MA
 def environment() -> dict[str, Any]:
     """Command, commit, versions and glibc's allocator settings of this process."""
     return {
-        "command": command(),
+        "command": command(paths=False),
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
         "malloc": {k: v for k, v in sorted(os.environ.items()) if k in _MALLOC} or "default",
@@ -34,12 +34,24 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def command() -> str:
-    """The command line of this process."""
+def command(paths: bool = True) -> str:
+    """The command line of this process.
+
+    Args:
+      paths: whether to give absolute paths whole. Result files are shown to others, to whom the folders of this
+        machine mean nothing; they get the last name of such a path alone.
+    """
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     program = f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else Path(sys.argv[0]).name
-    return shlex.join(shlex.split(program) + sys.argv[1:])
+    arguments = sys.argv[1:] if paths else [_without_folders(argument) for argument in sys.argv[1:]]
+    return shlex.join(shlex.split(program) + arguments)
+
+
+def _without_folders(argument: str) -> str:
+    option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
+    path = Path(value)
+    return option + equals + path.name if path.is_absolute() and path.name else argument
 
 
 def _commit() -> str | None:

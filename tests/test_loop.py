@@ -17,6 +17,7 @@ from rnnjax.errors import Interrupted, RunError, UsageError
 from rnnjax.logs import read_metrics
 from rnnjax.loop import fit
 from rnnjax.predict import load
+from rnnjax.results import command, environment
 from rnnjax.workdir import WorkDir
 from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
 
@@ -253,6 +254,14 @@ def test_a_search_leaves_the_test_split_alone_until_it_is_asked_for(digits, tmp_
     assert looked_at[-1] == "test"
     assert tested["metrics"]["validation"] == found["metrics"]["validation"]
     assert tested["metrics"]["test"] == digits.evaluate(load(tmp_path).variables, "test")
+
+
+def test_a_result_file_tells_the_command_without_the_folders_of_the_machine(monkeypatch):
+    arguments = ["train", "--runs-dir", "/home/me/runs", "--data.data-dir=/data/tfds", "--until-accuracy", "0.9", "a/b"]
+    monkeypatch.setattr("sys.argv", ["program", *arguments])
+    told = environment()["command"]
+    assert told.endswith("train --runs-dir runs --data.data-dir=tfds --until-accuracy 0.9 a/b")
+    assert command().endswith(" ".join(arguments)), "a user is told the command that runs again"
 
 
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
