@@ -37,7 +37,10 @@ EXPERIMENT = Experiment(
     variants={
         "conv_conv_lstm": Variant(
             "conv(32) → pool → conv(64) → pool → LSTM(128) over the rows reads MNIST",
-            _with(conv=(32, 64), features=(128,)),
+            dataclasses.replace(
+                _with(conv=(32, 64), features=(128,), pooling=("mean", "max")),
+                data=dataclasses.replace(CONFIG.data, max_rotation=10.0, max_zoom=0.1),
+            ),
         ),
         "cnn": Variant(
             "conv(32) → pool → conv(32) → conv(64) → pool → conv(64) reads MNIST: no recurrence",
