@@ -4,7 +4,7 @@ The stack is a VGG (Simonyan and Zisserman 2014, arXiv:1409.1556) with batch nor
 convolutions and a 2x2 max pooling, here between the two, as in Jordan 2024 (arXiv:2404.00498): at a block's end it
 would leave more than twice the multiplications. The recurrent heads read the pixels of the last feature maps one by
 one: whole rows at a step are learned by heart. The pooled head is the bar: a recurrence that does not pass it adds
-nothing.
+nothing. Logits of a test image are averaged with those of its mirror image.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ def _model(**head) -> ImageModel:
         convs_per_pool=2,
         pool_early=True,
         batch_norm=True,
+        mirror=True,
         dropout=0.2,
         pooling=("mean", "max"),
         **head,

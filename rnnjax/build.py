@@ -56,6 +56,7 @@ def build_model(config: RecurrentModel, preprocess: Preprocess, axis_name: str |
             conv=_convolutions(config, config.conv, axis_name),
             conv_after=_convolutions(config, config.conv_after, axis_name),
             read_by=config.read_by,
+            mirror=config.mirror,
             precision=config.precision,
         )
     raise UsageError(f"{type(config).__name__} does not fit {type(preprocess).__name__}")

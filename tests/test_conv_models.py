@@ -375,6 +375,20 @@ def test_pixels_are_read_one_after_the_other_row_by_row(after):
     np.testing.assert_allclose(logits, pooled @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("features", [(5,), ()], ids=["recurrent", "pooled"])
+def test_a_mirrored_model_answers_with_the_mean_over_both_images_except_in_training(features):
+    config = ImageModel(features=features, conv=(2,), batch_norm=True, pooling=("mean", "max"), read_by="pixels")
+    plain, mirrored = (build_model(dataclasses.replace(config, mirror=mirror), IMAGE, None) for mirror in (False, True))
+    inputs = IMAGE(RNG.integers(0, 256, (3, 8, 8, 1), np.uint8))["inputs"]
+    turned = np.flip(inputs, 2)
+    variables = mirrored.init(jax.random.key(0), inputs)
+    both = [plain.apply(variables, images) for images in (inputs, turned)]
+    np.testing.assert_allclose(mirrored.apply(variables, inputs), np.mean(both, 0), rtol=1e-5, atol=1e-6)
+    assert np.abs(both[0] - both[1]).max() > 1e-3
+    trained = [model.apply(variables, inputs, train=True, mutable=["batch_stats"]) for model in (plain, mirrored)]
+    jax.tree.map(np.testing.assert_array_equal, *trained)
+
+
 def test_without_layers_the_head_pools_over_pixels():
     config = ImageModel(features=(), conv=(2, 3), convs_per_pool=0, batch_norm=True, pooling=("mean",))
     model = build_model(config, IMAGE)

@@ -78,6 +78,8 @@ class ImageModel(RecurrentModel):
     then cost a fourth."""
     batch_norm: bool = False
     """Normalise each convolution's outputs over the batch before ReLU."""
+    mirror: bool = False
+    """Evaluate and predict by the mean of the logits of an image and of its mirror image, left to right."""
 
     def __post_init__(self):
         super().__post_init__()
