@@ -2,7 +2,8 @@
 
 The LSTM reads feature maps row by row: its step t sees all pixels and channels of row t. Where convolutions follow, its
 output at a row is that row of feature maps again. ReNet (Visin et al. 2015, arXiv:1505.00393), with recurrences in four
-directions in place of all convolutions, reports 99.55 %.
+directions in place of all convolutions, reports 99.55 %. Only conv_conv_lstm sees images that are turned and zoomed;
+for the LSTM over whole rows that was tried, and validation was no better.
 """
 
 import dataclasses
@@ -36,7 +37,7 @@ EXPERIMENT = Experiment(
     config=CONFIG,
     variants={
         "conv_conv_lstm": Variant(
-            "conv(32) → pool → conv(64) → pool → LSTM(128) over the rows reads MNIST",
+            "conv(32) → pool → conv(64) → pool → LSTM(128) over the rows reads MNIST, turned and zoomed in training",
             dataclasses.replace(
                 _with(conv=(32, 64), features=(128,), pooling=("mean", "max")),
                 data=dataclasses.replace(CONFIG.data, max_rotation=10.0, max_zoom=0.1),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import experiments
-from rnnjax.config import Config, from_json, identity_differences
+from experiments import bag_of_words
+from rnnjax.config import Config, from_json, identity, identity_differences
 from rnnjax.experiment import Experiment
 
 COPIES = {"cifar10_jpeg": ("cifar10", "CIFAR-10 (JPEG re-encoding)")}
@@ -22,7 +23,10 @@ def differences(result: Result) -> list[str]:
     """In what the configuration of a result is not its experiment's, as ``section.field: value, not value``."""
     experiment = experiments.load(result["experiment"])
     if not isinstance(experiment, Experiment):
-        return []
+        ours, theirs = result["config"], bag_of_words.to_json(bag_of_words.BagOfWords())
+        return [
+            f"{name}: {ours.get(name)!r}, not {theirs[name]!r}" for name in theirs if ours.get(name) != theirs[name]
+        ]
     config: Config = from_json(result["config"])
     if config.data.name in COPIES:  # the one difference that is allowed, and the table shows it
         original, _ = COPIES[config.data.name]
@@ -36,8 +40,12 @@ def is_trial(result: Result) -> bool:
 
 
 def file_name(result: Result) -> str:
-    """Of a trial: one for each configuration and seed."""
-    config = {name: section for name, section in result["config"].items() if name != "parallel"}
+    """Of a trial: one for each configuration and seed, wherever its data lay and whether it was tested or not."""
+    config = result["config"]
+    if isinstance(experiments.load(result["experiment"]), Experiment):
+        # What the file holds, not what it would hold now: a new field must not rename old trials.
+        kept = identity(from_json(config))
+        config = {name: {k: v for k, v in config[name].items() if k in kept[name]} for name in kept}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
     return f"{result['experiment']}-{digest}-seed-{result['seed']}.json"
 
@@ -66,8 +74,8 @@ def device(result: Result) -> str:
 def table(trials: dict[str, list[Result]], measured: dict[str, list[Result]]) -> str:
     """What was tried, in Markdown: a row a trial, and below an experiment's trials what it is now."""
     lines = [
-        "| experiment | settings other than its own | validation | seed | best epoch | data | device | commit |",
-        "|---|---|---|---|---|---|---|---|",
+        "| experiment | settings other than its own | validation | test | seed | best epoch | data | device | commit |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, results in trials.items():
         lines += [_row(name, result, "; ".join(differences(result)) or "none") for result in results]
@@ -78,7 +86,9 @@ def table(trials: dict[str, list[Result]], measured: dict[str, list[Result]]) ->
 def _row(name: str, result: Result, settings: str) -> str:
     epochs = f"{result['best_epoch']} of {result['epochs']}"
     commit = (result["commit"] or "unknown")[:8]
-    facts = (f"{_accuracy(result):.2%}", str(result["seed"]), epochs, data(result), device(result), commit)
+    tested = result["metrics"]["test"]
+    test = f"{tested['accuracy']:.2%}" if tested else "not looked at"
+    facts = (f"{_accuracy(result):.2%}", test, str(result["seed"]), epochs, data(result), device(result), commit)
     return f"| `{name}` | {settings} | {' | '.join(facts)} |"
 
 

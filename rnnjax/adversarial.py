@@ -67,7 +67,15 @@ def none_yet(call: Callable[..., Any]) -> dict[str, Any]:
 
 def towards(gradients: Any, size: float | Array) -> Any:
     """The perturbation of each example by ``size`` along its gradient; zero where the gradient is."""
-    return jax.tree.map(lambda g: size * g / jnp.maximum(_norm(g), jnp.finfo(g.dtype).tiny), gradients)
+
+    def direction(gradient: Array) -> Array:
+        # Of an example that the model is sure of, the gradient is so small that its squares are zero.
+        most = jnp.abs(gradient).max(tuple(range(1, gradient.ndim)), keepdims=True)
+        least = jnp.finfo(gradient.dtype).tiny
+        scaled = jnp.where(most > least, gradient / jnp.maximum(most, least), 0)
+        return scaled / jnp.maximum(_norm(scaled), 1)
+
+    return jax.tree.map(lambda gradient: size * direction(gradient), gradients)
 
 
 def _norm(values: Array) -> Array:

@@ -122,6 +122,9 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
             config = dataclasses.replace(config, train=dataclasses.replace(config.train, until_accuracy=until_accuracy))
         return lambda: _train(experiment, config, seeds, runs_dir, fresh)
 
+    variants = "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
+    train.__doc__ = (train.__doc__ or "").replace("Args:", f"{variants}Args:", 1)
+
     def evaluate(
         workdir: Path = default_run,
         split: SplitName = "validation",
@@ -159,8 +162,7 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
         prog=experiment.command,
         description=f"{experiment.summary}\n\n"
         f"Target: {experiment.aim}. Cost: {experiment.cost}.\n\n"
-        + "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
-        + f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
+        + f"{variants}Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
         args=arguments,
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )

@@ -24,7 +24,7 @@ class ConvStack(nn.Module):
       pool: window and stride of the max pooling; 1 pools nothing.
       convs_per_pool: pool after every this many convolutions; what is left over is not pooled.
       pool_early: pool after the first of so many convolutions instead of the last, and before batch norm
-        and ReLU; the others then see a fourth of the pixels.
+        and ReLU; the others then see a fourth of the pixels. The first of those left over is pooled too.
       batch_norm: normalise before each ReLU (Ioffe and Szegedy 2015, arXiv:1502.03167).
       momentum: of the running averages that batch norm uses outside of training, a step.
       axis_name: mapped axis over which batch norm's statistics are averaged in training, so that

@@ -109,11 +109,13 @@ class _Training:
         self.program, self.seed, self._checkpoints = program, seed, checkpoints
         self._workdir, self._stop, self._on_chunk = workdir, stop, on_chunk or (lambda step: None)
         self._compiled_before, self._counts_before = program.compile_seconds, program.parallel.cache_counts()
-        self.environment = results.environment()  # what runs is what was there at the start
+        environment = results.environment()  # what runs is what was there at the start
         self.fresh_state = program.create_state(seed)
         self.initialize_seconds = time.perf_counter() - self._started
         state, self.progress = self._restored()
         self.progress.sessions += 1
+        if environment not in self.progress.environments[-1:]:
+            self.progress.environments.append(environment)
         self._seconds_before, self._compile_before = self.progress.seconds, self.progress.compile_seconds
         self._cache_before = self.progress.compilation_cache
         self.state: TrainState = program.parallel.replicate(state)
@@ -375,8 +377,9 @@ def _finish(
         "compilation_cache": training.compilation_cache() or "off",
         "examples_per_second": rate,
         "sessions": progress.sessions,
-        "config": to_json(program.config),
-        **training.environment,
+        "config": results.without_folders(to_json(program.config)),
+        **progress.environments[0],
+        "continued": progress.environments[1:],
         "finished": results.now(),
     }
     if program.parallel.is_primary:

@@ -1,6 +1,7 @@
 """What a run keeps on the host."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Progress:
       steady_examples, steady_seconds: of training, first calls excluded.
       sessions: how often the run was started or resumed.
       compilation_cache: ``hits`` and ``misses`` of all sessions that used it.
+      environments: command, commit and versions of the sessions, in turn, without repetitions.
     """
 
     epoch: int = 0
@@ -40,3 +42,4 @@ class Progress:
     steady_seconds: float = 0.0
     sessions: int = 0
     compilation_cache: dict[str, int] = field(default_factory=dict)
+    environments: list[dict[str, Any]] = field(default_factory=list)

@@ -44,14 +44,21 @@ def command(paths: bool = True) -> str:
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     program = f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else Path(sys.argv[0]).name
-    arguments = sys.argv[1:] if paths else [_without_folders(argument) for argument in sys.argv[1:]]
+    arguments = sys.argv[1:] if paths else without_folders(sys.argv[1:])
     return shlex.join(shlex.split(program) + arguments)
 
 
-def _without_folders(argument: str) -> str:
-    option, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
-    path = Path(value)
-    return option + equals + path.name if path.is_absolute() and path.name else argument
+def without_folders(value: Any) -> Any:
+    """JSON, or an argument of a command, in which of each absolute path only the last name is left."""
+    if isinstance(value, dict):
+        return {name: without_folders(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    option, equals, last = value.partition("=") if value.startswith("--") else ("", "", value)
+    path = Path(last)
+    return option + equals + path.name if path.is_absolute() and path.name else value
 
 
 def _commit() -> str | None:

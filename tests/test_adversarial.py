@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.adversarial import movable
+from rnnjax.adversarial import movable, towards
 from rnnjax.build import build_model
 from rnnjax.config import Config, OptimConfig, TextModel
 from rnnjax.errors import UsageError
@@ -141,6 +141,16 @@ def test_batch_norms_statistics_are_those_of_the_images_as_they_are():
     )
     assert jax.tree.leaves(plain.model_state)
     assert_close(moved.model_state, plain.model_state, 1e-6)
+
+
+@pytest.mark.parametrize("magnitude", [1e-30, 1e-20, 1.0, 1e20])
+def test_a_move_has_its_size_however_small_or_large_the_gradient_is(magnitude):
+    gradients = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    gradients[1] = 0
+    moved = np.asarray(towards({"words": (magnitude * gradients).astype(np.float32)}, SIZE)["words"], np.float64)
+    norms = np.linalg.norm(gradients.reshape(3, -1), axis=1)
+    expected = SIZE * gradients / np.where(norms, norms, 1)[:, None, None]
+    np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_model_with_nothing_movable_is_refused():

@@ -13,11 +13,12 @@ from experiments.imdb_bilstm import EXPERIMENT as IMDB
 from experiments.mnist_rows import EXPERIMENT as MNIST
 from rnnjax import data
 from rnnjax.checkpoint import Checkpoints
+from rnnjax.config import to_json
 from rnnjax.errors import Interrupted, RunError, UsageError
 from rnnjax.logs import read_metrics
 from rnnjax.loop import fit
 from rnnjax.predict import load
-from rnnjax.results import command, environment
+from rnnjax.results import command, environment, without_folders
 from rnnjax.workdir import WorkDir
 from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
 
@@ -240,6 +241,7 @@ def test_a_search_leaves_the_test_split_alone_until_it_is_asked_for(digits, tmp_
     asked = digits.config
     searching = dataclasses.replace(asked, train=dataclasses.replace(asked.train, test=False))
     monkeypatch.setattr(digits, "config", searching)
+    monkeypatch.setattr("rnnjax.results._commit", lambda: "earlier")
     found = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
     assert "test" not in looked_at
     assert found["metrics"]["test"] is None
@@ -249,19 +251,33 @@ def test_a_search_leaves_the_test_split_alone_until_it_is_asked_for(digits, tmp_
     assert fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append) == found
     monkeypatch.setattr(digits, "config", asked)
     taken = len(steps)
+    monkeypatch.setattr("rnnjax.results._commit", lambda: "later")
     tested = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
     assert len(steps) == taken, "what was trained is not trained again"
     assert looked_at[-1] == "test"
+    assert (found["commit"], found["continued"]) == ("earlier", [])
+    assert tested["commit"] == "earlier", "that of what was trained"
+    assert [session["commit"] for session in tested["continued"]] == ["later"]
     assert tested["metrics"]["validation"] == found["metrics"]["validation"]
     assert tested["metrics"]["test"] == digits.evaluate(load(tmp_path).variables, "test")
 
 
 def test_a_result_file_tells_the_command_without_the_folders_of_the_machine(monkeypatch):
-    arguments = ["train", "--runs-dir", "/home/me/runs", "--data.data-dir=/data/tfds", "--until-accuracy", "0.9", "a/b"]
+    arguments = [
+        "train",
+        "--runs-dir",
+        "/home/me/runs",
+        "--data.data-dir=/data/a=b/tfds",
+        "--until-accuracy",
+        "0.9",
+        "a/b",
+    ]
     monkeypatch.setattr("sys.argv", ["program", *arguments])
     told = environment()["command"]
     assert told.endswith("train --runs-dir runs --data.data-dir=tfds --until-accuracy 0.9 a/b")
     assert command().endswith(" ".join(arguments)), "a user is told the command that runs again"
+    config = to_json(dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, data_dir="/home/me/tfds")))
+    assert without_folders(config)["data"] == config["data"] | {"data_dir": "tfds"}
 
 
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):

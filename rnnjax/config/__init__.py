@@ -6,7 +6,7 @@ Every field's comment is its help text on the command line. A field (or a whole 
 
 from rnnjax.config.data import DataConfig, ImageData, ImageFolderData, TextData, TextTable
 from rnnjax.config.model import Dtype, ImageModel, Precision, RecurrentModel, TextModel
-from rnnjax.config.run import Config, from_json, identity_differences, to_json
+from rnnjax.config.run import Config, from_json, identity, identity_differences, to_json
 from rnnjax.config.training import OptimConfig, ParallelConfig, TrainConfig
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "TextTable",
     "TrainConfig",
     "from_json",
+    "identity",
     "identity_differences",
     "to_json",
 ]

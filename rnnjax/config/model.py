@@ -75,11 +75,12 @@ class ImageModel(RecurrentModel):
     """There is a 2x2 max pooling after every this many convolutions; 0 pools nothing."""
     pool_early: bool = False
     """Pool after the first of so many convolutions, before batch norm and ReLU, instead of after the last: the others
-    then cost a fourth."""
+    then cost a fourth. Of convolutions that are left over at the end, the first is pooled too."""
     batch_norm: bool = False
-    """Normalise each convolution's outputs over the batch before ReLU."""
+    """Whether each convolution's outputs are normalised over the batch before ReLU."""
     mirror: bool = False
-    """Evaluate and predict by the mean of the logits of an image and of its mirror image, left to right."""
+    """Whether evaluation and prediction take the mean of the logits of an image and of its mirror image (left and
+    right exchanged)."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -99,16 +99,24 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
+def identity(config: Config) -> dict[str, dict[str, Any]]:
+    """The identity fields, as :func:`to_json` gives them: without those that change nothing in what a run computes."""
+    kept = {}
+    for section_field in dataclasses.fields(Config):
+        if not section_field.metadata.get("runtime"):
+            section = getattr(config, section_field.name)
+            runtime = {f.name for f in dataclasses.fields(section) if f.metadata.get("runtime")}
+            values = to_json(config)[section_field.name]
+            kept[section_field.name] = {name: value for name, value in values.items() if name not in runtime}
+    return kept
+
+
 def identity_differences(ours: Config, theirs: Config) -> list[str]:
     """The identity fields in which two configurations differ, as ``section.field: ours, not theirs``."""
     differences = []
-    a, b = to_json(ours), to_json(theirs)
-    for section_field in dataclasses.fields(Config):
-        name = section_field.name
-        if section_field.metadata.get("runtime"):
-            continue
-        runtime = {f.name for f in dataclasses.fields(getattr(ours, name)) if f.metadata.get("runtime")}
-        for key in sorted((set(a[name]) | set(b[name])) - runtime):
+    a, b = identity(ours), identity(theirs)
+    for name in a:
+        for key in sorted(set(a[name]) | set(b[name])):
             left, right = a[name].get(key), b[name].get(key)
             if left != right:
                 differences.append(f"{name}.{key}: {left!r}, not {right!r}")

@@ -83,13 +83,13 @@ class TrainConfig:
     until_accuracy: float | None = None
     """Stop as soon as validation accuracy, 0..1, reaches this, and say after how many seconds and examples."""
     test: bool = runtime(True)
-    """Evaluate the best checkpoint on the test split at the end. Without it a run leaves that split alone, as a search
-    must that chooses by validation; the same command with it tests the finished run."""
+    """Whether the best checkpoint is evaluated on the test split at the end. With --train.no-test a run leaves that
+    split alone, as a search must that chooses by validation; the same command without it tests the finished run."""
     save_minutes: float = runtime(10.0)
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
     compilation_cache: bool = runtime(True)
-    """Keep compiled programs for later runs, in the folder xla of RNNJAX_CACHE_DIR, or else of ~/.cache/rnnjax;
-    it may be deleted at any time."""
+    """Whether compiled programs are kept for later runs, in the folder xla of RNNJAX_CACHE_DIR, or else of
+    ~/.cache/rnnjax; it may be deleted at any time."""
 
     def __post_init__(self):
         positive(self, "epochs")
