@@ -4,6 +4,7 @@ The random key of an example is made of the run's key, the epoch and the example
 an example looks like in an epoch depends neither on the batch it is in nor on the devices.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -30,23 +31,25 @@ def image_augmentation(
     shift_padding: str = "zeros",
     max_rotation: float = 0.0,
     max_zoom: float = 0.0,
+    elastic: float = 0.0,
+    elastic_sigma: float = 4.0,
     flip: bool = False,
     cutout: int = 0,
     mean: Sequence[float] = (),
 ) -> Augment | None:
-    """What training images undergo, in this order: flip, rotation and zoom, shift, cutout; None where that is nothing.
+    """What training images undergo, in this order: flip, warp, shift, cutout; None where that is nothing.
 
     Args:
-      max_shift, shift_padding: of :func:`random_shift`; the padding is of :func:`random_rotation_and_zoom` too.
-      max_rotation, max_zoom: of :func:`random_rotation_and_zoom`.
+      max_shift, shift_padding: of :func:`random_shift`; the padding is of :func:`random_warp` too.
+      max_rotation, max_zoom, elastic, elastic_sigma: of :func:`random_warp`.
       flip: whether of :func:`random_flip`.
       cutout, mean: of :func:`random_cutout`.
     """
-    turned = bool(max_rotation or max_zoom)
+    warp = {"max_rotation": max_rotation, "max_zoom": max_zoom, "elastic": elastic}
     # By the number of its key, so that no operation's place here changes what another draws.
     operations = {
         0: random_flip() if flip else None,
-        3: random_rotation_and_zoom(max_rotation, max_zoom, shift_padding) if turned else None,
+        3: random_warp(**warp, elastic_sigma=elastic_sigma, padding=shift_padding) if any(warp.values()) else None,
         1: random_shift(max_shift, shift_padding) if max_shift else None,
         2: random_cutout(cutout, mean) if cutout else None,
     }
@@ -84,38 +87,80 @@ def random_shift(most: int, padding: str = "zeros") -> Augment:
     return jax.vmap(shift_one)
 
 
-def random_rotation_and_zoom(max_rotation: float, max_zoom: float, padding: str = "zeros") -> Augment:
-    """Turns each image by up to ``max_rotation`` degrees either way and scales it, both about its centre.
+def random_warp(
+    *,
+    max_rotation: float = 0.0,
+    max_zoom: float = 0.0,
+    elastic: float = 0.0,
+    elastic_sigma: float = 4.0,
+    padding: str = "zeros",
+) -> Augment:
+    """Turns each image and scales it, both about its centre, and distorts it like rubber, by one interpolation.
+
+    The distortion is that of Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks
+    applied to visual document analysis", section 2, with its strength in pixels.
 
     Args:
-      max_rotation: in degrees.
+      max_rotation: in degrees, either way.
       max_zoom: the scale is between ``1 - max_zoom`` and ``1 + max_zoom``, for height and width alike.
+      elastic: standard deviation of each pixel's displacement in either direction, in pixels.
+      elastic_sigma: standard deviation in pixels of the Gaussian by which displacements are smoothed.
       padding: what is seen beyond the border: zeros, or a reflection that leaves out the border itself.
     """
 
-    def turn_one(key: Array, image: Array) -> Array:
+    def warp_one(key: Array, image: Array) -> Array:
         angle, zoom = jax.random.uniform(key, (2,), minval=-1.0)
-        return rotate_and_zoom(image, jnp.deg2rad(max_rotation) * angle, 1 + max_zoom * zoom, padding)
+        noise = smooth_noise(jax.random.fold_in(key, 1), image.shape[:2], elastic_sigma) if elastic else 0.0
+        return warp(
+            image,
+            angle=jnp.deg2rad(max_rotation) * angle,
+            zoom=1 + max_zoom * zoom,
+            displacement=elastic * noise,
+            padding=padding,
+        )
 
-    return jax.vmap(turn_one)
+    return jax.vmap(warp_one)
 
 
-def rotate_and_zoom(image: Array, angle: Array, zoom: Array, padding: str = "zeros") -> Array:
+def smooth_noise(key: Array, size: tuple[int, int], sigma: float) -> Array:
+    """Normal noise ``[2, height, width]`` that a Gaussian of width ``sigma`` pixels has smoothed, of variance 1.
+
+    Two pixels at distance ``d`` have correlation ``exp(-d² / (4 sigma²))``: a Gaussian convolved with itself. The
+    noise starts beyond the border, so that this holds at the border too.
+    """
+    reach = math.ceil(3 * sigma)
+    height, width = (_smoothing(pixels, reach, sigma) for pixels in size)
+    noise = jax.random.normal(key, (2, height.shape[1], width.shape[1]))
+    return jnp.einsum("yi,aij,xj->ayx", height, noise, width)
+
+
+def _smoothing(pixels: int, reach: int, sigma: float) -> np.ndarray:
+    """Weights ``[pixels, pixels + 2 reach]`` of a Gaussian about each pixel, each row of length 1."""
+    distance = np.arange(pixels + 2 * reach) - reach - np.arange(pixels)[:, None]
+    weights = np.where(np.abs(distance) <= reach, np.exp(-((distance / sigma) ** 2) / 2), 0)
+    return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
+
+
+def warp(
+    image: Array, *, angle: Array | float, zoom: Array | float, displacement: Array | float, padding: str = "zeros"
+) -> Array:
     """An image ``[height, width, C]`` turned counter-clockwise by ``angle`` radians and ``zoom`` times as large.
 
-    A pixel is interpolated linearly between the four that it came from, and rounded where pixels are integers.
+    A pixel is interpolated linearly between the four about the point that it came from, which ``displacement``
+    (``[2, height, width]``, in pixels down and right) has moved; it is rounded where pixels are integers.
     """
     height, width = image.shape[:2]
     centre = (height - 1) / 2, (width - 1) / 2
     down, right = jnp.arange(height)[:, None] - centre[0], jnp.arange(width) - centre[1]
     sine, cosine = jnp.sin(angle) / zoom, jnp.cos(angle) / zoom
-    came_from = (cosine * down + sine * right + centre[0], cosine * right - sine * down + centre[1])
+    came_from = jnp.stack([cosine * down + sine * right + centre[0], cosine * right - sine * down + centre[1]])
+    came_from = list(came_from + displacement)
     mode = {"zeros": "constant", "reflect": "mirror"}[padding]
 
-    def turned(channel: Array) -> Array:
+    def warped(channel: Array) -> Array:
         return map_coordinates(channel.astype(jnp.float32), came_from, order=1, mode=mode)
 
-    pixels = jax.vmap(turned, in_axes=-1, out_axes=-1)(image)
+    pixels = jax.vmap(warped, in_axes=-1, out_axes=-1)(image)
     return (jnp.round(pixels) if jnp.issubdtype(image.dtype, jnp.integer) else pixels).astype(image.dtype)
 
 

@@ -178,6 +178,8 @@ class Program:
             max_shift=data.max_shift,
             max_rotation=data.max_rotation,
             max_zoom=data.max_zoom,
+            elastic=data.elastic,
+            elastic_sigma=data.elastic_sigma,
             shift_padding=data.shift_padding,
             flip=data.flip,
             cutout=data.cutout,

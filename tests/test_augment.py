@@ -13,9 +13,10 @@ from rnnjax.augment import (
     image_augmentation,
     random_cutout,
     random_flip,
-    random_rotation_and_zoom,
     random_shift,
-    rotate_and_zoom,
+    random_warp,
+    smooth_noise,
+    warp,
 )
 from rnnjax.errors import UsageError
 from tests.small import CONFIG, small_program
@@ -137,31 +138,59 @@ def test_cutout_of_floats_fills_with_the_mean_itself():
 
 @pytest.mark.parametrize(("padding", "mode"), [("zeros", "grid-constant"), ("reflect", "mirror")])
 @pytest.mark.parametrize(("degrees", "zoom"), [(0, 1), (90, 1), (20, 1.25), (-33, 0.7)])
-def test_rotation_and_zoom_are_scipys(degrees, zoom, padding, mode):
-    image = np.random.default_rng(0).normal(size=(7, 6, 2)).astype(np.float32)
+@pytest.mark.parametrize("displaced", [False, True])
+def test_a_warp_is_scipys(degrees, zoom, displaced, padding, mode):
+    random = np.random.default_rng(0)
+    image = random.normal(size=(7, 6, 2)).astype(np.float32)
+    displacement = random.normal(size=(2, 7, 6)) * displaced
     angle = np.deg2rad(degrees)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / zoom
-    centre = np.array([3, 2.5])
+    centre = np.array([3, 2.5])[:, None, None]
+    came_from = np.einsum("ab,byx->ayx", matrix, np.mgrid[:7, :6] - centre) + centre + displacement
     expected = [
-        ndimage.affine_transform(channel, matrix, centre - matrix @ centre, order=1, mode=mode)
-        for channel in np.moveaxis(image, -1, 0)
+        ndimage.map_coordinates(channel, came_from, order=1, mode=mode) for channel in np.moveaxis(image, -1, 0)
     ]
-    turned = rotate_and_zoom(image, angle, zoom, padding)
-    np.testing.assert_allclose(turned, np.moveaxis(expected, 0, -1), atol=1e-4)
+    warped = warp(image, angle=angle, zoom=zoom, displacement=displacement, padding=padding)
+    np.testing.assert_allclose(warped, np.moveaxis(expected, 0, -1), atol=1e-4)
 
 
 def test_a_quarter_turn_is_counter_clockwise_and_integers_are_rounded():
     image = np.random.default_rng(0).integers(0, 256, (5, 5, 1), np.uint8)
-    turned = np.asarray(rotate_and_zoom(image, np.pi / 2, 1.0))
+    turned = np.asarray(warp(image, angle=np.pi / 2, zoom=1.0, displacement=0.0))
     assert turned.dtype == np.uint8
     np.testing.assert_array_equal(turned, np.rot90(image))
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.5])
+def test_smooth_noise_has_variance_1_everywhere_and_the_correlations_of_a_smoothed_noise(sigma):
+    noise = np.asarray(jax.jit(jax.vmap(lambda key: smooth_noise(key, (7, 9), sigma)))(keys(4000)))
+    assert noise.shape == (4000, 2, 7, 9)
+    np.testing.assert_allclose(noise.var(0), 1, atol=0.15)  # the standard error is 0.022
+    np.testing.assert_allclose(noise.mean(0), 0, atol=0.08)
+    for down, right in [(1, 0), (0, 2), (3, 4), (6, 8)]:
+        pairs = noise[:, :, 0, 0], noise[:, :, down, right]
+        expected = np.exp(-(down**2 + right**2) / (4 * sigma**2))
+        np.testing.assert_allclose((pairs[0] * pairs[1]).mean(), expected, atol=0.05)
+    assert abs((noise[:, 0] * noise[:, 1]).mean()) < 0.03, "down and right are independent"
+
+
+def test_elastic_moves_pixels_by_its_standard_deviation():
+    """On a ramp, the value that a pixel takes is the place that it came from."""
+    ramp = np.broadcast_to(np.arange(61, dtype=np.float32)[:, None, None], (200, 61, 61, 1))
+    moved = np.asarray(jax.jit(random_warp(elastic=1.5, elastic_sigma=3.0))(keys(200), ramp))
+    displacement = (moved - ramp)[:, 10:-10, 10:-10, 0]
+    assert 1.4 < displacement.std() < 1.6
+    assert np.abs(np.diff(displacement, axis=1)).max() < 3, "neighbours move alike"
+    assert np.abs(displacement[0] - displacement[1]).max() > 0.5, "each image moves its own way"
+    left = np.asarray(random_warp(elastic=0.0, max_zoom=1e-9)(keys(200), ramp))
+    np.testing.assert_allclose(left, ramp, atol=1e-4)
 
 
 def test_rotations_and_zooms_are_drawn_from_the_whole_range():
     """A point right of the centre shows the angle and the scale, which are drawn independently of each other."""
     images = np.zeros((300, 41, 41, 1), np.float32)
     images[:, 20, 35] = 1
-    turned = np.asarray(jax.jit(random_rotation_and_zoom(30, 0.2))(keys(300), images))[..., 0]
+    turned = np.asarray(jax.jit(random_warp(max_rotation=30, max_zoom=0.2))(keys(300), images))[..., 0]
     down, right = np.moveaxis((np.mgrid[:41, :41] - 20)[None] * turned[:, None], 0, -1).sum((1, 2)) / turned.sum((1, 2))
     angles, scales = np.rad2deg(np.arctan2(-down, right)), np.hypot(down, right) / 15
     assert -31 < angles.min() < -25
@@ -177,13 +206,14 @@ EVERYTHING = {
     "shift_padding": "reflect",
     "max_rotation": 20.0,
     "max_zoom": 0.3,
+    "elastic": 1.0,
     "flip": True,
     "cutout": 3,
     "mean": (0.1, 0.2),
 }
 PARTS = (
     {"flip": True},
-    {"max_rotation": 20.0, "max_zoom": 0.3, "shift_padding": "reflect"},
+    {"max_rotation": 20.0, "max_zoom": 0.3, "elastic": 1.0, "shift_padding": "reflect"},
     {"max_shift": 2, "shift_padding": "reflect"},
     {"cutout": 3, "mean": (0.1, 0.2)},
 )
@@ -217,7 +247,7 @@ def test_nothing_asked_for_is_no_augmentation():
 
 
 def test_training_is_augmented_and_evaluation_is_not():
-    augmented = dataclasses.replace(CONFIG.data, max_shift=2, max_rotation=10.0, max_zoom=0.1, flip=True, cutout=4)
+    augmented = dataclasses.replace(CONFIG.data, max_shift=2, max_rotation=10.0, elastic=1.0, flip=True, cutout=4)
     plain = dataclasses.replace(CONFIG.data, max_shift=0)
     dataset = data.load(plain)
     programs = [small_program(dataclasses.replace(CONFIG, data=d), dataset) for d in (augmented, plain)]
@@ -236,7 +266,9 @@ def test_training_is_augmented_and_evaluation_is_not():
 def test_one_device_and_many_see_the_same_images():
     config = dataclasses.replace(
         CONFIG,
-        data=dataclasses.replace(CONFIG.data, shift_padding="reflect", max_rotation=10.0, flip=True, cutout=4),
+        data=dataclasses.replace(
+            CONFIG.data, shift_padding="reflect", max_rotation=10.0, elastic=1.0, flip=True, cutout=4
+        ),
         model=dataclasses.replace(CONFIG.model, dropout=0.0),
     )
     dataset, sums = data.load(config.data), []

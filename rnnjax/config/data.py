@@ -52,6 +52,10 @@ class ImageData(DataConfig):
     """Training images are turned about their centre by up to this many degrees either way."""
     max_zoom: float = 0.0
     """Training images are scaled about their centre to between 1 - this and 1 + this times their size."""
+    elastic: float = 0.0
+    """Training images are distorted like rubber: standard deviation in pixels of how far each moves down and right."""
+    elastic_sigma: float = 4.0
+    """Smoothness of that distortion: standard deviation in pixels of the Gaussian over the displacements."""
     flip: bool = False
     """Every other training image, at random, is mirrored left to right."""
     cutout: int = 0
@@ -69,6 +73,8 @@ class ImageData(DataConfig):
         check(self.max_shift >= 0, self, "max_shift", "0 or more pixels")
         check(0 <= self.max_rotation <= 180, self, "max_rotation", "from 0 to 180 degrees")
         check(0 <= self.max_zoom < 1, self, "max_zoom", "0 or more and below 1")
+        check(0 <= self.elastic < float("inf"), self, "elastic", "0 or more pixels, and finite")
+        check(0 < self.elastic_sigma <= 100, self, "elastic_sigma", "above 0 and at most 100 pixels")
         check(self.cutout >= 0, self, "cutout", "0 or more pixels")
         choice(self, "shift_padding", Padding)
         check(self.crop_size >= 0, self, "crop_size", "0 or more pixels")
