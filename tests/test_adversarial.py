@@ -12,7 +12,7 @@ from rnnjax.build import build_model
 from rnnjax.config import Config, OptimConfig, TextModel
 from rnnjax.errors import UsageError
 from rnnjax.program import Program
-from tests.test_parallel import IMAGES, TEXTS, assert_close, digits_like, plan, reviews_like, with_holes
+from tests.toy import IMAGES, TEXTS, assert_close, digits_like, plan, reviews_like, with_holes
 
 SIZE = 1.2  # of the last step; the first of six moves by a sixth
 # One such step shows the gradient: what is left of the parameters is what they were minus it.

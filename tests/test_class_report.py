@@ -13,7 +13,7 @@ from rnnjax.loop import fit
 from rnnjax.plots import save_confusion
 from rnnjax.workdir import WorkDir
 from tests.small import EXPERIMENT
-from tests.test_parallel import IMAGES, TEXTS, both_kinds, program_for, start_of
+from tests.toy import IMAGES, TEXTS, both_kinds, program_for, start_of
 
 RNG = np.random.default_rng(0)
 NAMES = ("cat", "dog", "$\\frac{", "ünï", "never there")

@@ -1,6 +1,5 @@
 """The compiled steps: one device against eight, resident against streamed data, and metrics against a loop."""
 
-import functools
 import os
 import subprocess
 import sys
@@ -11,80 +10,12 @@ import numpy as np
 import pytest
 
 from rnnjax import parallel
-from rnnjax.build import build_model
-from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel, TrainConfig
-from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess
+from rnnjax.config import TextData
 from rnnjax.data.plan import Chunk
 from rnnjax.errors import UsageError
 from rnnjax.losses import for_outputs
 from rnnjax.program import Program
-from rnnjax.text import Vocabulary
-
-OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", label_smoothing=0.1, weight_decay=0.01, ema_decay=0.9)
-TRAIN = TrainConfig(epochs=1, steps_per_call=2)
-
-
-def digits_like() -> Dataset:
-    """Images of 4 x 4 pixels in three classes that differ in brightness."""
-    rng = np.random.default_rng(0)
-
-    def split(count):
-        labels = (np.arange(count) % 3).astype(np.int32)
-        noise = rng.integers(0, 100, (count, 4, 4, 1))
-        return Examples((noise + 70 * labels[:, None, None, None]).astype(np.uint8), labels)
-
-    train = split(53)
-    return Dataset("toy", train, split(21), split(19), ImagePreprocess.fit(train.inputs, ("a", "b", "c")))
-
-
-def reviews_like() -> Dataset:
-    """Documents of 0 to 9 words, in two classes that differ in their words."""
-    rng = np.random.default_rng(0)
-
-    def split(count):
-        lengths = rng.integers(0, 10, count).astype(np.int32)
-        lengths[:2] = 0, 9
-        labels = (np.arange(count) % 2).astype(np.int32)
-        ids = rng.integers(1, 5, (count, 9)) + 4 * labels[:, None] * (rng.random((count, 9)) < 0.7)
-        return Examples((ids * (np.arange(9) < lengths[:, None])).astype(np.int32), labels, lengths)
-
-    preprocess = TextPreprocess(Vocabulary(("<pad>", "<unk>", *"abcdefg")), 9, ("neg", "pos"))
-    return Dataset("toy", split(53), split(21), split(19), preprocess)
-
-
-IMAGES = Config(
-    data=ImageData(name="toy", batch_size=8, max_shift=1), model=ImageModel(features=(4,)), optim=OPTIM, train=TRAIN
-)
-TEXTS = Config(
-    data=TextData(name="toy", batch_size=8, vocabulary_size=9, bucket_lengths=(4, 9)),
-    model=TextModel(features=(3,), embedding_features=3, pooling=("mean", "max", "last")),
-    optim=OPTIM,
-    train=TRAIN,
-)
-DATASETS = {IMAGES: digits_like(), TEXTS: reviews_like()}
-both_kinds = pytest.mark.parametrize("config", [IMAGES, TEXTS], ids=["images", "texts"])
-_programs = {}
-
-
-def program_for(config: Config, devices: int = 1, **changes) -> Program:
-    """A program on the first devices; ``changes`` are of the fields of data and model. Each is made once."""
-    key = (config, devices, tuple(changes.items()))
-    if key not in _programs:
-        sections = {}
-        for name in ("data", "model"):
-            section = getattr(config, name)
-            sections[name] = type(section)(**vars(section) | {k: v for k, v in changes.items() if hasattr(section, k)})
-        dataset = DATASETS[config]
-        model = build_model(sections["model"], dataset.preprocess)
-        changed = Config(**sections, optim=config.optim, train=config.train)
-        _programs[key] = Program(changed, dataset, model, jax.devices()[:devices])
-    return _programs[key]
-
-
-@functools.cache
-def start_of(config: Config):
-    """The state that every training of this kind of model starts from; neither dropout nor devices change it."""
-    return program_for(config).create_state(seed=1)
+from tests.toy import IMAGES, TEXTS, assert_close, both_kinds, plan, program_for, start_of, with_holes
 
 
 def train(program: Program, chunks: list[Chunk], epoch: int = 0):
@@ -95,22 +26,6 @@ def train(program: Program, chunks: list[Chunk], epoch: int = 0):
         state, sums = advance(state)
         every.append(jax.tree.map(np.asarray, sums))
     return program.parallel.to_host(state), every
-
-
-def plan(program: Program, chunks: int = 3) -> list[Chunk]:
-    return program.train_plan(seed=5, epoch=0)[:chunks]
-
-
-def with_holes(chunks: list[Chunk]) -> list[Chunk]:
-    """Chunks whose batches miss rows unevenly: of the eight devices' rows some have none at all."""
-    rng = np.random.default_rng(3)
-    return [Chunk(c.length, c.rows, c.mask & (rng.random(c.mask.shape) < 0.6)) for c in chunks]
-
-
-def assert_close(ours, theirs, tolerance=1e-5):
-    """Equal up to ``tolerance`` of each leaf's largest value."""
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1.0, float(np.abs(b).max())))
 
 
 def assert_identical(ours, theirs):

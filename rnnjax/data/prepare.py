@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     if importlib.util.find_spec("tensorflow") is None:
         print(
             "error: preparing a TFDS data set needs TensorFlow, which is not installed here; "
-            "install it by: pip install tensorflow-cpu (or this project's extra, prepare)",
+            "install it by: pip install 'tensorflow-cpu>=2.21' (or this project's extra, prepare)",
             file=sys.stderr,
         )
         return 1

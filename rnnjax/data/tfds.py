@@ -129,7 +129,7 @@ def _readable(found: Any, split: str) -> Iterator[None]:
 
 def _how_to_prepare(name: str, where: Path) -> str:
     return (
-        "prepare it once, with TensorFlow (pip install tensorflow-cpu), by\n"
+        "prepare it once, with TensorFlow (pip install 'tensorflow-cpu>=2.21'), by\n"
         f"  python -m rnnjax.data.prepare {name} --data-dir {shlex.quote(str(where))}"
     )
 
