@@ -110,7 +110,8 @@ def random_warp(
 
     def warp_one(key: Array, image: Array) -> Array:
         angle, zoom = jax.random.uniform(key, (2,), minval=-1.0)
-        noise = smooth_noise(jax.random.fold_in(key, 1), image.shape[:2], elastic_sigma) if elastic else 0.0
+        height, width, _ = image.shape
+        noise = smooth_noise(jax.random.fold_in(key, 1), (height, width), elastic_sigma) if elastic else 0.0
         return warp(
             image,
             angle=jnp.deg2rad(max_rotation) * angle,
