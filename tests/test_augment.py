@@ -247,7 +247,9 @@ def test_nothing_asked_for_is_no_augmentation():
 
 
 def test_training_is_augmented_and_evaluation_is_not():
-    augmented = dataclasses.replace(CONFIG.data, max_shift=2, max_rotation=10.0, elastic=1.0, flip=True, cutout=4)
+    augmented = dataclasses.replace(
+        CONFIG.data, max_shift=2, max_rotation=10.0, max_zoom=0.1, elastic=1.0, flip=True, cutout=4
+    )
     plain = dataclasses.replace(CONFIG.data, max_shift=0)
     dataset = data.load(plain)
     programs = [small_program(dataclasses.replace(CONFIG, data=d), dataset) for d in (augmented, plain)]
