@@ -31,11 +31,11 @@ class PooledHead(nn.Module):
     dense: Sequence[int] = ()
 
     @nn.compact
-    def __call__(self, outputs: Array, mask: Array | None, *, train: bool) -> Array:
-        """``[B, T, H]`` and ``mask [B, T]`` (or None) to logits ``[B, outputs]``."""
+    def __call__(self, outputs: Array, mask: Array | None, *, train: bool, backward: int = 0) -> Array:
+        """``[B, T, H]`` and ``mask [B, T]`` (or None) to logits ``[B, outputs]``; ``backward`` as in :func:`pool`."""
         # Sums over time and logits need float32, whatever the layers below compute in.
         outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
-        pooled = jnp.concatenate([pool(outputs, mask, kind) for kind in self.pooling], axis=-1)
+        pooled = jnp.concatenate([pool(outputs, mask, kind, backward=backward) for kind in self.pooling], axis=-1)
         pooled = nn.Dropout(self.dropout)(pooled, deterministic=not train)
         for features in self.dense:
             pooled = nn.relu(nn.Dense(features)(pooled))
@@ -86,7 +86,8 @@ class ImageClassifier(nn.Module):
             width = inputs.shape[2]
             maps = sequence_as_rows(outputs, width) if by_rows else sequence_as_pixels(outputs, width)
             outputs = pixels_as_sequence(self.conv_after(maps, train=train))
-        return self.head(outputs, None, train=train)
+            return self.head(outputs, None, train=train)
+        return self.head(outputs, None, train=train, backward=_backward_features(self.head, self.recurrent))
 
 
 class TextClassifier(nn.Module):
@@ -135,7 +136,12 @@ class TextClassifier(nn.Module):
             words, mask = self.conv(words, mask)
             lengths = mask.sum(-1)
         _, outputs = self.recurrent(words, lengths=lengths, train=train)
-        return self.head(outputs, mask, train=train)
+        return self.head(outputs, mask, train=train, backward=_backward_features(self.head, self.recurrent))
+
+
+def _backward_features(head: PooledHead, recurrent: nn.Module) -> int:
+    """How many of the outputs' last features were read from the end; a layer of another library has none."""
+    return getattr(recurrent, "backward_features", 0) if "last" in head.pooling else 0
 
 
 def _dropped_words(key: Array, ids: Array, rate: float, of: str) -> Array:

@@ -136,6 +136,11 @@ class RNN(nn.Module):
         carry, outputs = (run if self.remat is None else run_chunks)(self.cell, carry, steps, rules)
         return carry, jnp.moveaxis(outputs, 0, -2)
 
+    @property
+    def backward_features(self) -> int:
+        """How many of the outputs' last features were read from the end, for :func:`rnnjax.pooling.pool`."""
+        return self.cell.output_features if self.reverse else 0
+
     def step(self, carry: Carry | None, inputs: Array) -> tuple[Carry, Array]:
         """One step for streaming: ``inputs [..., D]`` give ``(carry, output [..., H])``; None starts a stream."""
         if self.reverse:
@@ -225,6 +230,20 @@ class Bidirectional(nn.Module):
         backward, behind = self.backward(inputs, initial_carry=carries[1], **options)
         return (forward, backward), self._merged(ahead, behind)
 
+    @property
+    def backward_features(self) -> int:
+        """As :attr:`RNN.backward_features`.
+
+        Raises:
+          UsageError: if the directions are merged feature by feature: no step then holds what both have read last.
+        """
+        if self.merge != "concat":
+            raise UsageError(
+                f"Bidirectional: with merge={self.merge!r} no step of the outputs holds what both directions have read "
+                "last; pool mean or max, or use merge='concat', or the carries"
+            )
+        return self.backward.backward_features
+
     def _merged(self, ahead: Array, behind: Array) -> Array:
         if self.merge == "concat":
             return jnp.concatenate([ahead, behind], axis=-1)
@@ -282,6 +301,11 @@ class StackedRNN(nn.Module):
                 outputs = outputs + below.astype(outputs.dtype)
             last.append(carry)
         return tuple(last), outputs
+
+    @property
+    def backward_features(self) -> int:
+        """As :attr:`RNN.backward_features`, of the highest layer."""
+        return self.layers[-1].backward_features
 
     def step(self, carry, inputs: Array):
         """One step for streaming, as :meth:`RNN.step`."""

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnnjax import RNN, Bidirectional, GRUCell, LSTMCell, PooledHead, ProjectedLSTMCell, StackedRNN, TextClassifier
 from rnnjax.errors import UsageError
 from rnnjax.pooling import AttentionPool, pool
 
@@ -31,6 +32,66 @@ def test_pooling(kind, function):
     np.testing.assert_allclose(pool(OUTPUTS, None, kind), by_row(function, everything), rtol=1e-5)
     with pytest.raises(UsageError, match="pooling must be one of"):
         pool(OUTPUTS, MASK, "median")
+
+
+def two_ways(make, **options):
+    return Bidirectional(RNN(make()), RNN(make(), reverse=True), **options)
+
+
+LAYERS = {
+    "forward": lambda: RNN(LSTMCell(3)),
+    "backward": lambda: RNN(LSTMCell(3), reverse=True),
+    "bidirectional": lambda: two_ways(lambda: LSTMCell(3)),
+    "uneven": lambda: Bidirectional(RNN(GRUCell(2)), RNN(LSTMCell(5), reverse=True)),
+    "projected": lambda: two_ways(lambda: ProjectedLSTMCell(5, projection=2)),
+    "stacked": lambda: StackedRNN([two_ways(lambda: GRUCell(4)), two_ways(lambda: GRUCell(3))]),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_last_is_what_each_direction_has_read_last(name):
+    layer = LAYERS[name]()
+    params = jax.jit(layer.init)(jax.random.key(1), OUTPUTS)
+    for mask in (MASK, None, np.arange(5) < np.array([[5, 1, 3], [0, 2, 4]])[..., None]):
+        carry, outputs = layer.apply(params, OUTPUTS, mask=mask)
+        if name == "stacked":
+            want = np.concatenate(carry[-1], -1)
+        elif name in ("bidirectional", "projected"):
+            want = np.concatenate([carry[0][1], carry[1][1]], -1)
+        elif name == "uneven":
+            want = np.concatenate([carry[0], carry[1][1]], -1)
+        else:
+            want = carry[1]
+        np.testing.assert_array_equal(pool(outputs, mask, "last", backward=layer.backward_features), want)
+
+
+def test_last_of_directions_that_were_added_is_refused():
+    with pytest.raises(UsageError, match="no step of the outputs holds"):
+        _ = two_ways(lambda: LSTMCell(3), merge="sum").backward_features
+    with pytest.raises(UsageError, match=r"backward must lie in 0\.\.4"):
+        pool(OUTPUTS, MASK, "last", backward=5)
+
+
+def test_a_classifier_reads_the_last_word_of_both_directions():
+    """Through the backward half every word of a review has a gradient, not its last one alone."""
+    model = TextClassifier(5, 3, two_ways(lambda: LSTMCell(4)), PooledHead(1))
+    ids, lengths = np.array([[1, 2, 3, 4, 1, 2, 0, 0]]), np.array([6])
+    variables = model.init(jax.random.key(0), ids, lengths=lengths)
+    head = variables["params"]["head"]["Dense_0"]["kernel"]
+    variables["params"]["head"]["Dense_0"]["kernel"] = head.at[:4].set(0)  # the backward half alone is left
+    _, kept = model.apply(variables, ids, lengths=lengths, capture_intermediates=True, mutable=["intermediates"])
+    ((_, backward), _) = kept["intermediates"]["recurrent"]["__call__"][0]
+    logits = kept["intermediates"]["__call__"][0]
+    np.testing.assert_allclose(logits, backward[1] @ variables["params"]["head"]["Dense_0"]["kernel"][4:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_pooling_in_half_precision_neither_overflows_nor_drifts(dtype):
+    outputs = jnp.full((1, 4000, 2), 100, dtype)  # the sum, 400,000, is no float16; 4,000 ones are no bfloat16 count
+    np.testing.assert_array_equal(pool(outputs, None, "mean"), jnp.full((1, 2), 100, dtype))
+    head = AttentionPool(3, dtype=dtype)
+    params = head.init(jax.random.key(0), outputs)
+    np.testing.assert_allclose(np.asarray(head.apply(params, outputs), np.float32), 100, rtol=0.01)
 
 
 def test_attention():

@@ -65,6 +65,11 @@ class RecurrentCell(nn.Module):
         """Shape of ``recurrent_kernel``, or None for a cell that has none."""
         return self.features, self.gates * self.features
 
+    @property
+    def output_features(self) -> int:
+        """Features of the outputs; a cell that puts out another number than :attr:`features` says so here."""
+        return self.features
+
     @nn.compact
     def _parameter(self, name: str, init: Initializer, *shape: int) -> Array:
         # Linen allows one compact method a module. This is it, so that `project` and `step` can

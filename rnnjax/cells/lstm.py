@@ -131,6 +131,10 @@ class ProjectedLSTMCell(LSTMCell):
     def recurrent_shape(self) -> tuple[int, int]:
         return self.projection, 4 * self.features
 
+    @property
+    def output_features(self) -> int:
+        return self.projection
+
     def initialize_carry(self, rng, input_shape, dtype=None):
         cell, _ = super().initialize_carry(rng, input_shape, dtype)
         return cell, jnp.zeros((*input_shape[:-1], self.projection), cell.dtype)
