@@ -20,8 +20,8 @@ from rnnjax.config import TextData
 from rnnjax.data import sources
 from rnnjax.errors import DataError, UsageError
 from rnnjax.experiment import Listed, Target
+from rnnjax.files import write_text
 from rnnjax.text import words
-from rnnjax.workdir import write_text
 
 EXPERIMENT = Listed(
     name="bag_of_words",

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.errors import RunError, UsageError
+from rnnjax.files import write_text
 from rnnjax.metrics import class_probabilities
 from rnnjax.text import words
-from rnnjax.workdir import write_text
 
 
 @dataclass(frozen=True)

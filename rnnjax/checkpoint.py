@@ -1,95 +1,338 @@
 """Checkpoints: the only module that names Orbax.
 
-Each checkpoint has two parts: the training state, and the run's progress on the host as JSON. The
-newest and the best are kept. Saving copies the state at once and writes it in the background.
+Each checkpoint has three parts: the training state, the run's progress on the host, and a manifest with a digest of
+every leaf and of the progress, the run that it is of, and a digest of itself. What is read is checked against it, since
+Orbax checks none of the bytes of an array. Kept are the two newest checkpoints and the best that each of them knows of.
+Saving copies the state at once and writes it in the background.
 """
 
+import json
 import logging
+import re
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
 
-from rnnjax.errors import RunError
+from rnnjax import digests
+from rnnjax.errors import RunError, SaveError, UsageError
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every file it touches
+# Orbax reports every file it touches; what matters of its errors is in ours.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+_NAME = re.compile(r"step_(\d+)")
+
+_KEPT = 2
+"""Newest checkpoints that are kept: when the last one turns out to be damaged, the one before takes its place."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that was read and checked.
+
+    Attributes:
+      step: number of steps taken.
+      progress: JSON values.
+      state: as it was saved, or None where only the progress was read.
+    """
+
+    step: int
+    progress: dict[str, Any]
+    state: Any = None
 
 
 class Checkpoints:
-    """The checkpoints of one work folder; use it as a context manager, which waits for writes to end."""
+    """The checkpoints of one work folder; use it as a context manager, which waits for writes to end.
 
-    def __init__(self, folder: Path):
-        best = policies.BestN(get_metric_fn=_value, n=1, keep_checkpoints_without_metrics=False)
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
-            best_fn=_value,  # without it Orbax does not write the values down, and a resumed run forgets the best
-            step_name_format=ocp.path.step.standard_name_format(step_prefix="step", step_format_fixed_length=8),
-        )
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+    Args:
+      folder: where they lie; it need not exist, and is made at the first save.
+      mark: what says of which run they are, as JSON values. A checkpoint of another is not read. None: any is.
+      digested: whether a checkpoint without digests is damaged; if not, it is of an older run and read unchecked.
+    """
+
+    def __init__(self, folder: Path, mark: Mapping[str, Any] | None = None, *, digested: bool = True):
+        self.folder, self._digested = folder.absolute(), digested
+        self._mark = None if mark is None else json.loads(json.dumps(mark))  # as it comes back: tuples become lists
+        self._best = {step: self._best_of(step) for step in self.steps()}
+        self._manager: Any = None
+        self._failed = False
 
     def __enter__(self) -> "Checkpoints":
+        self._hook, threading.excepthook = threading.excepthook, self._thread_failed
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._manager.wait_until_finished()
-        self._manager.close()
+        try:
+            self._close(failing=exception[0] is not None)
+        finally:
+            threading.excepthook = self._hook
 
-    def save(self, step: int, state: Any, progress: dict[str, Any], best: float | None = None) -> None:
+    def _close(self, failing: bool) -> None:
+        if self._manager is None or self._failed:  # after a failed save its threads wait five minutes for each other
+            return
+        try:
+            self.wait()
+            self._manager.close()
+        except SaveError:
+            if not failing:
+                raise
+
+    def _thread_failed(self, arguments: Any) -> None:
+        """What Orbax's threads raise is raised again where one waits for them; a traceback each says nothing more."""
+        frames = traceback.extract_tb(arguments.exc_traceback)
+        if not any("orbax" in Path(frame.filename).parts for frame in frames):
+            self._hook(arguments)
+
+    # Writing
+
+    def save(self, step: int, state: Any, progress: dict[str, Any], best: int | None = None) -> None:
         """Starts writing a checkpoint.
 
         Args:
           step: number of training steps taken; it names the checkpoint.
           state: tree of NumPy arrays that nothing else writes to.
           progress: JSON values.
-          best: the validation value, if this is the best checkpoint so far. Of those saved with a
-            value the highest is kept, whatever its age.
+          best: step of the best checkpoint so far, which is kept whatever its age.
+
+        Raises:
+          SaveError: if this one or the one before cannot be written.
         """
-        if step in self._manager.all_steps():
+        if step in self.steps():
             return
-        parts = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
-        value = None if best is None else {"validation": best}
-        try:
-            self._manager.save(step, args=parts, metrics=value, force=True)
-        except (OSError, ValueError) as error:
-            raise RunError(f"a checkpoint cannot be written to {self._manager.directory}: {error}") from error
+        manifest = {"step": step, "run": self._mark, "state": digests.of_tree(state)}
+        manifest["progress"] = digests.of_json(progress)
+        parts = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            progress=ocp.args.JsonSave(progress),
+            manifest=ocp.args.JsonSave(digests.sealed(manifest)),
+        )
+        self._best[step] = best
+        self._or_fail(lambda: self._made_manager().save(step, args=parts, force=True))
 
     def wait(self) -> None:
-        """Returns when everything that was saved is on disk."""
+        """Returns when everything that was saved is on disk; raises SaveError if it cannot be."""
+        if self._manager is not None:
+            self._or_fail(self._manager.wait_until_finished)
+
+    def _made_manager(self) -> Any:
+        if self._manager is None:
+            check_path(self.folder)
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=_Keep(self._best),
+                step_name_format=ocp.path.step.standard_name_format(step_prefix="step", step_format_fixed_length=8),
+            )
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        return self._manager
+
+    def _or_fail(self, write: Callable[[], Any]) -> None:
         try:
-            self._manager.wait_until_finished()
-        except (OSError, ValueError) as error:
-            raise RunError(f"a checkpoint cannot be written to {self._manager.directory}: {error}") from error
+            write()
+        except Exception as error:  # Orbax, tensorstore and the system each raise their own
+            self._failed = True
+            raise SaveError(f"a checkpoint cannot be written to {self.folder}: {_first_line(error)}") from error
+
+    # Reading
+
+    def steps(self) -> list[int]:
+        """The steps of which there is a folder, rising; none is looked into."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(name[1]) for path in self.folder.iterdir() if (name := _NAME.fullmatch(path.name)))
 
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint, or None."""
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
 
-    def restore(self, like: Any, step: int | None = None) -> tuple[Any, dict[str, Any]] | None:
-        """The state and the progress of a checkpoint, the newest by default, or None if there is none.
+    def read(self, step: int, like: Any = None) -> Saved:
+        """A checkpoint, checked leaf by leaf against its digests.
 
         Args:
-          like: tree of NumPy arrays or shapes with the structure of what was saved.
-          step: which checkpoint.
+          step: which one.
+          like: tree of arrays or shapes with the structure of what was saved; None: the progress alone is read.
 
         Raises:
-          RunError: if it cannot be read, or is not a checkpoint of such a state.
+          RunError: if it is damaged, of another run, or not of such a state; what it says begins with "it".
         """
-        step = self.latest_step() if step is None else step
-        if step is None:
-            return None
-        target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
-        parts = ocp.args.Composite(state=ocp.args.StandardRestore(target), progress=ocp.args.JsonRestore())
+        manifest, progress = self._manifest(step), self._json(step, "progress")
+        if manifest is not None and manifest["progress"] != digests.of_json(progress):
+            raise RunError("its progress is not as it was saved: the digests differ")
+        if like is None:
+            return Saved(step, progress)
+        if manifest is not None:
+            _check_shapes(manifest["state"], digests.shapes(like))
+        state = self._state(step, like)
+        _check_shapes(digests.shapes(state), digests.shapes(like))
+        if manifest is not None:
+            for path, read in digests.of_tree(state).items():
+                if read["sha256"] != manifest["state"][path]["sha256"]:
+                    raise RunError(f"its array {path} is not as it was saved: the digests differ")
+        return Saved(step, progress, state)
+
+    def newest(self, like: Any) -> tuple[Saved | None, dict[int, str]]:
+        """The newest checkpoint that is whole and of this run, and why each newer one is not, by step."""
+        problems: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            try:
+                return self.read(step, like), problems
+            except RunError as error:
+                problems[step] = str(error)
+        return None, problems
+
+    def best(self, like: Any) -> tuple[Saved | None, dict[int, str]]:
+        """The best checkpoint that is whole, and why those that should have come first are not, by step.
+
+        Best is what the newest progress says; where that one is damaged, the best validation of those that are whole.
+        """
+        problems: dict[int, str] = {}
+        wanted = next((step for step in map(self._best_known_to, reversed(self.steps())) if step is not None), None)
+        if wanted is not None:
+            best = self._or_none(wanted, like, problems)
+            if best is not None:
+                return best, problems
+        whole = [self._or_none(step, like, problems) for step in self.steps() if step not in problems]
+        return max((saved for saved in whole if saved), key=_validated, default=None), problems
+
+    def marks(self) -> list[dict[str, Any]]:
+        """What the checkpoints that lie there say of their run."""
+        found = []
+        for step in reversed(self.steps()):
+            try:
+                manifest = self._json(step, "manifest")
+                found += [manifest["run"]] if digests.is_whole(manifest) and manifest["run"] else []
+            except (RunError, KeyError):
+                continue
+        return found
+
+    def set_aside(self, step: int, where: Path) -> Path:
+        """Moves a checkpoint out of the way, to a folder of its own below ``where``."""
+        where.mkdir(exist_ok=True)
+        name = f"step_{step:08d}"
+        target = next(where / f"{name}{suffix}" for suffix in _suffixes() if not (where / f"{name}{suffix}").exists())
+        self._path(step).rename(target)
+        self._best.pop(step, None)
+        return target
+
+    def _best_known_to(self, step: int) -> int | None:
+        """The best step as a checkpoint's progress has it, itself where there was none yet; None if that is damaged."""
         try:
-            restored = self._manager.restore(step, args=parts)
-        except (ValueError, OSError, KeyError, TypeError) as error:
-            raise RunError(
-                f"the checkpoint of step {step} in {self._manager.directory} cannot be read: {error}"
-            ) from error
-        return restored["state"], restored["progress"]
+            return int(self.read(step).progress.get("best", {}).get("step", step))
+        except RunError:
+            return None
+
+    def _or_none(self, step: int, like: Any, problems: dict[int, str]) -> Saved | None:
+        try:
+            return self.read(step, like)
+        except RunError as error:
+            problems.setdefault(step, str(error))
+            return None
+
+    def _best_of(self, step: int) -> int | None:
+        try:
+            return int(self._json(step, "progress")["best"]["step"])
+        except (RunError, KeyError, TypeError, ValueError):
+            return None
+
+    def _path(self, step: int) -> Path:
+        names = [p for p in self.folder.iterdir() if (n := _NAME.fullmatch(p.name)) and int(n[1]) == step]
+        if not names:
+            raise RunError("it is gone")
+        return names[0]
+
+    def _manifest(self, step: int) -> dict[str, Any] | None:
+        """The checked manifest; None of an older run's checkpoint, which has none."""
+        if not self._digested and not (self._path(step) / "manifest").exists():
+            return None
+        manifest = self._json(step, "manifest")
+        if not digests.is_whole(manifest) or not {"step", "run", "state", "progress"} <= set(manifest):
+            raise RunError("its manifest is not as it was saved: the digests differ")
+        if manifest["step"] != step:
+            raise RunError(f"it is in truth that of step {manifest['step']}")
+        if self._mark is not None and manifest["run"] != self._mark:
+            theirs = manifest["run"] or {}
+            name = next((n for n in self._mark if theirs.get(n) != self._mark[n]), "run")
+            raise RunError(f"it is of another run: its {name} differs")
+        return manifest
+
+    def _json(self, step: int, part: str) -> dict[str, Any]:
+        path = self._path(step) / part / "metadata"
+        try:
+            if not path.is_file():
+                raise RunError(f"it is not whole: its {part} is missing")
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"its {part} cannot be read: {_first_line(error)}") from error
+        if not isinstance(values, dict):
+            raise RunError(f"its {part} cannot be read: it is no JSON object")
+        return values
+
+    def _state(self, step: int, like: Any) -> Any:
+        path = self._path(step) / "state"
+        if not path.is_dir():
+            raise RunError("it is not whole: its state is missing")
+        # Zeros, for Orbax prints the target in its errors.
+        target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+        try:
+            handler = ocp.StandardCheckpointHandler()
+            return handler.restore(path, args=ocp.args.StandardRestore(target))  # pyright: ignore
+        except Exception as error:  # damaged files raise whatever the parser that met them raises
+            raise RunError(f"its state cannot be read: {_first_line(error)}") from error
 
 
-def _value(metrics: Any) -> float:
-    return float(metrics["validation"])
+class _Keep:
+    """Orbax's policy: the newest, and the best that each of them knows of."""
+
+    def __init__(self, best: Mapping[int, int | None]):
+        self._best = best
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        del context
+        newest = [checkpoint.step for checkpoint in checkpoints][-_KEPT:]
+        kept = {*newest, *(self._best.get(step) for step in newest)}
+        return [checkpoint.step in kept for checkpoint in checkpoints]
+
+
+def check_path(folder: Path) -> None:
+    """Refuses a folder whose checkpoints could not be read back, or that is none.
+
+    Raises:
+      UsageError: if its path holds a character that Orbax takes for a pattern.
+      SaveError: if it cannot be made.
+    """
+    wrong = sorted(set("[]\\") & set(str(folder.absolute())))
+    if wrong:
+        raise UsageError(
+            f"{folder}: checkpoints below a path with {' or '.join(wrong)} could not be read again; "
+            "use another --runs-dir"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(f"a checkpoint cannot be written to {folder}: {error.strerror or error}") from error
+
+
+def _check_shapes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    for path in sorted(set(theirs) | set(ours)):
+        pair = [tree.get(path) and f"{tree[path]['dtype']} {tuple(tree[path]['shape'])}" for tree in (theirs, ours)]
+        if pair[0] != pair[1]:
+            raise RunError(f"its array {path} is {pair[0] or 'missing'} where the model has {pair[1] or 'none'}")
+
+
+def _validated(saved: Saved) -> tuple[float, float, int]:
+    validation = saved.progress.get("validation") or {"accuracy": -1.0, "loss": 0.0}
+    return validation["accuracy"], -validation["loss"], saved.step
+
+
+def _suffixes() -> Any:
+    yield ""
+    yield from (f"-{number}" for number in range(1, 10_000))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = (str(error) or type(error).__name__).splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from rnnjax import terminal
 from rnnjax.config import Config
-from rnnjax.errors import DataError, Interrupted, RnnjaxError, UsageError
+from rnnjax.errors import DataError, Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.workdir import WorkDir
 
 if TYPE_CHECKING:
+    from rnnjax.data import Dataset
     from rnnjax.predict import Prediction
+    from rnnjax.workdir import Run
 
 # Each command imports what it needs when it runs: --help and a typo do not wait for JAX.
 
@@ -25,7 +29,10 @@ SplitName = Literal["train", "validation", "test"]
 
 COMMANDS = ("train", "evaluate", "predict")
 
-EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM after saving."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the machine computes wrong (--train.audit), "
+    "128 + n stopped by signal n (130 Ctrl-C, 143 SIGTERM) after saving."
+)
 
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
@@ -53,23 +60,28 @@ def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str
       parse: from the arguments to what runs them.
       arguments: command-line arguments; the process's own by default.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return parse(arguments)()
+        return parse(given)()
     except Interrupted as stopped:
-        print(stopped, file=sys.stderr)
+        terminal.tell(str(stopped))
         return stopped.exit_code
+    except SaveError as error:
+        terminal.tell(f"error: {error}")
+        if arguments is None:  # the threads that failed to write would keep this process for five minutes
+            os._exit(error.exit_code)
+        return error.exit_code
     except RnnjaxError as error:
-        print(f"error: {error}", file=sys.stderr)
+        terminal.tell(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C; what was saved is kept", file=sys.stderr)
+        terminal.tell("stopped by Ctrl-C; what was saved is kept")
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; there is nobody to tell
+    except BrokenPipeError as error:
+        terminal.lose("stdout", error)  # the reader of our output has gone
         return 1
     except OSError as error:  # a full disk, a folder that may not be entered
-        print(f"error: {error}", file=sys.stderr)
+        terminal.tell(f"error: {error}")
         return 1
 
 
@@ -129,6 +141,8 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
         workdir: Path = default_run,
         split: SplitName = "validation",
         data_dir: str | None = None,
+        path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
+        other_data: bool = False,
         cpu_devices: int | None = None,
     ) -> Callable[[], int]:
         """Evaluate the best checkpoint of a work folder on a whole split.
@@ -137,9 +151,11 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
           workdir: Work folder of a run.
           split: Split to evaluate on. Choose models by validation; test is for the end.
           data_dir: TFDS data directory or folder of images; unset: as the run was told, or TFDS_DATA_DIR.
+          path: Your documents, where they have moved; unset: as the run was told.
+          other_data: Evaluate also on other data than those of the training, of the same kind and classes.
           cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
         """
-        return lambda: _evaluate(workdir, split, data_dir, cpu_devices)
+        return lambda: _evaluate(workdir, split, data_dir, path, other_data, cpu_devices)
 
     def predict(
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
@@ -171,6 +187,7 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
 def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds needs at least one seed, none negative and none twice, got {list(seeds)}")
+    config = dataclasses.replace(config, data=config.data.located())
     began = time.perf_counter()
     from rnnjax import data, parallel
     from rnnjax.build import build_model
@@ -196,44 +213,81 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
             print_start(program, seed, root)
         finished.append((root, fit(experiment, program, seed, root, fresh=fresh, before=before)))
         if program.parallel.is_primary and done:
-            print(f"seed {seed} is finished already in {root}; --fresh trains it again")
+            terminal.say(f"seed {seed} is finished already in {root}; --fresh trains it again")
     if program.parallel.is_primary:
         print_summary(experiment, finished)
     return 0
 
 
-def _evaluate(root: Path, split: str, data_dir: str | None, cpu_devices: int | None) -> int:
+def _evaluate(
+    root: Path, split: str, data_dir: str | None, path: str | None, other_data: bool, cpu_devices: int | None
+) -> int:
     from rnnjax import data, parallel, report
     from rnnjax.predict import load
     from rnnjax.program import Program
 
     if cpu_devices is not None and cpu_devices < 1:
         raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
-    name, seed, config = WorkDir(root).read_config()
-    parallel.start(cpu_devices=cpu_devices, batch_size=config.data.batch_size)
-    _keep_compiled(config)
-    if data_dir:
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=data_dir))
+    run = WorkDir(root).read_run()
+    parallel.start(cpu_devices=cpu_devices, batch_size=run.config.data.batch_size)
+    _keep_compiled(run.config)
     # A batch that divides over the devices that are here now, whatever those of the training were.
     devices = parallel.DataParallel().device_count
-    batch_size = -(-config.data.batch_size // devices) * devices
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=batch_size))
+    config = _elsewhere(run.config, data_dir, path)
+    config = _with_data(config, batch_size=-(-config.data.batch_size // devices) * devices)
     loaded, dataset = load(root), data.load(config.data)
-    if dataset.preprocess != loaded.preprocess:
+    if dataset.preprocess != loaded.preprocess and not (other_data and _reads_alike(dataset, loaded.preprocess)):
         raise DataError(f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs")
-    program = Program(config, dataset, loaded.model)
+    _check_split(root, run, dataset, split, other_data)
+    program = Program(config, dataclasses.replace(dataset, preprocess=loaded.preprocess), loaded.model)
     values, logits = program.evaluate_logits(loaded.variables, split)
     by_class = report.class_report(logits, getattr(dataset, split).labels, dataset.class_names)
     if split == "test":
-        print("note: this looked at the test split; choose models by validation", file=sys.stderr)
-    print(json.dumps({"experiment": name, "seed": seed, "split": split, **values, **report.headline(by_class)}))
+        terminal.note("this looked at the test split; choose models by validation")
+    said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}
+    said |= {"examples": by_class["examples"], **values, **report.headline(by_class)}
+    print(json.dumps(said))
     workdir = WorkDir(root)
     try:
         report.save(by_class, workdir, split)
-        print(f"by class: {workdir.report(split)} and {workdir.confusion(split)}", file=sys.stderr)
+        terminal.tell(f"by class: {workdir.report(split)} and {workdir.confusion(split)}")
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same
-        print(f"note: no report by class was written: {error}", file=sys.stderr)
+        terminal.note(f"no report by class was written: {error}")
     return 0
+
+
+def _elsewhere(config: Config, data_dir: str | None, path: str | None) -> Config:
+    """The configuration of a run with its data where they are here; what it says of a cache folder counts not here."""
+    if path is not None and not hasattr(config.data, "path"):
+        raise UsageError("--data.path: this experiment reads no file of documents; use --data-dir")
+    moved = data_dir if path is None and hasattr(config.data, "path") else path
+    changes = {"cache_dir": None} | ({"data_dir": data_dir} if data_dir else {}) | ({"path": moved} if moved else {})
+    return _with_data(config, **changes)
+
+
+def _with_data(config: Config, **changes: Any) -> Config:
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **changes))
+
+
+def _reads_alike(dataset: "Dataset", preprocess: Any) -> bool:
+    """Whether stored images of another data set mean the same to a model. Word ids are of a vocabulary of their own."""
+    return dataset.class_names == preprocess.class_names and getattr(dataset.preprocess, "shape", None) == getattr(
+        preprocess, "shape", ()
+    )
+
+
+def _check_split(root: Path, run: "Run", dataset: "Dataset", split: str, other_data: bool) -> None:
+    """Whether a split is what the run was trained and chosen with."""
+    trained, now = run.data.get(split), dataset.fingerprint[split]
+    if trained in (None, now):
+        return
+    if other_data:
+        terminal.note(f"the {split} split is not the one of the training")
+        return
+    raise DataError(
+        f"the {split} split of {dataset.name} is not the one that {root} was trained with; "
+        "name its data by --data-dir or --data.path, or give --other-data to evaluate on these all the same"
+    )
 
 
 def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
@@ -260,7 +314,7 @@ def print_predictions(answers: "Iterable[Prediction]", json_lines: bool) -> int:
     for answer in answers:
         if answer.error is not None:
             failed = True
-            print(f"error: {answer.error}", file=sys.stderr)
+            terminal.tell(f"error: {answer.error}")
         elif json_lines:
             print(json.dumps({"input": answer.source, "label": answer.label, "probability": answer.probability}))
         else:

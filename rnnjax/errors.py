@@ -21,6 +21,16 @@ class RunError(RnnjaxError):
     """A run that cannot go on, such as one whose loss is no longer finite (exit code 1)."""
 
 
+class SaveError(RunError):
+    """A checkpoint that cannot be written (exit code 1); what was saved before is kept."""
+
+
+class AuditError(RunError):
+    """A machine that gave two answers to one question: see ``--train.audit`` (exit code 3)."""
+
+    exit_code = 3
+
+
 class Interrupted(RnnjaxError):
     """A run that was stopped by a signal after saving; ``exit_code`` is 128 + the signal's number."""
 

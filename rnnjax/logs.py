@@ -4,13 +4,14 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from rnnjax import terminal
 from rnnjax.workdir import WorkDir
 
 _LINE_SECONDS = 30.0
@@ -29,8 +30,10 @@ class RunLog:
 
     def __init__(self, workdir: WorkDir, *, epochs: int, steps_per_epoch: int, step: int, written: int):
         self._path, self._folder, self._purge = workdir.metrics, workdir.tensorboard, step + 1 if step else None
-        _truncate(self._path, written)
-        self._display = _Bar(epochs, steps_per_epoch) if sys.stdout.isatty() else _Lines(epochs, steps_per_epoch)
+        self._lost: set[str] = set()
+        self._attempt("metrics.jsonl", lambda: _truncate(self._path, written))
+        shown = sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
+        self._display = _Bar(epochs, steps_per_epoch) if shown else _Lines(epochs, steps_per_epoch)
 
     @functools.cached_property
     def _events(self) -> Any:
@@ -46,12 +49,12 @@ class RunLog:
     def __exit__(self, *exception: object) -> None:
         self._display.stop()
         if "_events" in self.__dict__:
-            self._events.close()
+            self._attempt("TensorBoard's events", self._events.close)
 
     @property
     def written(self) -> int:
         """Length of ``metrics.jsonl`` in bytes."""
-        return self._path.stat().st_size
+        return self._path.stat().st_size if self._path.is_file() else 0
 
     def progress(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
         """Shows how far the training is, with the epoch's training loss and accuracy so far."""
@@ -59,12 +62,27 @@ class RunLog:
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Records one epoch."""
+        self._attempt("metrics.jsonl", lambda: self._append(json.dumps(row) + "\n"))
+        self._attempt("TensorBoard's events", lambda: self._add_events(row))
+        self._display.epoch(row)
+
+    def _append(self, line: str) -> None:
         with self._path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
+            lines.write(line)
+
+    def _add_events(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
             if name not in ("epoch", "step") and value is not None:
                 self._events.add_scalar(name.replace("_", "/", 1), value, row["step"])
-        self._display.epoch(row)
+
+    def _attempt(self, name: str, write: Callable[[], Any]) -> None:
+        """A log that cannot be written costs a note, and no training."""
+        try:
+            if name not in self._lost:
+                write()
+        except (OSError, ValueError) as error:
+            self._lost.add(name)
+            terminal.note(f"{name} in {self._path.parent} cannot be written ({error}); the training goes on without it")
 
     def say(self, message: str) -> None:
         """Shows one line."""
@@ -96,10 +114,22 @@ class NoLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a ``metrics.jsonl``."""
+    """The rows of a ``metrics.jsonl``; it is a log, so a damaged line is left out and noted."""
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows, damaged = [], 0
+    for line in path.read_bytes().split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            rows += [row] if isinstance(row, dict) and "epoch" in row else []
+            damaged += not (isinstance(row, dict) and "epoch" in row)
+        except (ValueError, RecursionError):
+            damaged += 1
+    if damaged:
+        terminal.note(f"{path}: {damaged} damaged line{'s' * (damaged > 1)} left out")
+    return rows
 
 
 def duration(seconds: float) -> str:
@@ -179,7 +209,7 @@ class _Lines:
 
     def say(self, message: str) -> None:
         self._spoke = time.monotonic()
-        print(message, flush=True)
+        terminal.say(message)
 
 
 class _Bar:
@@ -200,14 +230,15 @@ class _Bar:
         self._task = self._bar.add_task("compiling", total=epochs * steps_per_epoch, numbers="")
 
     def start(self) -> None:
-        self._bar.start()
+        self._attempt(self._bar.start)
 
     def stop(self) -> None:
-        self._bar.stop()
+        self._attempt(self._bar.stop)
 
     def update(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
         epoch = min((step - 1) // self._steps_per_epoch + 1, self._epochs)
-        self._bar.update(
+        self._attempt(
+            self._bar.update,
             self._task,
             completed=step,
             description=f"epoch {epoch}/{self._epochs}",
@@ -216,10 +247,17 @@ class _Bar:
         )
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        self._console.print(_epoch_line(row, self._epochs))
+        self.say(_epoch_line(row, self._epochs))
 
     def say(self, message: str) -> None:
-        self._console.print(message)
+        self._attempt(self._console.print, message)
+
+    def _attempt(self, show: Callable, *values: Any, **options: Any) -> None:
+        """A terminal that was closed costs the display, and no training."""
+        try:
+            show(*values, **options)
+        except (OSError, ValueError) as error:
+            terminal.lose("stdout", error)
 
 
 def _truncate(path: Path, size: int) -> None:

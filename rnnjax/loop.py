@@ -1,6 +1,7 @@
 """The training loop: fit a model chunk by chunk, so that a stop at any chunk costs nothing."""
 
-import json
+import contextlib
+import functools
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -11,21 +12,20 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
-from rnnjax import metrics, report, results
-from rnnjax.checkpoint import Checkpoints
-from rnnjax.config import to_json
-from rnnjax.data import preprocess, samples
+from rnnjax import audit, digests, metrics, results, terminal
+from rnnjax.checkpoint import Checkpoints, check_path
+from rnnjax.data import preprocess
 from rnnjax.data.plan import Chunk
-from rnnjax.errors import Interrupted, RnnjaxError, RunError, UsageError
+from rnnjax.errors import DataError, Interrupted, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment
+from rnnjax.finish import finish
 from rnnjax.interrupt import StopRequest, on_signals
-from rnnjax.logs import NoLog, RunLog, read_metrics, until_accuracy_line
+from rnnjax.logs import NoLog, RunLog, until_accuracy_line
 from rnnjax.optim import reduce_on_plateau
-from rnnjax.plots import save_curves
 from rnnjax.program import Program
-from rnnjax.progress import Progress
-from rnnjax.state import TrainState, count_parameters
-from rnnjax.workdir import WorkDir, open_workdir, write_text
+from rnnjax.resume import restored
+from rnnjax.state import TrainState
+from rnnjax.workdir import Run, WorkDir, locked, open_run, refuse_another
 
 OnChunk = Callable[[int], None]
 """Called after each compiled call with the number of steps taken."""
@@ -56,41 +56,81 @@ def fit(
       The result, as it is written to ``result.json``.
 
     Raises:
-      UsageError: if the folder holds another run.
-      RunError: if the loss is no longer finite, or a file cannot be written or read.
-      Interrupted: if SIGTERM or SIGINT stopped the run, after saving.
+      UsageError: if the folder holds another run, or this run on other data.
+      RunError: if another process trains there, the loss is no longer finite, or a checkpoint cannot be written
+        or read.
+      AuditError: if a chunk that was computed twice gave two answers.
+      Interrupted: if a signal stopped the run, after saving.
     """
-    refusal: RnnjaxError | None = None
-    if program.parallel.is_primary:
-        try:
-            _prepare(experiment, program, seed, root, fresh)
-        except RnnjaxError as error:
-            refusal = error
-    if program.parallel.any_process(refusal is not None):  # no host waits for one that has left
-        raise refusal or RunError("the first host refused the work folder; see its message")
-    workdir = WorkDir(root)
-    if (finished := workdir.finished(tested=program.config.train.test)) is not None:
-        return finished
-    with on_signals() as stop, Checkpoints(workdir.checkpoints) as checkpoints:
-        training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)
-        training.run()
-        result = _finish(experiment, training, workdir, checkpoints, before or {})
-    if program.parallel.any_process(stop.signal_number is not None):
+    workdir, parallel = WorkDir(root), program.parallel
+    ours = _described(experiment, program, seed)
+    if not fresh and (result := _finished(workdir, ours, tested=program.config.train.test)) is not None:
+        return result  # of which nothing is written, not even the lock
+    with contextlib.ExitStack() as held:
+        refusal: RnnjaxError | None = None
+        if parallel.is_primary:
+            try:
+                held.enter_context(locked(root))
+                _prepare(workdir, program, ours, fresh)
+            except RnnjaxError as error:
+                refusal = error
+        if parallel.any_process(refusal is not None):  # no host waits for one that has left
+            raise refusal or RunError("the first host refused the work folder; see its message")
+        with on_signals() as stop, _checkpoints(workdir) as checkpoints:
+            training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)
+            training.run()
+            result = finish(experiment, training, workdir, checkpoints, before or {})
+    if parallel.any_process(stop.signal_number is not None):
         number = stop.signal_number or signal.SIGTERM
         raise Interrupted(f"stopped by {signal.Signals(number).name}; the run in {root} was just finished", number)
     return result
 
 
-def _prepare(experiment: Experiment, program: Program, seed: int, root: Path, fresh: bool) -> None:
+def _described(experiment: Experiment, program: Program, seed: int) -> Run:
+    dataset = program.dataset
+    digest = digests.of_json(preprocess.to_json(dataset.preprocess))
+    return Run(experiment.name, seed, program.config, data=dataset.fingerprint, preprocess=digest)
+
+
+def _finished(workdir: WorkDir, ours: Run, *, tested: bool) -> dict[str, Any] | None:
+    """The result of this run, if it is finished. Raises UsageError where the folder holds another."""
+    try:
+        theirs = workdir.read_run()
+    except UsageError:  # there is none, or a damaged record, which is mended where the folder is taken up
+        return None
+    refuse_another(workdir, ours, theirs)
+    result = workdir.finished(tested=tested)
+    of_this_run = result is not None and (result["experiment"], result["seed"]) == (ours.experiment, ours.seed)
+    return result if of_this_run else None
+
+
+def _prepare(workdir: WorkDir, program: Program, ours: Run, fresh: bool) -> None:
     """Makes or takes up the work folder; its preprocessing belongs to its checkpoints and is never replaced."""
-    workdir = open_workdir(root, experiment.name, seed, program.config, fresh=fresh)
+    check_path(workdir.checkpoints.absolute().parent)
+    marks = [] if fresh else Checkpoints(workdir.checkpoints).marks()
+    run = open_run(workdir, ours, marks=marks, fresh=fresh)
     if not workdir.preprocess.is_file():
         preprocess.save(program.dataset.preprocess, workdir.preprocess)
-    elif preprocess.load(workdir.preprocess) != program.dataset.preprocess:
-        raise UsageError(
-            f"{root} was trained on other data than {program.dataset.name} is now: its preprocessing differs; "
-            "use the same data, --fresh to start over, or another --runs-dir"
-        )
+    elif not _holds(workdir, program.dataset.preprocess):
+        if not run.digested:
+            raise UsageError(
+                f"{workdir.root} was trained on other data than {program.dataset.name} is now: its preprocessing "
+                "differs; use the same data, --fresh to start over, or another --runs-dir"
+            )
+        terminal.note(f"{workdir.preprocess} is not as it was written; it is written anew")
+        preprocess.save(program.dataset.preprocess, workdir.preprocess)
+
+
+def _holds(workdir: WorkDir, wanted: preprocess.Preprocess) -> bool:
+    try:
+        return preprocess.load(workdir.preprocess) == wanted
+    except DataError:
+        return False
+
+
+def _checkpoints(workdir: WorkDir) -> Checkpoints:
+    run = workdir.read_run()
+    return Checkpoints(workdir.checkpoints, run.mark(), digested=run.digested)
 
 
 class _Training:
@@ -108,24 +148,19 @@ class _Training:
         self._started = self._saved = time.perf_counter()
         self.program, self.seed, self._checkpoints = program, seed, checkpoints
         self._workdir, self._stop, self._on_chunk = workdir, stop, on_chunk or (lambda step: None)
+        self._calls = 0
         self._compiled_before, self._counts_before = program.compile_seconds, program.parallel.cache_counts()
         environment = results.environment()  # what runs is what was there at the start
         self.fresh_state = program.create_state(seed)
         self.initialize_seconds = time.perf_counter() - self._started
-        state, self.progress = self._restored()
+        state, self.progress = restored(workdir, checkpoints, self.fresh_state, program.parallel)
+        check_path(checkpoints.folder)
         self.progress.sessions += 1
         if environment not in self.progress.environments[-1:]:
             self.progress.environments.append(environment)
         self._seconds_before, self._compile_before = self.progress.seconds, self.progress.compile_seconds
         self._cache_before = self.progress.compilation_cache
         self.state: TrainState = program.parallel.replicate(state)
-
-    def _restored(self) -> tuple[TrainState, Progress]:
-        restored = self._checkpoints.restore(self.fresh_state)
-        if restored is None:
-            return self.fresh_state, Progress()
-        state, progress = restored
-        return state, Progress(**progress)
 
     def run(self) -> None:
         """Trains to the last epoch, or to where patience ends."""
@@ -160,7 +195,10 @@ class _Training:
             remaining, progress.epoch, seed=self.seed, learning_rate_scale=scale
         ):
             compiled = program.compile_seconds
+            if self._audited():
+                advance = functools.partial(audit.twice, advance, program.parallel)
             self.state, sums = advance(self.state)
+            self._calls += 1
             # The chunk before is looked at while the devices work on this one.
             if pending is not None:
                 self._absorb(*pending)
@@ -176,6 +214,10 @@ class _Training:
         if pending is not None:
             self._absorb(*pending)
         self._end_epoch()
+
+    def _audited(self) -> bool:
+        every = self.program.config.train.audit
+        return bool(every) and self._calls % every == 0
 
     def _first_call(self) -> None:
         """Starts the measurement of the steady speed anew behind a compilation."""
@@ -200,6 +242,7 @@ class _Training:
             self._diverged(what, progress.step + int(bad.argmax()))
         for name in ("loss", "correct", "count"):
             progress.sums[name] = progress.sums.get(name, 0.0) + float(values[name].sum())
+        progress.train, progress.validation = {}, {}
         progress.chunk += 1
         progress.step += chunk.steps
         self._steady += chunk.examples if timed else 0
@@ -256,11 +299,12 @@ class _Training:
             self._diverged("parameters", self.progress.step - 1)
         return state
 
-    def _save(self, state: TrainState, best: float | None = None) -> None:
+    def _save(self, state: TrainState) -> None:
         progress = self.progress
         progress.seconds, progress.compile_seconds = self.seconds()["wall"], self.seconds()["compile"]
         progress.compilation_cache = self.compilation_cache()
-        self._checkpoints.save(progress.step, state, asdict(progress), best)
+        best = progress.best.get("step")
+        self._checkpoints.save(progress.step, state, asdict(progress), None if best is None else int(best))
         self._saved = time.perf_counter()
 
     def _leave_if_stopped(self) -> None:
@@ -297,13 +341,14 @@ class _Training:
             }
         )
         progress.written = self._log.written
+        progress.train, progress.validation = train, validation
         better = self._is_better(validation)
         progress.stale_epochs = 0 if better else progress.stale_epochs + 1
         if better:
             progress.best = {**validation, "epoch": progress.epoch, "step": progress.step}
         self._reduce_on_plateau(better)
         self._note_reached(validation["accuracy"])
-        self._save(state, validation["accuracy"] if better else None)
+        self._save(state)
         self._leave_if_stopped()
 
     def _reduce_on_plateau(self, better: bool) -> None:
@@ -332,71 +377,3 @@ class _Training:
         if not best:
             return True
         return (validation["accuracy"], -validation["loss"]) > (best["accuracy"], -best["loss"])
-
-
-def _finish(
-    experiment: Experiment,
-    training: _Training,
-    workdir: WorkDir,
-    checkpoints: Checkpoints,
-    before: Mapping[str, float],
-) -> dict[str, Any]:
-    """Evaluates the best checkpoint, on test unless that is to be left alone; writes what a finished run leaves."""
-    program, progress = training.program, training.progress
-    checkpoints.wait()
-    restored = checkpoints.restore(training.fresh_state, int(progress.best["step"]))
-    if restored is None:
-        raise RunError(f"the best checkpoint, of step {int(progress.best['step'])}, is gone from {workdir.checkpoints}")
-    split = "test" if program.config.train.test else "validation"
-    evaluated, logits = program.evaluate_logits(restored[0].variables(), split)
-    test = evaluated if split == "test" else None
-    by_class = report.class_report(logits, getattr(program.dataset, split).labels, program.dataset.class_names)
-    last = (read_metrics(workdir.metrics) or [{}])[-1]
-    rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
-    result = {
-        "experiment": experiment.name,
-        "seed": training.seed,
-        "metrics": {
-            "test": test,
-            "validation": {name: progress.best[name] for name in ("loss", "accuracy")},
-            "train": {name: last.get(f"train_{name}") for name in ("loss", "accuracy")},
-        },
-        "report": report.headline(by_class),
-        "target": experiment.target
-        and asdict(experiment.target) | {"reached": test and experiment.reached(test["accuracy"])},
-        "until_accuracy": _until_accuracy(program, progress),
-        "best_epoch": int(progress.best["epoch"]),
-        "epochs": progress.epoch,
-        "steps": progress.step,
-        "parameters": count_parameters(training.fresh_state.params),
-        "implementations": program.implementations,
-        "data": _data_facts(program),
-        "device": program.parallel.describe(),
-        "seconds": training.seconds()
-        | {"first_step": progress.first_step_seconds, "initialize": training.initialize_seconds, **before},
-        "compilation_cache": training.compilation_cache() or "off",
-        "examples_per_second": rate,
-        "sessions": progress.sessions,
-        "config": results.without_folders(to_json(program.config)),
-        **progress.environments[0],
-        "continued": progress.environments[1:],
-        "finished": results.now(),
-    }
-    if program.parallel.is_primary:
-        rows = read_metrics(workdir.metrics)
-        title = f"{experiment.name}, seed {training.seed}: {split} {evaluated['accuracy']:.2%}"
-        save_curves(rows, workdir.curves, title)
-        report.save(by_class, workdir, split)
-        samples.save(program.dataset, experiment.sample_texts, workdir.samples)
-        write_text(workdir.result, json.dumps(result, indent=2) + "\n")
-    return result
-
-
-def _until_accuracy(program: Program, progress: Progress) -> dict[str, Any] | None:
-    wanted = program.config.train.until_accuracy
-    return None if wanted is None else {"accuracy": wanted, "reached": bool(progress.reached), **progress.reached}
-
-
-def _data_facts(program: Program) -> dict[str, Any]:
-    dataset = program.dataset
-    return {"name": dataset.name} | {s: len(getattr(dataset, s)) for s in ("train", "validation", "test")}

@@ -183,6 +183,23 @@ class DataParallel:
             lambda leaf: np.array(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf), tree
         )
 
+    def first_difference(self, tree: Any) -> str | None:
+        """Path of the first leaf of a replicated tree whose bits differ between devices, of all hosts; None if none."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            copies = [np.ascontiguousarray(shard.data).tobytes() for shard in leaf.addressable_shards]
+            if any(copy != copies[0] for copy in copies) or not self._on_all_hosts(copies[0]):
+                return jax.tree_util.keystr(path, simple=True, separator="/")
+        return None
+
+    @staticmethod
+    def _on_all_hosts(data: bytes) -> bool:
+        if jax.process_count() == 1:
+            return True
+        from jax.experimental import multihost_utils
+
+        digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
+        return bool((multihost_utils.process_allgather(digest) == digest).all())
+
     def any_process(self, flag: bool) -> bool:
         """Whether ``flag`` is set on any host; every host must ask."""
         if jax.process_count() == 1:

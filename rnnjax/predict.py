@@ -10,12 +10,12 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from rnnjax import state
+from rnnjax import changes, digests, state, terminal
 from rnnjax.build import build_model
 from rnnjax.checkpoint import Checkpoints
 from rnnjax.data import Preprocess, TextPreprocess, image_files
 from rnnjax.data import preprocess as preprocessing
-from rnnjax.errors import DataError, UsageError
+from rnnjax.errors import DataError, RunError, UsageError
 from rnnjax.metrics import class_probabilities
 from rnnjax.optim import make_optimizer
 from rnnjax.workdir import WorkDir
@@ -47,23 +47,35 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
       RunError: if it holds no checkpoint yet, or one that cannot be read.
     """
     workdir = WorkDir(Path(root))
-    _, _, config = workdir.read_config()
+    run = workdir.read_run()
+    for changed in changes.since(run.version, run.config):
+        terminal.note(f"{root} was trained before a change of meaning, and answers otherwise than it did: {changed}")
     preprocess = preprocessing.load(workdir.preprocess)
-    model = model or build_model(config.model, preprocess)
-    # The optimizer's state has the same structure for any number of steps.
-    optimizer = make_optimizer(config.optim, 2)
-    make = state.initializer(model, optimizer, _any_input(preprocess), averaged=config.optim.ema_decay > 0)
-    like = jax.eval_shape(make, jax.random.key(0))
-    if not workdir.checkpoints.is_dir():
+    if run.digested and digests.of_json(preprocessing.to_json(preprocess)) != run.preprocess:
+        raise RunError(f"{workdir.preprocess} is not as it was written; the command that trained it mends it")
+    try:
+        model = model or build_model(run.config.model, preprocess)
+        # The optimizer's state has the same structure for any number of steps.
+        optimizer = make_optimizer(run.config.optim, 2)
+        averaged = run.config.optim.ema_decay > 0
+        make = state.initializer(model, optimizer, _any_input(preprocess), averaged=averaged)
+        like = jax.eval_shape(make, jax.random.key(0))
+    except (ValueError, TypeError, OverflowError, MemoryError, ZeroDivisionError, IndexError) as error:
+        raise RunError(
+            f"{workdir.config} and {workdir.preprocess} describe no model: {str(error).splitlines()[0][:300]}"
+        ) from error
+    checkpoints = Checkpoints(workdir.checkpoints, run.mark(), digested=run.digested)
+    if not checkpoints.steps():
         raise UsageError(f"{root} holds no checkpoint yet; train it first")
-    with Checkpoints(workdir.checkpoints) as checkpoints:
-        restored = checkpoints.restore(like)
-        if restored is None:
-            raise UsageError(f"{root} holds no checkpoint yet; train it first")
-        best = restored[1]["best"].get("step")
-        if best is not None and best != restored[1]["step"]:
-            restored = checkpoints.restore(like, int(best)) or restored
-    return Loaded(model, restored[0].variables(), preprocess)
+    saved, problems = checkpoints.best(like)
+    listed = "; ".join(f"step {step}: {why}" for step, why in sorted(problems.items()))
+    if saved is None:
+        raise RunError(f"no checkpoint in {workdir.checkpoints} can be used: {listed}")
+    if problems:
+        terminal.note(
+            f"that of step {saved.step} is the best checkpoint in {workdir.checkpoints} that is whole; {listed}"
+        )
+    return Loaded(model, saved.state.variables(), preprocess)
 
 
 @dataclass(frozen=True)

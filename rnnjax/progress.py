@@ -1,7 +1,11 @@
 """What a run keeps on the host."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from rnnjax.errors import RunError
 
 
 @dataclass
@@ -12,7 +16,8 @@ class Progress:
       epoch: epochs done. chunk: chunks done of the epoch after them. step: steps done.
       sums: metrics summed over those chunks.
       best: ``accuracy``, ``loss``, ``epoch`` and ``step`` of the best validation so far.
-      stale_epochs: epochs since then.
+      train, validation: loss and accuracy of the last epoch, where the checkpoint is of its end; else empty.
+      stale_epochs: epochs since the best validation.
       plateau_epochs: epochs since then, or since the plateau schedule's last reduction if that is less.
       learning_rate_scale: the product of its reductions.
       reached: ``epoch``, ``examples``, ``seconds`` (without compiling) and ``compile_seconds`` when validation
@@ -30,6 +35,8 @@ class Progress:
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    train: dict[str, float] = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
     stale_epochs: int = 0
     plateau_epochs: int = 0
     learning_rate_scale: float = 1.0
@@ -43,3 +50,11 @@ class Progress:
     sessions: int = 0
     compilation_cache: dict[str, int] = field(default_factory=dict)
     environments: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> "Progress":
+        """The progress that a checkpoint holds; raises RunError if a later version of this package wrote it."""
+        unknown = set(saved) - {known.name for known in dataclasses.fields(cls)}
+        if unknown:
+            raise RunError(f"its progress has {sorted(unknown)[0]!r}, which this version of rnnjax does not know")
+        return cls(**saved)

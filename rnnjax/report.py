@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.files import write_file, write_text
 from rnnjax.metrics import class_probabilities
 from rnnjax.plots import save_confusion
-from rnnjax.workdir import WorkDir, write_text
+from rnnjax.workdir import WorkDir
 
 
 def class_report(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +62,8 @@ def save(report: dict[str, Any], workdir: WorkDir, split: str) -> None:
     write_text(workdir.report(split), f'{text},\n  "confusion": [\n{rows}\n  ]\n}}\n')
     names = [row["name"] for row in report["classes"]]
     title = f"{split}: accuracy {report['accuracy']:.2%}, macro F1 {report['macro_f1']:.2%}"
-    save_confusion(np.array(report["confusion"]), names, workdir.confusion(split), title)
+    counts = np.array(report["confusion"])
+    write_file(workdir.confusion(split), lambda path: save_confusion(counts, names, path, title))
 
 
 def _scores(logits: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rnnjax import results
+from rnnjax import results, terminal
 from rnnjax.data import TextPreprocess, preprocess, samples
 from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
@@ -19,37 +19,37 @@ def print_start(program: Program, seed: int, root: Path) -> None:
     """Says what is about to be trained, on what."""
     dataset, device = program.dataset, program.parallel.describe()
     ran = ", ".join(sorted(set(program.implementations.values())))
-    print(
+    terminal.say(
         f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
         f"{program.config.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}"
         f"{_padding(program, seed)}",
         *(f"note: {note}" for note in dataset.notes),
-        sep="\n",
-        flush=True,
     )
 
 
 def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     """Shows the results beside the target, where everything lies, and what to do next."""
-    print(f"\n{experiment.name}: {experiment.summary}")
+    terminal.say(f"\n{experiment.name}: {experiment.summary}")
     for root, result in finished:
         seconds = result["seconds"]
         also = "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in result.get("report", {}).items())
         test = result["metrics"]["test"]
         tested = "not tested" if test is None else f"test accuracy {test['accuracy']:.2%}"
-        print(
+        terminal.say(
             f"  seed {result['seed']}: {tested}{also}, "
             f"validation {result['metrics']['validation']['accuracy']:.2%} (best epoch {result['best_epoch']} of "
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
-        print(f"  {_start_line(result)}")
+        terminal.say(f"  {_start_line(result)}")
         until = result.get("until_accuracy")
         if until is not None:
             never = f"{until['accuracy']:.2%} never reached"
-            print(f"    validation: {until_accuracy_line(until['accuracy'], until) if until['reached'] else never}")
-    print(f"  {_outcome(experiment, [result['metrics'] for _, result in finished])}")
+            terminal.say(
+                f"    validation: {until_accuracy_line(until['accuracy'], until) if until['reached'] else never}"
+            )
+    terminal.say(f"  {_outcome(experiment, [result['metrics'] for _, result in finished])}")
     _print_next(experiment, *finished[0])
 
 
@@ -96,7 +96,7 @@ def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> N
     does = "resumes what is unfinished" if split == "test" else "evaluates it on the test split"
     example = experiment.sample_texts[-1] if experiment.sample_texts else "Your text."
     line = f" --text {shlex.quote(example)}" if text else ""
-    print(
+    terminal.say(
         f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}, "
         f"by class {workdir.report(split)} and {workdir.confusion(split)}\n"
         "next:\n"

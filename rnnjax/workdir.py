@@ -1,14 +1,114 @@
-"""Work folders: what lies where in the folder of one run, and who may write to it."""
+"""Work folders: what lies where in the folder of one run, whose it is, and who may write to it."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import shutil
-from dataclasses import dataclass
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnjax.config import Config, from_json, identity_differences, to_json
-from rnnjax.errors import RunError, UsageError
+from rnnjax import changes, digests, terminal
+from rnnjax.config import Config, from_json, identity, identity_differences, to_json
+from rnnjax.errors import RnnjaxError, RunError, UsageError
+from rnnjax.files import read_json, write_text
+from rnnjax.locks import exclusively
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which run a folder holds: the record in its ``config.json``, which the checkpoints name too.
+
+    Attributes:
+      experiment, seed, config: what is run.
+      id: of this run, drawn when its folder was made.
+      data: digest of each split.
+      preprocess: digest of the preprocessing.
+      model: what is known of a module that was handed over; None where the configuration describes it.
+      version: of what the configuration meant in its training, see :mod:`rnnjax.changes`. Version 1 has none of the
+        four above, and its checkpoints have no digests.
+    """
+
+    experiment: str
+    seed: int
+    config: Config
+    id: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+    preprocess: str = ""
+    model: Mapping[str, Any] | None = None
+    version: int = changes.VERSION
+
+    @property
+    def digested(self) -> bool:
+        """Whether all its checkpoints hold digests, so that none is read unchecked."""
+        return self.version > 1
+
+    def mark(self) -> dict[str, Any]:
+        """What a checkpoint says of the run that it is of, as JSON values."""
+        return {
+            "experiment": self.experiment,
+            "seed": self.seed,
+            "id": self.id,
+            "config": digests.of_json(identity(self.config)),
+            "data": dict(self.data),
+            "preprocess": self.preprocess,
+            "model": self.model,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The record, sealed with its own digest."""
+        return digests.sealed(
+            {
+                "experiment": self.experiment,
+                "seed": self.seed,
+                "config": to_json(self.config),
+                "run": self.id,
+                "data": dict(self.data),
+                "preprocess": self.preprocess,
+                "model": self.model,
+                "version": self.version,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Run":
+        """The inverse of :meth:`to_json`; raises ValueError, KeyError, TypeError or UsageError at what is none."""
+        if not isinstance(values["experiment"], str) or type(values["seed"]) is not int:
+            raise ValueError("experiment must be a name and seed an integer")
+        if ("digest" in values or "version" in values) and not digests.is_whole(values):
+            raise ValueError("it is not as it was written: its digest differs")
+        return cls(
+            values["experiment"],
+            values["seed"],
+            from_json(values["config"]),
+            values.get("run", ""),
+            values.get("data", {}),
+            values.get("preprocess", ""),
+            values.get("model"),
+            values.get("version", 1),
+        )
+
+    def differences(self, other: "Run") -> list[str]:
+        """In what this run is not the other one, a line each; the data and the preprocessing apart."""
+        lines = (
+            []
+            if other.experiment == self.experiment
+            else [f"experiment: {self.experiment!r}, not {other.experiment!r}"]
+        )
+        lines += [] if other.seed == self.seed else [f"seed: {self.seed}, not {other.seed}"]
+        lines += identity_differences(self.config, other.config)
+        if other.digested and other.model != self.model:
+            lines += _first_difference("model", self.model or {}, other.model or {})
+        return lines
+
+    def other_data(self, other: "Run") -> list[str]:
+        """The splits, and the preprocessing, in which this run's data are not the other's."""
+        names = [name for name, digest in other.data.items() if self.data.get(name) != digest]
+        return names + (["preprocessing"] if other.preprocess and other.preprocess != self.preprocess else [])
 
 
 @dataclass(frozen=True)
@@ -29,8 +129,13 @@ class WorkDir:
 
     @property
     def checkpoints(self) -> Path:
-        """Newest and best checkpoint."""
+        """The two newest checkpoints and the best."""
         return self.root / "checkpoints"
+
+    @property
+    def damaged(self) -> Path:
+        """Checkpoints that were set aside since they could not be used."""
+        return self.root / "damaged"
 
     @property
     def metrics(self) -> Path:
@@ -66,79 +171,171 @@ class WorkDir:
         return self.root / "samples"
 
     def finished(self, *, tested: bool = False) -> dict[str, Any] | None:
-        """The result, if the run is finished, and where that is asked for, on the test split too."""
-        if not self.result.is_file():
-            return None
-        try:
-            result = json.loads(self.result.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(
-                f"{self.result}: not a readable result ({error}); delete it to have it made again"
-            ) from error
-        return None if tested and result["metrics"]["test"] is None else result
+        """The result, if the run is finished, and where that is asked for, on the test split too.
 
-    def read_config(self) -> tuple[str, int, Config]:
-        """The experiment's name, the seed and the configuration of the run in this folder.
+        A file that is no whole result is none: the run is taken up where its checkpoints end, and writes another.
+        """
+        try:
+            result = read_json(self.result, "a result")
+            complete = _is_result(result)
+        except (UsageError, RunError):
+            return None
+        return result if complete and not (tested and result["metrics"]["test"] is None) else None
+
+    def read_run(self) -> Run:
+        """The run in this folder.
 
         Raises:
-          UsageError: if there is no run in it, or its configuration cannot be read.
+          UsageError: if there is none in it, or its record cannot be read, or is not as it was written.
         """
         if not self.config.is_file():
             raise UsageError(f"{self.root} holds no run (there is no {self.config.name} in it); train one first")
         try:
-            data = json.loads(self.config.read_text(encoding="utf-8"))
-            return data["experiment"], data["seed"], from_json(data["config"])
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise UsageError(f"{self.config}: not a readable configuration ({error})") from error
+            return Run.from_json(read_json(self.config, "a configuration"))
+        except (RnnjaxError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise UsageError(
+                f"{self.config}: not a readable configuration ({_said(error)}); the command that trained it mends it"
+            ) from error
+
+    def read_config(self) -> tuple[str, int, Config]:
+        """The experiment's name, the seed and the configuration of the run here; raises as :meth:`read_run`."""
+        run = self.read_run()
+        return run.experiment, run.seed, run.config
 
 
-def open_workdir(root: Path, experiment: str, seed: int, config: Config, *, fresh: bool = False) -> WorkDir:
-    """The folder of a run: made, or taken up again if it holds the same run.
+def _said(error: Exception) -> str:
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
 
-    Args:
-      root: the folder.
-      experiment, seed, config: what is to run in it.
-      fresh: delete the run that is in it.
+
+def _is_result(result: Mapping[str, Any]) -> bool:
+    try:
+        metrics, seconds = result["metrics"], result["seconds"]
+        values = [metrics["validation"]["accuracy"], seconds["wall"], seconds["compile"], result["epochs"]]
+        values += [] if metrics["test"] is None else [metrics["test"]["accuracy"]]
+        return all(isinstance(value, int | float) for value in values) and {"best_epoch", "experiment", "seed"} <= set(
+            result
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def _first_difference(name: str, ours: Any, theirs: Any) -> list[str]:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        for key in sorted(set(ours) | set(theirs)):
+            if ours.get(key) != theirs.get(key):
+                return _first_difference(f"{name}.{key}", ours.get(key), theirs.get(key))
+    return [f"{name}: {ours!r:.200}, not {theirs!r:.200}"]
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[WorkDir]:
+    """Makes a work folder, and holds it for this process alone until the block ends.
 
     Raises:
-      UsageError: if it holds another run, or something that is no run.
+      UsageError: if it is a file, or holds something that is no run.
+      RunError: if another process holds it, or it cannot be written.
+    """
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file; a run needs a folder")
+    workdir = WorkDir(root)
+    with contextlib.ExitStack() as stack:
+        try:
+            others = [entry.name for entry in root.iterdir() if entry.name != ".lock"] if root.is_dir() else []
+            if others and not workdir.config.exists():
+                raise UsageError(f"{root} holds files but no run (no {workdir.config.name}); name another folder")
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusively(root / ".lock", f"{root}: a training is at work there"))
+            _clear_leavings(workdir)
+        except OSError as error:
+            raise cannot_write(root, error) from error
+        yield workdir
+
+
+def cannot_write(root: Path, error: OSError) -> RunError:
+    """The error of a work folder that cannot be written."""
+    return RunError(f"the work folder {root} cannot be written: {error.strerror or error}")
+
+
+def _clear_leavings(workdir: WorkDir) -> None:
+    """Removes what killed sessions left: files written aside, checkpoints half written, a folder half deleted."""
+    for pattern in (".*.json", ".*.png", ".old-*", "checkpoints/*.orbax-checkpoint-tmp*"):
+        for left in workdir.root.glob(pattern):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def open_run(workdir: WorkDir, ours: Run, *, marks: Sequence[Mapping[str, Any]] = (), fresh: bool = False) -> Run:
+    """Takes up the run in a locked folder, or begins one; its record is written.
+
+    Args:
+      workdir: the folder; :func:`locked` is held.
+      ours: what is to run; its ``id`` is the folder's, where there is a run, and else drawn here.
+      marks: what the checkpoints that lie there say of the run that they are of, see :meth:`Run.mark`.
+      fresh: delete the run that is there.
+
+    Raises:
+      UsageError: if it holds another run, or this one on other data, or one from before a change of meaning, or its
+        record cannot be read and no checkpoint says that it is this run.
       RunError: if it cannot be written.
     """
-    workdir = WorkDir(root)
     try:
-        if root.exists() and not root.is_dir():
-            raise UsageError(f"{root} is a file; a run needs a folder")
-        if root.is_dir() and any(root.iterdir()):
-            if not workdir.config.is_file():
-                raise UsageError(f"{root} holds files but no run (no {workdir.config.name}); name another folder")
-            workdir.read_config()  # a folder with another program's config.json is never touched
-            if fresh:
-                shutil.rmtree(root)
-            else:
-                _refuse_another(workdir, experiment, seed, config)
-        root.mkdir(parents=True, exist_ok=True)
-        data = {"experiment": experiment, "seed": seed, "config": to_json(config)}
-        write_text(workdir.config, json.dumps(data, indent=2) + "\n")
+        if not workdir.config.exists() or fresh:
+            _empty(workdir)
+            ours = dataclasses.replace(ours, id=uuid.uuid4().hex)
+        else:
+            theirs = _recorded(workdir, ours, marks)
+            refuse_another(workdir, ours, theirs)
+            ours = dataclasses.replace(ours, id=theirs.id, version=theirs.version)
+        write_text(workdir.config, json.dumps(ours.to_json(), indent=2) + "\n")
     except OSError as error:
-        raise RunError(f"the work folder {root} cannot be written: {error.strerror or error}") from error
-    return workdir
+        raise cannot_write(workdir.root, error) from error
+    return ours
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+def _recorded(workdir: WorkDir, ours: Run, marks: Sequence[Mapping[str, Any]]) -> Run:
+    """The run that a folder's record names; of a damaged record, ours, where a checkpoint says that it is that."""
+    try:
+        return workdir.read_run()
+    except UsageError as error:
+        for mark in marks:
+            same = dataclasses.replace(ours, id=str(mark.get("id")))
+            if same.mark() == mark:
+                terminal.note(f"{error.args[0].split(';')[0]}; its checkpoints are of this run, so it is written anew")
+                return same
+        raise
 
 
-def _refuse_another(workdir: WorkDir, experiment: str, seed: int, config: Config) -> None:
-    name, old_seed, old = workdir.read_config()
-    differences = [] if name == experiment else [f"experiment: {experiment!r}, not {name!r}"]
-    differences += [] if old_seed == seed else [f"seed: {seed}, not {old_seed}"]
-    differences += identity_differences(config, old)
+def _empty(workdir: WorkDir) -> None:
+    """Deletes a run; what is half deleted when the machine falls is no run any more."""
+    if not workdir.config.exists():
+        return
+    if not workdir.checkpoints.is_dir():  # else it is ours, whatever happened to its record
+        workdir.read_run()  # a folder with another program's config.json is never touched
+    aside = Path(tempfile.mkdtemp(prefix=".old-", dir=workdir.root))
+    for entry in [workdir.config, *workdir.root.iterdir()]:
+        if entry.name != ".lock" and entry != aside and os.path.lexists(entry):
+            entry.replace(aside / entry.name)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def refuse_another(workdir: WorkDir, ours: Run, theirs: Run) -> None:
+    """Raises UsageError if the run in a folder is not ours, or is ours on other data."""
+    differences = ours.differences(theirs)
     if differences:
         listed = "".join(f"\n  {line}" for line in differences)
         raise UsageError(
             f"{workdir.root} holds a run of another configuration:{listed}\n"
             "use the same configuration to resume it, --fresh to delete it, or another --runs-dir"
+        )
+    if changed := changes.since(theirs.version, theirs.config):
+        raise UsageError(
+            f"{workdir.root} was trained before a change of meaning: {'; '.join(changed)}. "
+            "Use --fresh to train it anew, or another --runs-dir"
+        )
+    if other := ours.other_data(theirs):
+        raise UsageError(
+            f"{workdir.root} was trained on other data than these are now: its {' and '.join(other)} "
+            f"differ{'s' * (len(other) == 1)}; use the same data, --fresh to start over, or another --runs-dir"
         )

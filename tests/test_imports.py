@@ -15,7 +15,11 @@ ROOT = Path(__file__).parents[1]
 # What each part (a module, or a folder of them) may import of the others, from the layers up to the command line.
 ALLOWED = {
     "errors": "",
+    "digests": "",
+    "terminal": "",
+    "files": "errors",
     "config": "errors",
+    "changes": "config",
     "text": "",
     "fused": "errors",
     "cudnn": "",
@@ -34,7 +38,7 @@ ALLOWED = {
     "augment": "errors",
     "losses": "",
     "metrics": "",
-    "data": "config errors text",
+    "data": "config digests errors files text",
     "optim": "config errors",
     "state": "",
     "step": "adversarial augment losses metrics state",
@@ -42,20 +46,25 @@ ALLOWED = {
     "feed": "data parallel",
     "program": "adversarial augment config data errors feed losses metrics optim parallel precision scans state step",
     "experiment": "config errors",
-    "workdir": "config errors",
-    "checkpoint": "errors",
-    "interrupt": "",
-    "logs": "workdir",
-    "plots": "",
-    "progress": "",
     "results": "",
-    "report": "metrics plots workdir",
+    "locks": "errors results terminal",
+    "workdir": "changes config digests errors files locks terminal",
+    "checkpoint": "digests errors",
+    "interrupt": "",
+    "logs": "terminal workdir",
+    "plots": "",
+    "progress": "errors",
+    "audit": "digests errors parallel state",
+    "resume": "checkpoint errors logs parallel progress terminal workdir",
+    "report": "files metrics plots workdir",
+    "finish": "checkpoint config data errors experiment files logs plots program progress report results state "
+    "terminal workdir",
     "build": "cells config conv data errors models recurrence",
-    "predict": "build checkpoint data errors metrics optim state workdir",
-    "loop": "checkpoint config data errors experiment interrupt logs metrics optim plots program progress report "
-    "results state workdir",
-    "summary": "data experiment logs program results workdir",
-    "cli": "build config data errors experiment loop parallel predict program report summary workdir",
+    "predict": "build changes checkpoint data digests errors metrics optim state terminal workdir",
+    "loop": "audit checkpoint data digests errors experiment finish interrupt logs metrics optim program progress "
+    "results resume state terminal workdir",
+    "summary": "data experiment logs program results terminal workdir",
+    "cli": "build config data errors experiment loop parallel predict program report summary terminal workdir",
 }
 
 # Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.

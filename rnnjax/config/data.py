@@ -1,8 +1,10 @@
 """The section ``data``: where examples come from, and what is done to them in training."""
 
+import dataclasses
 import itertools
+import os
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from rnnjax.config.checks import check, choice, positive, runtime
 
@@ -12,6 +14,8 @@ class DataConfig:
     """Where examples come from and how they are batched."""
 
     section: ClassVar[str] = "data"
+    places: ClassVar[tuple[str, ...]] = ("data_dir",)
+    """Fields that name a file or folder of data."""
     name: str
     """Data set: digits (embedded) or a TFDS name such as mnist or imdb_reviews."""
     batch_size: int = 128
@@ -32,6 +36,13 @@ class DataConfig:
         check(0 < self.validation_fraction < 1, self, "validation_fraction", "between 0 and 1")
         check(self.workers >= 0, self, "workers", "0 or more threads")
         check(self.device_budget_mib >= 0, self, "device_budget_mib", "0 or more MiB")
+
+    def located(self) -> Self:
+        """The same with absolute paths, which mean the same wherever they are read again."""
+        given = {name: getattr(self, name) for name in self.places if getattr(self, name)}
+        return dataclasses.replace(
+            self, **{name: os.path.abspath(os.path.expanduser(path)) for name, path in given.items()}
+        )
 
 
 Padding = Literal["zeros", "reflect"]
@@ -143,11 +154,12 @@ class TextTable(TextData):
     """A user's own labelled documents."""
 
     kind: ClassVar[str] = "text_table"
+    places: ClassVar[tuple[str, ...]] = ("data_dir", "path", "test_path")
     name: str = "text_table"
     """Not used: the data set is called by its file."""
-    path: str = ""
+    path: str = runtime("")
     """Your documents: .csv, .tsv or .jsonl, in UTF-8, or a folder with one sub-folder of .txt files a class."""
-    test_path: str | None = None
+    test_path: str | None = runtime(None)
     """Likewise, to test on; unset: a part of --data.path, stratified by class, always the same."""
     test_fraction: float = 0.2
     """That part."""

@@ -87,6 +87,9 @@ class TrainConfig:
     split alone, as a search must that chooses by validation; the same command without it tests the finished run."""
     save_minutes: float = runtime(10.0)
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
+    audit: int = runtime(0)
+    """Compute every so many-th call twice, and compare the devices' parameters: a difference in a single bit ends the
+    run with exit code 3. It finds machines that compute wrong, and costs one call in so many. 0 never does."""
     compilation_cache: bool = runtime(True)
     """Whether compiled programs are kept for later runs, in the folder xla of RNNJAX_CACHE_DIR, or else of
     ~/.cache/rnnjax; it may be deleted at any time."""
@@ -98,6 +101,7 @@ class TrainConfig:
         reachable = self.until_accuracy is None or 0 < self.until_accuracy <= 1
         check(reachable, self, "until_accuracy", "above 0 and at most 1")
         check(self.save_minutes > 0, self, "save_minutes", "positive")
+        check(self.audit >= 0, self, "audit", "0 or more calls")
 
 
 @dataclass(frozen=True, kw_only=True)

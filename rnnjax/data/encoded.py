@@ -1,5 +1,6 @@
 """Images that stay encoded until a step needs them: for splits that fit no memory once decoded."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ class EncodedImages:
       numbers: ``[N]`` the numbers of this split's images in the source.
       size: height and width to which images are cropped, in pixels.
       channels: 1 for grey, 3 for RGB.
+      source: what tells the source's files from others, such as a digest of their names, sizes and samples of them.
       least_area: smallest share of an image's area that a training crop shows.
     """
 
@@ -29,6 +31,7 @@ class EncodedImages:
     size: int
     channels: int = 3
     least_area: float = 0.08
+    source: str = ""
 
     dtype = np.dtype(np.uint8)
 
@@ -47,7 +50,7 @@ class EncodedImages:
 
     def select(self, rows: np.ndarray) -> "EncodedImages":
         """The images at ``rows``, in that order, still encoded."""
-        return EncodedImages(self.name, self.fetch, self.numbers[rows], self.size, self.channels, self.least_area)
+        return dataclasses.replace(self, numbers=self.numbers[rows])
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Center crops of rows, given as NumPy takes them: ``[..., size, size, channels]``."""

@@ -1,11 +1,13 @@
 """Examples as arrays, checked when they come in, and data sets made of them."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from rnnjax import digests
 from rnnjax.data.encoded import EncodedImages
 from rnnjax.data.preprocess import Preprocess
 from rnnjax.errors import DataError
@@ -67,6 +69,16 @@ class Examples:
         arrays = {"inputs": self.inputs, "labels": self.labels, "lengths": self.lengths}
         return {name: array for name, array in arrays.items() if array is not None}
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the inputs, labels and lengths; of encoded images, of what tells their files apart."""
+        parts = {
+            name: a.source if isinstance(a, EncodedImages) else digests.of_array(a) for name, a in self.arrays().items()
+        }
+        if isinstance(self.inputs, EncodedImages):
+            parts["numbers"] = digests.of_array(self.inputs.numbers)
+        return digests.of_json(parts)
+
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at ``rows``, in that order."""
         taken: dict[str, Any] = {
@@ -114,6 +126,11 @@ class Dataset:
                 )
         if len(np.unique(self.train.labels)) < 2:
             raise DataError(f"{self.name}: the training split has one class only; a classifier needs two")
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """That of each split."""
+        return {split: getattr(self, split).fingerprint for split in ("train", "validation", "test")}
 
     @property
     def class_names(self) -> Sequence[str]:

@@ -1,8 +1,7 @@
 """From raw input to a model's input. A preprocessing is saved beside the checkpoints as plain JSON."""
 
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.data import image_files
-from rnnjax.errors import DataError
+from rnnjax.errors import DataError, RnnjaxError
+from rnnjax.files import read_json, write_text
 from rnnjax.text import TOKENIZERS, Vocabulary
 
 
@@ -91,15 +91,16 @@ class TextPreprocess:
 Preprocess = ImagePreprocess | TextPreprocess
 
 
+def to_json(preprocess: Preprocess) -> dict[str, Any]:
+    """A preprocessing as JSON values."""
+    if isinstance(preprocess, TextPreprocess):
+        return asdict(preprocess) | {"kind": "text", "vocabulary": list(preprocess.vocabulary.words)}
+    return asdict(preprocess) | {"kind": "image"}
+
+
 def save(preprocess: Preprocess, path: Path) -> None:
     """Writes a preprocessing as JSON."""
-    if isinstance(preprocess, TextPreprocess):
-        data = asdict(preprocess) | {"kind": "text", "vocabulary": list(preprocess.vocabulary.words)}
-    else:
-        data = asdict(preprocess) | {"kind": "image"}
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(path)  # whole or not at all
+    write_text(path, json.dumps(to_json(preprocess), ensure_ascii=False) + "\n")
 
 
 def load(path: Path) -> Preprocess:
@@ -109,18 +110,45 @@ def load(path: Path) -> Preprocess:
       DataError: if the file is missing or is not one of these.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        kind, names = data["kind"], tuple(data["class_names"])
-        if kind == "text":
-            tokenizer = data.get("tokenizer", "words")  # older work folders know of no other
-            if tokenizer not in TOKENIZERS:
-                raise ValueError(f"no tokenizer {tokenizer!r}")
-            return TextPreprocess(Vocabulary(tuple(data["vocabulary"])), data["max_length"], names, tokenizer)
-        height, width, channels = data["shape"]
-        shape, crop = (height, width, channels), bool(data.get("center_crop", False))
-        return ImagePreprocess(shape, tuple(data["mean"]), tuple(data["std"]), names, crop)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a readable preprocessing ({error})") from error
+        data = read_json(path, "a preprocessing")
+        names = tuple(_all(str, data["class_names"]))
+        if len(names) < 2:
+            raise ValueError("there are fewer than two classes")
+        return (_text if data["kind"] == "text" else _image)(data, names)
+    except (RnnjaxError, ValueError, KeyError, TypeError, OverflowError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"{path}: not a readable preprocessing ({said})") from error
+
+
+def _text(data: Mapping[str, Any], names: tuple[str, ...]) -> TextPreprocess:
+    tokenizer = data.get("tokenizer", "words")  # older work folders know of no other
+    if tokenizer not in TOKENIZERS:
+        raise ValueError(f"no tokenizer {tokenizer!r}")
+    (longest,) = _all(int, [data["max_length"]])
+    if longest < 1:
+        raise ValueError("max_length must be positive")
+    return TextPreprocess(Vocabulary(tuple(_all(str, data["vocabulary"]))), longest, names, tokenizer)
+
+
+def _image(data: Mapping[str, Any], names: tuple[str, ...]) -> ImagePreprocess:
+    height, width, channels = _all(int, data["shape"])
+    mean, std = (_all(float, data[name]) for name in ("mean", "std"))
+    if min(height, width, channels) < 1 or not len(mean) == len(std) == channels:
+        raise ValueError("shape must be three positive numbers, and mean and std have one a channel")
+    if not np.isfinite([*mean, *std]).all() or min(std) <= 0:
+        raise ValueError("mean must be finite and std positive")
+    return ImagePreprocess(
+        (height, width, channels), tuple(mean), tuple(std), names, bool(data.get("center_crop", False))
+    )
+
+
+def _all(kind: type, values: Any) -> list[Any]:
+    """A list of values of one type, an integer where a float is wanted too."""
+    if not isinstance(values, list) or not all(
+        type(value) in {kind, int if kind is float else kind} for value in values
+    ):
+        raise ValueError(f"{values!r:.80} is no list of {kind.__name__}")
+    return values
 
 
 def _scale(images: Any) -> float:

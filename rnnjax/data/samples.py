@@ -7,6 +7,7 @@ import numpy as np
 
 from rnnjax.data.examples import Dataset
 from rnnjax.data.preprocess import TextPreprocess
+from rnnjax.files import write_file, write_text
 
 
 def save(dataset: Dataset, texts: Sequence[str], folder: Path) -> None:
@@ -15,7 +16,7 @@ def save(dataset: Dataset, texts: Sequence[str], folder: Path) -> None:
     if isinstance(dataset.preprocess, TextPreprocess):
         lines = "".join(f"{' '.join(text.split())}\n" for text in texts or dataset.sample_texts)
         if lines:
-            (folder / "samples.txt").write_text(lines, encoding="utf-8", errors="replace")
+            write_text(folder / "samples.txt", lines.encode("utf-8", "replace").decode("utf-8"))
         return
     from PIL import Image
 
@@ -23,7 +24,8 @@ def save(dataset: Dataset, texts: Sequence[str], folder: Path) -> None:
     if images.dtype != np.uint8:
         images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
     for number, image in enumerate(images):
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / f"test-{number}.png")
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        write_file(folder / f"test-{number}.png", picture.save)
 
 
 def listed(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax import digests
 from rnnjax.config import ImageData
 from rnnjax.data import cache, tfds
 from rnnjax.data.encoded import EncodedImages
@@ -49,6 +50,7 @@ def _split(config: ImageData, found: Any, split: str) -> Examples:
         size=config.crop_size,
         channels=found.info.features["image"].shape[-1] or 3,
         least_area=config.crop_least_area,
+        source=digests.of_json(content),
     )
     return Examples(images, labels["labels"])
 
