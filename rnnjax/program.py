@@ -18,6 +18,7 @@ from rnnjax.data import Dataset, Examples, TextPreprocess
 from rnnjax.data.plan import Chunk, eval_plan, steps_per_epoch, train_plan
 from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
+from rnnjax.identity import module_identity
 from rnnjax.optim import check_groups, make_optimizer, make_schedule
 from rnnjax.parallel import DataParallel
 from rnnjax.precision import at_precision
@@ -33,6 +34,7 @@ class Program:
       schedule: learning rate by step.
       implementations: which implementation each RNN of the model runs, by its path, as in
         ``{"recurrent/layers_0": "fused"}``.
+      model_identity: what tells the model from others, as JSON; see :func:`rnnjax.identity.module_identity`.
       compile_seconds: time spent so far in first calls, one execution each included.
       input_seconds: time spent so far waiting for training data.
       streamed_step_rate: examples/s that the training steps take when their data are at hand, measured once an
@@ -163,6 +165,7 @@ class Program:
                 lambda: self.model.init_with_output(rngs, **self._sample_inputs(), train=True)
             )
         self._check_model(logits, variables)
+        self.model_identity = module_identity(self.model, variables)
         check_groups(config.optim.groups, variables["params"])
         return step.Task(
             model=self.model,
