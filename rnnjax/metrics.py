@@ -9,6 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.cells.initializers import single_or_wider
+from rnnjax.errors import UsageError
+from rnnjax.losses import check_shapes
+
 Array = jax.Array
 
 
@@ -22,8 +26,15 @@ def sums(logits: Array, labels: Array, losses: Array, mask: Array) -> dict[str, 
       mask: ``[B]`` booleans, False at padding rows.
 
     Returns:
-      Scalars ``loss`` (summed), ``correct`` and ``count``.
+      Scalars ``loss`` (summed in float32 or wider), ``correct`` and ``count``.
+
+    Raises:
+      UsageError: if the shapes are others.
     """
+    check_shapes(logits, labels)
+    if losses.shape != labels.shape or mask.shape != labels.shape:
+        raise UsageError(f"losses {list(losses.shape)} and mask {list(mask.shape)} must be [{len(labels)}]")
+    losses = losses.astype(single_or_wider(losses.dtype))
     correct = predicted_class(logits) == labels
     return {
         "loss": jnp.where(mask, losses, 0).sum(),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rnnjax.cells.initializers import single_or_wider
 from rnnjax.config import OptimConfig
 from rnnjax.errors import UsageError
 
@@ -32,19 +33,25 @@ def make_schedule(config: OptimConfig, total_steps: int) -> Callable[[Any], Any]
 def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTransformation:
     """Clipping by global norm, then the optimizer under its schedule, then the factors of the groups.
 
-    What is frozen counts in no norm.
+    What is frozen counts in no norm, does not decay, and gathers no momentum.
     """
     schedule = make_schedule(config, total_steps)
     parts = [_freeze(config.groups)] if config.groups else []
-    parts += [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    parts += [_clip(config.clip_norm)] if config.clip_norm else []
+
+    def mask(params: Any) -> Any:
+        return jax.tree.map(
+            lambda decays, factor: decays and factor > 0, decayed(params), factors(config.groups, params)
+        )
+
     if config.weight_decay and config.optimizer != "adamw":
-        parts.append(optax.add_decayed_weights(config.weight_decay, mask=decayed))
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=mask))
     if config.optimizer == "sgd":
         parts.append(optax.sgd(schedule, momentum=config.momentum or None, nesterov=bool(config.momentum)))
     elif config.optimizer == "adam":
         parts.append(optax.adam(schedule))
     else:
-        parts.append(optax.adamw(schedule, weight_decay=config.weight_decay, mask=decayed))
+        parts.append(optax.adamw(schedule, weight_decay=config.weight_decay, mask=mask))
     if config.groups:
         parts.append(
             optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors(config.groups, updates)))
@@ -89,6 +96,27 @@ def _freeze(groups: Sequence[str]) -> optax.GradientTransformation:
             gradients,
             factors(groups, gradients),
         )
+
+    return optax.stateless(update)
+
+
+def global_norm(tree: Any) -> jax.Array:
+    """The Euclidean norm of all leaves together, in float32 or wider: squares in float16 overflow from 256 on."""
+    return optax.tree.norm(jax.tree.map(lambda leaf: leaf.astype(single_or_wider(leaf.dtype)), tree))
+
+
+def _clip(most: float) -> optax.GradientTransformation:
+    """``optax.clip_by_global_norm``, with the norm in float32 or wider."""
+
+    def update(gradients: Any, params: Any) -> Any:
+        del params
+        norm = global_norm(gradients)
+
+        def clipped(gradient: jax.Array) -> jax.Array:
+            wide = gradient.astype(single_or_wider(gradient.dtype))
+            return jnp.where(norm < most, wide, wide / norm * most).astype(gradient.dtype)
+
+        return jax.tree.map(clipped, gradients)
 
     return optax.stateless(update)
 

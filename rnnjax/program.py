@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rnnjax import losses, metrics, state, step
@@ -17,6 +18,7 @@ from rnnjax.data import Dataset, Examples, TextPreprocess
 from rnnjax.data.plan import Chunk, eval_plan, steps_per_epoch, train_plan
 from rnnjax.errors import UsageError
 from rnnjax.feed import CHUNK_AXES, Feed
+from rnnjax.identity import module_identity
 from rnnjax.optim import check_groups, make_optimizer, make_schedule
 from rnnjax.parallel import DataParallel
 from rnnjax.precision import at_precision
@@ -32,6 +34,7 @@ class Program:
       schedule: learning rate by step.
       implementations: which implementation each RNN of the model runs, by its path, as in
         ``{"recurrent/layers_0": "fused"}``.
+      model_identity: what tells the model from others, as JSON; see :func:`rnnjax.identity.module_identity`.
       compile_seconds: time spent so far in first calls, one execution each included.
       input_seconds: time spent so far waiting for training data.
       streamed_step_rate: examples/s that the training steps take when their data are at hand, measured once an
@@ -69,8 +72,12 @@ class Program:
         return train_plan(seed=seed, epoch=epoch, **self._plan_arguments(self.dataset.train))
 
     def create_state(self, seed: int) -> state.TrainState:
-        """A fresh training state, on the host."""
-        return jax.tree.map(np.array, self._initialize(jax.random.key(seed)))
+        """A fresh training state, on the host.
+
+        Raises:
+          UsageError: if the seed is not an integer from 0 to 2**64 - 1.
+        """
+        return jax.tree.map(np.array, self._initialize(state.seed_key(seed)))
 
     def train_chunks(self, chunks: list[Chunk], epoch: int, *, seed: int = 0, learning_rate_scale: float = 1.0):
         """Yields ``(chunk, advance)`` with ``advance(state) -> (state, sums [K])``; the state is donated.
@@ -157,6 +164,8 @@ class Program:
             logits, variables = jax.eval_shape(
                 lambda: self.model.init_with_output(rngs, **self._sample_inputs(), train=True)
             )
+        self._check_model(logits, variables)
+        self.model_identity = module_identity(self.model, variables)
         check_groups(config.optim.groups, variables["params"])
         return step.Task(
             model=self.model,
@@ -166,9 +175,34 @@ class Program:
             optimizer=make_optimizer(config.optim, self.total_steps),
             label_smoothing=config.optim.label_smoothing,
             ema_decay=config.optim.ema_decay,
+            groups=config.optim.groups,
             adversarial=growing(config.optim.adversarial, self.total_steps) if config.optim.adversarial else None,
             axis_name=self.parallel.axis_name,
         )
+
+    def _check_model(self, logits: Any, variables: Any) -> None:
+        """Refuses what no loss fits, before anything compiles: broadcasting would make a wrong number of it.
+
+        Args:
+          logits: shapes of what the model answers for one example.
+          variables: shapes of its variables.
+        """
+        classes = len(self.dataset.class_names)
+        fitting = [(1, 1), (1, classes)] if classes == 2 else [(1, classes)]
+        wanted = " or ".join(str(list(shape)) for shape in fitting)
+        if not isinstance(logits, jax.ShapeDtypeStruct):
+            got = f"a {type(logits).__name__}"
+        else:
+            got = f"{logits.dtype} {list(logits.shape)}"
+            if logits.shape in fitting and jnp.issubdtype(logits.dtype, jnp.floating):
+                got = ""
+        if got:
+            raise UsageError(
+                f"{type(self.model).__name__} answers one example with {got}; logits of {classes} classes must be "
+                f"floats {wanted}, a row an example"
+            )
+        if not jax.tree.leaves(variables.get("params", {})):
+            raise UsageError(f"{type(self.model).__name__} has no parameters: there is nothing to train")
 
     def _augmentation(self) -> Augment | None:
         data, preprocess = self.config.data, self.dataset.preprocess

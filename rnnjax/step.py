@@ -20,7 +20,9 @@ from jax import lax
 
 from rnnjax import adversarial, metrics
 from rnnjax.augment import Augment, example_keys
+from rnnjax.freeze import frozen, frozen_norms, held
 from rnnjax.losses import Loss
+from rnnjax.optim import global_norm
 from rnnjax.state import TrainState
 
 Array = jax.Array
@@ -39,6 +41,7 @@ class Task:
       optimizer: the optimizer.
       label_smoothing: for the training loss.
       ema_decay: of the averaged parameters; used where the state has them.
+      groups: as ``--optim.groups``; the optimizer knows them, and what they freeze, the step holds still.
       adversarial: from the step's number to the size of adversarial training's move; None: there is none.
       axis_name: name of the mapped axis of devices.
     """
@@ -50,6 +53,7 @@ class Task:
     optimizer: optax.GradientTransformation
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
+    groups: tuple[str, ...] = ()
     adversarial: Callable[[Any], Any] | None = None
     axis_name: str = "batch"
 
@@ -81,16 +85,19 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
         inputs = task.augment(example_keys(key, step["epoch"], step["ids"]), inputs)
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(task.axis_name))
     count = lax.psum(step["mask"].sum(), task.axis_name)
+    before = {"params": state.params, **state.model_state}
+    still = frozen(task.groups, before)
 
     def apply(params, moved, mutable=()):
-        applied = task.model.apply(
-            {"params": params, **state.model_state, **moved},
-            task.normalize(inputs),
-            train=True,
-            rngs={"dropout": dropout},
-            mutable=[*state.model_state, *mutable],
-            **batch["lengths"],
-        )
+        with frozen_norms(still):
+            applied = task.model.apply(
+                {"params": params, **state.model_state, **moved},
+                task.normalize(inputs),
+                train=True,
+                rngs={"dropout": dropout},
+                mutable=[*state.model_state, *mutable],
+                **batch["lengths"],
+            )
         return cast("tuple[Array, Any]", applied)  # a pair, since `mutable` is a list
 
     def objective(params, moved):
@@ -100,29 +107,28 @@ def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays,
         return sums["loss"] / jnp.maximum(count, 1), (sums, model_state)
 
     if task.adversarial is not None:
-        still = adversarial.none_yet(functools.partial(apply, state.params, {}))
+        unmoved = adversarial.none_yet(functools.partial(apply, state.params, {}))
         size = task.adversarial(state.step)
-        gradients, (sums, model_state) = _adversarial_gradients(objective, state.params, still, size)
+        gradients, (sums, model_state) = _adversarial_gradients(objective, state.params, unmoved, size)
     else:
         gradients, (sums, model_state) = jax.grad(objective, has_aux=True)(state.params, {})
     gradients, sums = lax.psum((gradients, sums), task.axis_name)
+    gradients = held(still["params"], jax.tree.map(jnp.zeros_like, gradients), gradients)
     updates, opt_state = task.optimizer.update(gradients, state.opt_state, state.params)
     updates = jax.tree.map(lambda update: step["learning_rate_scale"] * update, updates)
-    params = optax.apply_updates(state.params, updates)
-    new = state.replace(
-        step=state.step + 1,
-        params=params,
-        model_state=model_state,
-        opt_state=opt_state,
-        averaged=_average(task.ema_decay, state, {"params": params, **model_state}),
-    )
+    after = held(still, before, {"params": optax.apply_updates(state.params, updates), **model_state})
+    averaged = None
+    if state.averaged is not None:
+        averaged = held(still, state.averaged, _average(task.ema_decay, state.step, state.averaged, after))
+    params = after.pop("params")
+    new = state.replace(step=state.step + 1, params=params, model_state=after, opt_state=opt_state, averaged=averaged)
     new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
-    return new, sums | {"grad_norm": optax.global_norm(gradients)}
+    return new, sums | {"grad_norm": global_norm(gradients)}
 
 
-def _adversarial_gradients(objective: Callable, params: Any, still: Any, size: Array) -> tuple[Any, Any]:
+def _adversarial_gradients(objective: Callable, params: Any, unmoved: Any, size: Array) -> tuple[Any, Any]:
     """The mean of the gradients of the inputs as they are and of the inputs moved; metrics are of the former."""
-    (gradients, uphill), aux = jax.grad(objective, argnums=(0, 1), has_aux=True)(params, still)
+    (gradients, uphill), aux = jax.grad(objective, argnums=(0, 1), has_aux=True)(params, unmoved)
     moved = lax.stop_gradient(adversarial.towards(uphill, size))
     others, _ = jax.grad(objective, has_aux=True)(params, moved)
     return jax.tree.map(lambda a, b: (a + b) / 2, gradients, others), aux
@@ -173,10 +179,13 @@ def _gather(data: Arrays, rows: Array, length: int | None) -> tuple[Array, dict[
     return inputs, {"labels": data["labels"][rows], "lengths": lengths}
 
 
-def _average(decay: float, state: TrainState, variables: Any) -> Any:
-    if state.averaged is None:
-        return None
+def _average(decay: float, step: Array, averaged: Any, variables: Any) -> Any:
     # The average follows closely at first, so that it is not held back by the initial parameters.
-    step = state.step.astype(jnp.float32)
-    kept = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda mean, new: kept * mean + (1 - kept) * new, state.averaged, variables)
+    steps = step.astype(jnp.float32)
+    kept = jnp.minimum(decay, (1 + steps) / (10 + steps))
+
+    def mean(old: Array, new: Array) -> Array:
+        # A count has no mean that is a count.
+        return kept * old + (1 - kept) * new if jnp.issubdtype(new.dtype, jnp.inexact) else new
+
+    return jax.tree.map(mean, averaged, variables)

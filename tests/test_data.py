@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,6 +37,22 @@ def images(count, dtype=np.uint8):
         ({"inputs": images(3), "labels": LABELS}, "3 inputs but 4 labels"),
         ({"inputs": images(4), "labels": LABELS, "lengths": LABELS[:2]}, "2 lengths but 4 labels"),
         ({"inputs": images(4), "labels": LABELS.astype(float)}, "labels must be integers, got float64"),
+        ({"inputs": images(4), "labels": LABELS[:, None]}, r"labels must be one .*\[N\], got \[4, 1\]; .*\[:, 0\]"),
+        ({"inputs": images(4), "labels": np.eye(3, dtype=int)[LABELS]}, r"\[N\], got \[4, 3\]; take labels.argmax"),
+        ({"inputs": images(4), "labels": np.zeros((4, 2, 2), int)}, r"\[N\], got \[4, 2, 2\]$"),
+        ({"inputs": images(4), "labels": np.int32(1)}, r"labels must be one integer an example, \[N\], got \[\]"),
+        ({"inputs": images(4), "labels": [0, 1, 0, 1]}, r"labels must be an array \[N\] of integers, got a list"),
+        ({"inputs": np.float32(1), "labels": LABELS}, r"inputs must be an array with a row an example, .*got float32"),
+        ({"inputs": np.zeros(4), "labels": LABELS}, r"with two axes or more, got \[4\]"),
+        ({"inputs": [[0, 1]] * 4, "labels": LABELS}, "with two axes or more, got list"),
+        ({"inputs": np.zeros((4, 2), complex), "labels": LABELS}, "must be integers or floats, got complex128"),
+        ({"inputs": np.full((4, 2), "a"), "labels": LABELS}, "must be integers or floats, got <U1"),
+        ({"inputs": np.full((4, 2), "a", object), "labels": LABELS}, "must be integers or floats, got object"),
+        ({"inputs": np.zeros((4, 5)), "labels": LABELS, "lengths": LABELS[:, None]}, r"lengths .*, got \[4, 1\]"),
+        (
+            {"inputs": np.zeros((4, 5)), "labels": LABELS, "lengths": LABELS + 0.5},
+            "lengths must be integers, got float",
+        ),
         ({"inputs": np.zeros((4, 5), np.int32), "labels": LABELS, "lengths": LABELS + 5}, "0..5, example 1 got 6"),
         ({"inputs": np.zeros((4, 5), np.int32), "labels": LABELS, "lengths": LABELS - 1}, "0..5, example 0 got -1"),
     ],
@@ -45,9 +62,10 @@ def test_arrays_that_do_not_fit_together_are_refused(arrays, message):
         Examples(**arrays)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, jnp.bfloat16])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_float_that_is_not_finite_is_found(bad):
-    inputs = images(4, np.float32)
+def test_a_float_that_is_not_finite_is_found(bad, dtype):
+    inputs = images(4, dtype)
     inputs[2, 1, 0, 0] = bad
     with pytest.raises(DataError, match="NaN or infinity, first in example 2"):
         Examples(inputs, LABELS)

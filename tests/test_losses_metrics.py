@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 from rnnjax import losses, metrics
+from rnnjax.errors import UsageError
 
 RNG = np.random.default_rng(0)
 LOGITS = (3 * RNG.normal(size=(9, 5))).astype(np.float32)
@@ -92,6 +93,38 @@ def test_sums_add_up_over_uneven_batches():
         sums = metrics.sums(*(jnp.array(array[part]) for array in (LOGITS, LABELS, row_losses, MASK)))
         added = {name: added[name] + float(sums[name]) for name in added}
     assert metrics.scalars(added) == pytest.approx(metrics.scalars(whole), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        (LOGITS, LABELS[:, None]),
+        (LOGITS, LABELS[:1]),
+        (LOGITS[:1], LABELS),
+        (LOGITS[:, 0], LABELS),
+        (LOGITS[None], LABELS),
+    ],
+)
+def test_shapes_that_would_broadcast_are_refused(logits, labels):
+    logits, labels = jnp.array(logits), jnp.array(labels)
+    fitting = jnp.zeros(labels.shape), jnp.ones(labels.shape, bool)
+    calls = [
+        lambda: losses.sparse_cross_entropy(logits, labels),
+        lambda: losses.binary_cross_entropy(logits[..., :1], labels),
+        lambda: metrics.sums(logits, labels, *fitting),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="must be"):
+            call()
+
+
+def test_losses_and_a_mask_of_other_rows_are_refused():
+    logits, labels, each, mask = (jnp.array(a) for a in (LOGITS, LABELS, LOGITS[:, 0], MASK))
+    for arguments in ((each[:, None], mask), (each, mask[:1])):
+        with pytest.raises(UsageError, match=r"must be \[9\]"):
+            metrics.sums(logits, labels, *arguments)
+    with pytest.raises(UsageError, match=r"one logit a row, got logits \[9, 5\]"):
+        losses.binary_cross_entropy(logits, labels)
 
 
 def test_no_rows_give_zero():

@@ -1,6 +1,8 @@
 """Tiny data sets, programs on them, and what several tests of the compiled steps do with both."""
 
+import dataclasses
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -74,6 +76,27 @@ def program_for(config: Config, devices: int = 1, **changes) -> Program:
     return _programs[key]
 
 
+def plain_images(optim: OptimConfig, devices: int = 1, model: Any = None) -> Program:
+    """A program on images that are not augmented; its own model is a recurrence over convolutions with batch norm."""
+    config = dataclasses.replace(
+        IMAGES,
+        data=dataclasses.replace(IMAGES.data, max_shift=0),
+        model=dataclasses.replace(IMAGES.model, conv=(2,), batch_norm=True),
+        optim=optim,
+    )
+    dataset = DATASETS[IMAGES]
+    return Program(config, dataset, model or build_model(config.model, dataset.preprocess), jax.devices()[:devices])
+
+
+def trained(program: Program, state, chunks: list[Chunk]):
+    """The state after the chunks, and the sums of each."""
+    state, every = program.parallel.replicate(state), []
+    for _, advance in program.train_chunks(chunks, 0):
+        state, sums = advance(state)
+        every.append(program.parallel.to_host(sums))
+    return program.parallel.to_host(state), every
+
+
 @functools.cache
 def start_of(config: Config):
     """The state that every training of this kind of model starts from; neither dropout nor devices change it."""
@@ -82,6 +105,15 @@ def start_of(config: Config):
 
 def plan(program: Program, chunks: int = 3) -> list[Chunk]:
     return program.train_plan(seed=5, epoch=0)[:chunks]
+
+
+def one_by_one(chunks: list[Chunk]) -> list[Chunk]:
+    """The same batches, a chunk each."""
+    return [
+        Chunk(chunk.length, rows[None], mask[None])
+        for chunk in chunks
+        for rows, mask in zip(chunk.rows, chunk.mask, strict=True)
+    ]
 
 
 def with_holes(chunks: list[Chunk]) -> list[Chunk]:

@@ -36,7 +36,8 @@ class OptimConfig:
     groups: tuple[str, ...] = ()
     """Parameters that learn faster or slower, as PATTERN=FACTOR: a regular expression, searched in a parameter's
     path such as recurrent/layers_0/cell/input_kernel, and what its learning rate is multiplied with; the first
-    pattern that is found counts, and 0 freezes."""
+    pattern that is found counts, and 0 freezes. A batch norm whose parameters are all frozen keeps its statistics,
+    and normalises by them in training too."""
     weight_decay: float = 0.0
     """Decoupled weight decay of adamw (L2 penalty's gradient for sgd and adam); biases and norms are exempt."""
     clip_norm: float = 1.0

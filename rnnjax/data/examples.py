@@ -24,8 +24,8 @@ class Examples:
       lengths: ``[N]`` int32, how many of a row's T ids are words; None for images.
 
     Raises:
-      DataError: if a split is empty, its arrays disagree in length, a length lies outside
-        0..T, or a float is not finite.
+      DataError: if a split is empty, an array has another shape or dtype, they disagree in length, a
+        length lies outside 0..T, or a float is not finite.
     """
 
     inputs: Any  # an array, or EncodedImages in its place
@@ -33,24 +33,53 @@ class Examples:
     lengths: np.ndarray | None = None
 
     def __post_init__(self):
+        self._check_shapes()
         if len(self.labels) == 0:
             raise DataError("a split is empty: there is no example in it")
         if len(self.inputs) != len(self.labels):
             raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
-        if self.lengths is not None and len(self.lengths) != len(self.labels):
-            raise DataError(f"{len(self.lengths)} lengths but {len(self.labels)} labels")
-        if self.lengths is not None:
-            steps = self.inputs.shape[1]
-            outside = (self.lengths < 0) | (self.lengths > steps)
-            if outside.any():
-                row = int(outside.argmax())
-                raise DataError(f"lengths must lie in 0..{steps}, example {row} got {int(self.lengths[row])}")
         if not np.issubdtype(self.labels.dtype, np.integer):
             raise DataError(f"labels must be integers, got {self.labels.dtype}")
-        if np.issubdtype(self.inputs.dtype, np.floating):
+        if self.lengths is not None:
+            self._check_lengths(self.lengths)
+        self._check_finite()
+
+    def _check_shapes(self) -> None:
+        """One label a row: of any other shape, broadcasting would make a wrong accuracy without an error."""
+        shape = np.shape(self.labels)
+        if not hasattr(self.labels, "dtype"):
+            raise DataError(f"labels must be an array [N] of integers, got a {type(self.labels).__name__}")
+        if len(shape) != 1:
+            hint = "" if len(shape) != 2 else "; take labels[:, 0]" if shape[1] == 1 else "; take labels.argmax(-1)"
+            raise DataError(f"labels must be one integer an example, [N], got {list(shape)}{hint}")
+        if len(getattr(self.inputs, "shape", ())) < 2:
+            got = list(getattr(self.inputs, "shape", [])) or type(self.inputs).__name__
+            raise DataError(f"inputs must be an array with a row an example, [N, ...] with two axes or more, got {got}")
+
+    def _check_lengths(self, lengths: np.ndarray) -> None:
+        if np.ndim(lengths) != 1:
+            raise DataError(f"lengths must be one integer an example, [N], got {list(np.shape(lengths))}")
+        if len(lengths) != len(self.labels):
+            raise DataError(f"{len(lengths)} lengths but {len(self.labels)} labels")
+        if not np.issubdtype(lengths.dtype, np.integer):
+            raise DataError(f"lengths must be integers, got {lengths.dtype}")
+        steps = self.inputs.shape[1]
+        outside = (lengths < 0) | (lengths > steps)
+        if outside.any():
+            row = int(outside.argmax())
+            raise DataError(f"lengths must lie in 0..{steps}, example {row} got {int(lengths[row])}")
+
+    def _check_finite(self) -> None:
+        if self.inputs.dtype.kind in "biu":
+            return
+        try:
+            if self.inputs.dtype.kind not in "fV":  # V: bfloat16 and its like, which NumPy does not count as floats
+                raise TypeError
             bad = ~np.isfinite(np.reshape(np.asarray(self.inputs), (len(self.inputs), -1))).all(-1)
-            if bad.any():
-                raise DataError(f"inputs hold NaN or infinity, first in example {int(bad.argmax())}")
+        except TypeError:
+            raise DataError(f"inputs must be integers or floats, got {self.inputs.dtype}") from None
+        if bad.any():
+            raise DataError(f"inputs hold NaN or infinity, first in example {int(bad.argmax())}")
 
     def __len__(self) -> int:
         return len(self.labels)
