@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.preprocessing import StandardScaler
 
 from rnnjax import data
 from rnnjax.config import DataConfig, ImageData, TextData
@@ -201,9 +202,31 @@ def test_images_are_normalised_by_the_statistics_of_training():
     np.testing.assert_allclose(fitted((train / 255).astype(np.float32))["inputs"], normal, atol=1e-5)
 
 
-def test_images_that_are_all_alike_stay_finite():
-    fitted = ImagePreprocess.fit(np.zeros((3, 2, 2, 1), np.uint8), ["a", "b"])
-    assert np.isfinite(fitted(np.zeros((1, 2, 2, 1), np.uint8))["inputs"]).all()
+CHANNELS = np.random.default_rng(1).integers(0, 256, (40, 6, 5), np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("constant", [0, 1, 100, 255])
+def test_a_constant_channel_is_divided_by_one_as_scikit_learn_does(constant, dtype):
+    """A float's mean is rounded, and then a constant has a variance of about 1e-34."""
+    train = np.stack([CHANNELS, np.full_like(CHANNELS, constant), CHANNELS], -1)
+    new = np.stack([CHANNELS, np.full_like(CHANNELS, constant ^ 1), CHANNELS], -1)
+    if dtype != np.uint8:
+        train, new = (train / 255).astype(dtype), (new / 255).astype(dtype)
+    fitted = ImagePreprocess.fit(train, ["a", "b"])
+    scale = 1 / 255 if dtype == np.uint8 else 1.0
+    peer = StandardScaler().fit(train.reshape(-1, 3).astype(np.float64) * scale)
+    np.testing.assert_allclose(fitted.std, peer.scale_, rtol=1e-6)
+    assert fitted.std[1] == 1
+    expected = peer.transform(new.reshape(-1, 3).astype(np.float64) * scale).reshape(new.shape)
+    np.testing.assert_allclose(fitted(new)["inputs"], expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("spread", [1e-9, 1e-6, 1e-3])
+def test_a_channel_that_varies_little_is_no_constant(spread):
+    train = 0.1 + spread * np.random.default_rng(0).normal(size=(20, 6, 5, 1))
+    peer = StandardScaler().fit(train.reshape(-1, 1))
+    np.testing.assert_allclose(ImagePreprocess.fit(train, ["a", "b"]).std, peer.scale_, rtol=1e-6)
 
 
 def test_images_of_another_shape_are_refused():
