@@ -170,6 +170,22 @@ def test_a_changed_file_is_read_anew(tmp_path):
     assert "shaped" not in before.vocabulary.words
 
 
+def test_documents_that_occur_in_training_and_test_are_told(tmp_path):
+    """Six texts ten times each: every test text is trained on."""
+    path = written(tmp_path / "a.csv", [(f"text number{i % 6}", "ab"[i % 2]) for i in range(60)])
+    dataset = load(path)
+    assert dataset.notes == (
+        "5 of 5 validation documents are also training documents; 12 of 12 test documents are also training "
+        "documents; 43 of 43 training documents occur more than once, token for token",
+    )
+
+
+def test_documents_of_unknown_words_are_no_repetitions(tmp_path):
+    path = written(tmp_path / "a.csv", many(30))
+    test = written(tmp_path / "test.csv", [("zzz", "a"), ("yyy", "b"), ("yyy", "c"), ("shared a", "c")])
+    assert load(path, test_path=str(test)).notes == ("3 of 4 test documents hold no token of the vocabulary",)
+
+
 def test_a_table_to_test_on(tmp_path):
     path = written(tmp_path / "a.csv", many(30))
     test = written(tmp_path / "test.jsonl", [("shared a", "a"), ("zzz", "b"), (" ", "c")])

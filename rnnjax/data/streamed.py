@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnjax.config import ImageData
-from rnnjax.data import cache, tfds
+from rnnjax.data import cache, shards, tfds
 from rnnjax.data.encoded import EncodedImages
 from rnnjax.data.examples import Dataset, Examples, hold_out
 from rnnjax.data.preprocess import ImagePreprocess
@@ -28,7 +28,7 @@ def load(config: ImageData, found: Any) -> Dataset:
     fitted, root = train.take(kept), cache.folder(config.cache_dir)
     content = {
         "kind": "statistics",
-        **tfds.fingerprint(found),
+        **shards.fingerprint(found, ("train",)),
         "crop_size": config.crop_size,
         "validation_fraction": config.validation_fraction,
         "sample": _SAMPLE,
@@ -41,7 +41,7 @@ def load(config: ImageData, found: Any) -> Dataset:
 
 
 def _split(config: ImageData, found: Any, split: str) -> Examples:
-    content = {"kind": "labels", "split": split, **tfds.fingerprint(found)}
+    content = {"kind": "labels", **shards.fingerprint(found, (split,))}
     labels = cache.arrays(cache.folder(config.cache_dir), content, lambda: {"labels": tfds.labels(found, split)})
     images = EncodedImages(
         name=f"{found.info.full_name}, split {split}",
