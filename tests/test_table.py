@@ -161,6 +161,12 @@ def test_one_table_is_cut_in_three_the_same_way_each_time(tmp_path):
     assert len(dataset.sample_texts) == 5
 
 
+def test_a_table_of_your_own_is_read_as_plain_words(tmp_path):
+    path = written(tmp_path / "a.csv", [(f"<b>co\u00adoperate</b> {text}", label) for text, label in many(30)])
+    assert "cooperate" in load(path).preprocess.vocabulary.words
+    assert "operate" in load(path, tokenizer="words").preprocess.vocabulary.words
+
+
 def test_a_changed_file_is_read_anew(tmp_path):
     """Its size and name may be as they were."""
     path = written(tmp_path / "a.csv", many(30))
