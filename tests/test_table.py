@@ -11,6 +11,7 @@ import pytest
 
 from rnnjax import data
 from rnnjax.config import TextTable
+from rnnjax.data import table
 from rnnjax.data.table import read
 from rnnjax.data.texts import bucket_lengths
 from rnnjax.errors import DataError, UsageError
@@ -87,7 +88,11 @@ BAD = {
     "long row": ("a.csv", b"text,label\nfine, really,pos\n", r"a\.csv:2: 3 fields where the first line names 2"),
     "open quote": ("a.csv", b'text,label\na,b\n"never closed,pos\nc,d\n', r"a\.csv:3: the record that begins here"),
     "stray quote": ("a.tsv", b'text\tlabel\n"so" he said\tpos\n', r"a\.tsv:2: the record .* is written twice"),
-    "old Mac lines": ("a.csv", b"text,label\rfine,pos\r", r"a\.csv:1: the record that begins here cannot be read"),
+    "mixed line ends": (
+        "a.csv",
+        b"text,label\nfine,pos\rbad,neg\n",
+        r"a\.csv:2: the record .* carriage return outside",
+    ),
     "empty label": ("a.csv", b"text,label\nfine,pos\nbad, \n", r"a\.csv:3: the label is empty"),
     "a label of two lines": ("a.csv", b'text,label\nfine,"po\ns"\n', "holds a control character or a line break"),
     "no JSON": ("a.jsonl", b'{"text": "a", "label": 1}\n{"text": ', r"a\.jsonl:2: not a line of JSON"),
@@ -113,6 +118,52 @@ def test_what_cannot_be_read_is_named(tmp_path, name):
     assert str(tmp_path / file) in str(error.value)
 
 
+def test_lines_that_end_with_carriage_returns_are_lines(tmp_path):
+    """As Excel for Mac saves "CSV (Macintosh)"."""
+    for path in (tmp_path / "a.csv", tmp_path / "a.tsv", tmp_path / "a.jsonl"):
+        whole = written(path).read_bytes()
+        plain = [row for row in ROWS if "\n" not in row[0]]
+        whole = written(path, plain).read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r")
+        path.write_bytes(whole)
+        table = read(path)
+        assert list(zip(table.documents, table.labels, strict=True)) == plain
+        assert table.places == [f"{path}:{line + (path.suffix != '.jsonl')}" for line in range(1, 4)]
+    document = tmp_path / "folder" / "a" / "1.txt"
+    for folder in "ab":
+        (tmp_path / "folder" / folder).mkdir(parents=True)
+        (tmp_path / "folder" / folder / "1.txt").write_bytes(b"one\rtwo")
+    assert document in map(Path, read(tmp_path / "folder").places)
+    assert read(tmp_path / "folder").documents == ["one\rtwo"] * 2
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_only_regular_files_are_opened(tmp_path, name):
+    """Reading a pipe would wait for a writer, and a device may never end."""
+    path = tmp_path / name
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=rf"{name}: not a regular file"):
+        read(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=rf"{name}: not a regular file"):
+        read(path)
+    path.unlink()
+    path.symlink_to(written(tmp_path / f"linked{path.suffix}"))
+    assert len(read(path).documents) == len(ROWS)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_line_without_end_is_refused_before_memory_is_taken(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(table, "_LONGEST_LINE", 2**20)
+    path = written(tmp_path / name, [("x" * 2**20, "a")])
+    with pytest.raises(DataError, match=r":[12]: more than 1 MiB, the most that is read at once; divide it"):
+        read(path)
+    with path.open("ab") as file:
+        file.truncate(2**40)  # a hole: a terabyte of zeros that takes no room
+    with pytest.raises(DataError, match="more than 1 MiB"):
+        read(path)
+
+
 def test_a_column_cannot_be_both(tmp_path):
     with pytest.raises(DataError, match="'text' cannot hold both the documents and the labels"):
         read(written(tmp_path / "a.csv"), label_column="text")
@@ -127,6 +178,7 @@ def test_folders(tmp_path):
     (folder / "README").write_text("about")
     (folder / "pos" / "notes.md").write_text("about")
     (folder / ".git").mkdir()
+    (folder / "__MACOSX").mkdir()
     os.symlink(folder, folder / "pos" / "loop")
     assert read(folder).notes == [f"3 entries in {folder} left aside: no .txt file in a class's folder"]
     (folder / "pos" / "latin.txt").write_bytes(b"first\nsch\xf6n")

@@ -11,6 +11,11 @@ _SAMPLE = 64 * 1024
 """Bytes in each of the three parts of a file that :func:`sample_digest` reads."""
 
 
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name is no data: ``.git``, and what Macs leave beside files and in archives."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def is_regular(path: str | Path) -> bool:
     """Whether a path leads to a regular file, links followed; no pipe, device, socket or folder.
 
@@ -20,8 +25,12 @@ def is_regular(path: str | Path) -> bool:
     return stat.S_ISREG(os.stat(path).st_mode)
 
 
-def regular(path: Path) -> Path:
+def regular(path: Path, hint: str = "") -> Path:
     """The same path, if it leads to a regular file: reading a pipe or a device may never end.
+
+    Args:
+      path: to look at; links are followed.
+      hint: what the error's sentence ends with.
 
     Raises:
       DataError: if it is something else, or nothing.
@@ -33,8 +42,35 @@ def regular(path: Path) -> Path:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if not ok:
-        raise DataError(f"{path}: not a regular file")
+        raise DataError(f"{path}: not a regular file{hint}")
     return path
+
+
+def read_bytes(path: Path, most: int, hint: str = "") -> bytes:
+    """A regular file's bytes, if they are no more than ``most``; that is looked at before memory is taken.
+
+    Args:
+      path: the file.
+      most: bytes.
+      hint: what the error's sentence ends with if it is no regular file.
+
+    Raises:
+      DataError: if it is no regular file, cannot be read, or is larger.
+    """
+    try:
+        with regular(path, hint).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > most else file.read(most + 1)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    if max(size, len(data)) > most:
+        raise too_large(path, most)
+    return data
+
+
+def too_large(path: str | Path, most: int) -> DataError:
+    """What is said of a file, or a line of one, of more than ``most`` bytes."""
+    return DataError(f"{path}: more than {most / 2**20:,.0f} MiB, the most that is read at once; divide it")
 
 
 def digest(path: Path) -> str:
