@@ -143,7 +143,7 @@ class Vocabulary:
 
 
 def _found(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    return (match[0] for match in pattern.finditer(text))
+    return map(re.Match.group, pattern.finditer(text))
 
 
 @functools.cache
