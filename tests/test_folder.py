@@ -242,7 +242,9 @@ def test_bytes_decide_what_is_decoded_anew_and_times_do_not(tmp_path, monkeypatc
     options = {"cache_dir": str(tmp_path / "cache")}
     changed = tmp_path / "images" / "red" / "03.bmp"
     before, facts = data.load(config(tmp_path / "images", **options)), changed.stat()
-    shutil.copytree(tmp_path / "images", tmp_path / "copy")  # the times of the copies are new
+    shutil.copytree(
+        tmp_path / "images", tmp_path / "copy", copy_function=shutil.copy
+    )  # the times of the copies are new
     with monkeypatch.context() as patched:
         patched.setattr(image_files, "read_all", None)
         again = data.load(config(tmp_path / "copy", **options))
@@ -264,6 +266,14 @@ def test_the_folder_must_be_named_and_be_one(tmp_path):
     file = picture(tmp_path / "a.png")
     assert "a.png: not a folder" in refused(file)
     assert "0 sub-folder(s); a classifier needs two or more" in refused(tmp_path)
+
+
+def test_images_that_no_memory_holds_are_refused_before_one_is_decoded(tmp_path, monkeypatch):
+    make(tmp_path)
+    monkeypatch.setattr(image_files, "read_all", None)
+    message = refused(tmp_path, height=1_000_000, width=1_000_000)
+    assert message.startswith(f"{tmp_path}: 20 images of 1,000,000 x 1,000,000 x 3 pixels take 55,879.4 GiB, and this")
+    assert message.endswith("lower --data.height and --data.width")
 
 
 def test_an_empty_class_is_named(tmp_path):

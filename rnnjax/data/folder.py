@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -117,22 +118,34 @@ def _decoded(
     root: Path, paths: list[Path], config: ImageFolderData, refuse: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     shape = (config.height, config.width, 3 if config.color == "rgb" else 1)
-    read, kept, refused = [], [], []
+    inputs, kept, refused = _room_for(root, len(paths), shape), [], []
     with contextlib.closing(image_files.read_all(paths, shape, config.workers)) as every:
         for number, found in enumerate(every):
             if isinstance(found, DataError):
                 refuse(str(found))
                 refused.append(str(found))
             else:
-                read.append(found)
+                inputs[len(kept)] = found
                 kept.append(number)
-    if not read:
+    if not kept:
         raise DataError(f"{root}: none of its {len(paths)} images can be read; the first: {refused[0]}")
     return {
-        "inputs": np.stack(read),
+        "inputs": inputs[: len(kept)],
         "kept": np.array(kept),
         "refused": np.frombuffer(json.dumps(refused).encode(), np.uint8),
     }
+
+
+def _room_for(root: Path, count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Room for images, asked for before any is decoded."""
+    need, memory = count * math.prod(shape), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > memory:
+        raise DataError(
+            f"{root}: {count:,} images of {' x '.join(f'{side:,}' for side in shape)} pixels take "
+            f"{need / 2**30:,.1f} GiB, and this machine has {memory / 2**30:,.1f} GiB of memory; "
+            "lower --data.height and --data.width"
+        )
+    return np.empty((count, *shape), np.uint8)
 
 
 def _content(root: Path, paths: list[Path], config: ImageFolderData) -> dict:
