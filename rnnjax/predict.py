@@ -13,7 +13,7 @@ import numpy as np
 from rnnjax import changes, digests, state, terminal
 from rnnjax.build import build_model
 from rnnjax.checkpoint import Checkpoints
-from rnnjax.data import Preprocess, TextPreprocess, image_files
+from rnnjax.data import Preprocess, TextPreprocess, files, image_files
 from rnnjax.data import preprocess as preprocessing
 from rnnjax.errors import DataError, RunError, UsageError
 from rnnjax.metrics import class_probabilities
@@ -21,6 +21,8 @@ from rnnjax.optim import make_optimizer
 from rnnjax.workdir import WorkDir
 
 _BATCH = 64
+_MOST_BYTES = 2**30
+"""Of a text file: it is read at once."""
 
 Input = tuple[str, Callable[[], Any]]
 """A name to answer under, and a function that reads the input and may raise DataError."""
@@ -113,21 +115,17 @@ def predict(loaded: Loaded, inputs: Sequence[Input]) -> Iterator[Prediction]:
 
 
 def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[Input]:
-    """Inputs for image files and folders of them (not searched deeper)."""
+    """Inputs for image files and folders of them (not searched deeper; hidden files are left out)."""
     inputs: list[Input] = []
     for path in map(Path, paths):
         try:
-            files = (
-                sorted(f for f in path.iterdir() if f.suffix.lower() in image_files.SUFFIXES)
-                if path.is_dir()
-                else [path]
-            )
+            found = sorted(f for f in path.iterdir() if image_files.is_image(f.name)) if path.is_dir() else [path]
         except OSError as error:
             inputs.append((str(path), _raising(f"{path}: {error.strerror or error}")))
             continue
-        if not files:
+        if not found:
             inputs.append((str(path), _raising(f"{path}: no images in this folder")))
-        inputs += [(str(file), functools.partial(preprocess.read, file)) for file in files]
+        inputs += [(str(file), functools.partial(preprocess.read, file)) for file in found]
     return inputs
 
 
@@ -136,27 +134,41 @@ def text_inputs(documents: Sequence[str], paths: Sequence[str], stdin: Any) -> l
     inputs = [_line(text) for text in documents]
     for path in paths:
         try:
-            data = stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-            if b"\0" in data:
-                raise UnicodeError("it holds NUL bytes")
-            lines = data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-        except UnicodeError as error:
-            inputs.append((path, _raising(f"{path}: not a UTF-8 text file ({error})")))
-            continue
-        except OSError as error:
-            inputs.append((path, _raising(f"{path}: {error.strerror or error}")))
-            continue
-        documents = [line for line in lines if line.strip()]
-        inputs += [_line(line) for line in documents] or [(path, _raising(f"{path}: there is no text in it"))]
+            inputs += map(_line, _documents(path, stdin))
+        except DataError as error:
+            inputs.append((path, _raising(str(error))))
     return inputs
+
+
+def _documents(path: str, stdin: Any) -> list[str]:
+    """The lines of a text file, or of stdin, that are not blank; there is at least one."""
+    if path == "-":
+        data = stdin.buffer.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise files.too_large("standard input", _MOST_BYTES)
+    else:
+        data = files.read_bytes(Path(path), _MOST_BYTES, hint="; give - to read standard input")
+    try:
+        if b"\0" in data:
+            raise UnicodeError("it holds NUL bytes")
+        lines = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    except UnicodeError as error:
+        raise DataError(f"{path}: not a UTF-8 text file ({error})") from error
+    documents = [line for line in lines if line.strip()]
+    if not documents:
+        raise DataError(f"{path}: there is no text in it")
+    return documents
 
 
 def _label(apply: Callable, variables: Any, preprocess: Any, raw: list[Any]) -> list[tuple[str, float]]:
     if not raw:
         return []
-    # Padded to one size, so that any number of inputs compiles once.
-    padded = raw + [raw[0]] * (_BATCH - len(raw))
-    inputs = preprocess(padded if isinstance(preprocess, TextPreprocess) else np.stack(padded))
+    # Padded to one size, so that any number of inputs compiles once; a document, which may be long, is encoded once.
+    rows = [*range(len(raw)), *[0] * (_BATCH - len(raw))]
+    if isinstance(preprocess, TextPreprocess):
+        inputs = {name: array[rows] for name, array in preprocess(raw).items()}
+    else:
+        inputs = preprocess(np.stack(raw)[rows])
     probabilities = class_probabilities(np.asarray(apply(variables, inputs)))[: len(raw)]
     classes = probabilities.argmax(-1)
     return [(preprocess.class_names[c], float(row[c])) for c, row in zip(classes, probabilities, strict=True)]

@@ -1,11 +1,12 @@
 """Tokens and their numbers: the tokenizers and the vocabulary."""
 
 import functools
+import html
 import itertools
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,34 @@ VERSION = 2
 _SPECIAL = ("<pad>", "<unk>")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*|[!?.]")
+_INLINE = "a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup"
+_INLINE_TAG = re.compile(rf"</?(?:{_INLINE}|time|tt|u|var|wbr)(?:[\s/][^<>]*)?>", re.IGNORECASE)
+"""Tags of HTML that no word is broken by."""
+_ANY_TAG = re.compile(
+    r"<!--[^<>]*-->|</?(?:address|article|aside|audio|blockquote|body|br|button|caption|center|col|colgroup|dd|details"
+    r"|div|dl|dt|embed|fieldset|figcaption|figure|footer|form|h[1-6]|head|header|hr|html|iframe|img|input|label|legend"
+    r"|li|link|main|meta|nav|noscript|object|ol|option|p|picture|pre|script|section|select|source|style|summary|svg"
+    r"|table|tbody|td|textarea|tfoot|th|thead|title|tr|ul|video)(?:[\s/][^<>]*)?>",
+    re.IGNORECASE,
+)
+"""The other tags of HTML. What has angle brackets and another name may be anything, such as ``<sigh>``."""
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Unicode's property Default_Ignorable_Code_Point (DerivedCoreProperties.txt)."""
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\uff07"), "'")
 _LAST_MARK = 0x1F000
 """Behind it there are only variation selectors, which choose a glyph and no other word."""
 
 
 def words(document: str) -> list[str]:
-    """Splits a document into words.
+    """The words of a document, as :func:`each_word` finds them."""
+    return list(each_word(document))
+
+
+def each_word(document: str) -> Iterator[str]:
+    """Splits a document into words, one after the other, so that a long one's need not be held.
 
     Line breaks of HTML become spaces, letters become lower case and are composed (Unicode's NFC). A word is a run of
     letters and digits with their combining marks, with inner apostrophes (``don't``) and joiners; ``!``, ``?`` and
@@ -32,8 +55,26 @@ def words(document: str) -> list[str]:
     """
     text = _BREAK.sub(" ", document).replace("\u2019", "'").lower()
     if text.isascii():  # the same words in two thirds of the time
-        return _ASCII_WORD.findall(text)
-    return _word().findall(unicodedata.normalize("NFC", text))
+        return _found(_ASCII_WORD, text)
+    return _found(_word(), unicodedata.normalize("NFC", text))
+
+
+def each_plain_word(document: str) -> Iterator[str]:
+    """Words as :func:`each_word` finds them, of a document in which spellings that look alike are alike.
+
+    Tags and comments of HTML are taken out, those that no word is broken by without a trace and the others for a
+    space; character references (``&quot;``, ``&#39;``) become what they stand for; apostrophes of all kinds become
+    ``'``. The rest is the Unicode Standard's toNFKC_Casefold (section 3.13): ligatures, full-width letters and other
+    compatibility characters become the ordinary ones, what is ignorable by default (soft hyphens, zero-width
+    characters, variation selectors) goes, and case is folded (``Straße`` is ``strasse``).
+    """
+    text = unicodedata.normalize("NFKC", document)
+    text = _ANY_TAG.sub(" ", _INLINE_TAG.sub("", text))
+    text = unicodedata.normalize("NFKC", html.unescape(text))
+    text = _IGNORABLE.sub("", text).translate(_APOSTROPHES)
+    for _ in range(2):  # a folded character may be one to normalise, and the other way round
+        text = unicodedata.normalize("NFKC", text.casefold())
+    return _found(_ASCII_WORD if text.isascii() else _word(), text)
 
 
 def characters(document: str) -> str:
@@ -46,8 +87,9 @@ def utf8_bytes(document: str) -> str:
     return _encodable(document).encode("utf-8").decode("latin-1")
 
 
-TOKENIZERS: dict[str, Callable[[str], Sequence[str]]] = {
-    "words": words,
+TOKENIZERS: dict[str, Callable[[str], Iterable[str]]] = {
+    "words": each_word,
+    "plain-words": each_plain_word,
     "characters": characters,
     "bytes": utf8_bytes,
 }
@@ -61,7 +103,7 @@ class Vocabulary:
     words: tuple[str, ...]
 
     @classmethod
-    def fit(cls, documents: Iterable[Sequence[str]], size: int) -> "Vocabulary":
+    def fit(cls, documents: Iterable[Iterable[str]], size: int) -> "Vocabulary":
         """The ``size - 2`` most frequent tokens of tokenized documents; ties in alphabetical order."""
         counts: Counter[str] = Counter()
         for tokens in documents:
@@ -77,7 +119,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
-    def encode(self, documents: Iterable[Sequence[str]], max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, documents: Iterable[Iterable[str]], max_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids and lengths of tokenized documents.
 
         A document longer than ``max_length`` tokens keeps its first quarter and its last three
@@ -90,14 +132,18 @@ class Vocabulary:
         head = max_length // 4
         tail = max_length - head
         rows = []
-        for tokens in documents:
-            if len(tokens) > max_length:
-                tokens = [*tokens[:head], *tokens[-tail:]]
+        for document in documents:  # which may be long: no more of it is held than what is kept
+            rest = iter(document)
+            tokens = [*itertools.islice(rest, head), *deque(rest, tail)]
             rows.append(np.fromiter((index.get(token, UNKNOWN) for token in tokens), np.int32, len(tokens)))
         ids = np.full((len(rows), max_length), PADDING, np.int32)
         for row, values in zip(ids, rows, strict=True):
             row[: len(values)] = values
         return ids, np.array([len(values) for values in rows], np.int32)
+
+
+def _found(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    return map(re.Match.group, pattern.finditer(text))
 
 
 @functools.cache

@@ -115,7 +115,11 @@ def files(root: Path) -> list[Path]:
     """What the bar is about: the checkpoints, the record and the preprocessing of a run, or the files of a cache."""
     inside = sorted(path for path in root.rglob("*") if path.is_file())
     kept = ("config.json", "preprocess.json")
-    return [p for p in inside if "checkpoints" in p.parts or p.name in kept or p.name == "content.json" or p.suffix == ".npy"]
+    return [
+        p
+        for p in inside
+        if "checkpoints" in p.parts or p.name in kept or p.name == "content.json" or p.suffix == ".npy"
+    ]
 
 
 def damage_run(rng: random.Random, sandbox: Sandbox, copy: Path, kind: str) -> str:

@@ -21,15 +21,20 @@ def jpeg(pixels: np.ndarray) -> bytes:
 
 
 def write(
-    folder: Path, name: str, classes: int, splits: dict[str, Sequence[tuple[bytes, int]]], shards: int = 2
-) -> None:
-    """A prepared set ``name/1.0.0`` with the features ``image`` (of any size) and ``label``."""
+    folder: Path,
+    name: str,
+    classes: int,
+    splits: dict[str, Sequence[tuple[bytes, int]]],
+    shards: int = 2,
+    side: int = -1,
+) -> Path:
+    """A prepared set ``name/1.0.0`` with the features ``image`` (of any size, or square) and ``label``; its folder."""
     home = folder / name / "1.0.0"
     home.mkdir(parents=True)
     described = [_split(home, name, split, examples, shards) for split, examples in splits.items()]
     info = {"name": name, "version": "1.0.0", "fileFormat": "array_record", "splits": described}
     (home / "dataset_info.json").write_text(json.dumps(info))
-    shape = {"dimensions": ["-1", "-1", "3"]}
+    shape = {"dimensions": [str(side), str(side), "3"]}
     image = {"image": {"dtype": "uint8", "encodingFormat": "jpeg", "shape": shape}}
     label = {"classLabel": {"numClasses": str(classes)}}
     features = {
@@ -38,6 +43,7 @@ def write(
     }
     root = {"featuresDict": {"features": features}, "pythonClassName": f"{FEATURES}.features_dict.FeaturesDict"}
     (home / "features.json").write_text(json.dumps(root))
+    return home
 
 
 def _split(home: Path, name: str, split: str, examples: Sequence[tuple[bytes, int]], shards: int) -> dict:

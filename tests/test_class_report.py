@@ -86,6 +86,18 @@ def test_numbers_and_names_are_drawn_where_they_can_be_read(tmp_path, monkeypatc
     assert (tmp_path / "many.png").stat().st_size < 2**20
 
 
+def test_a_name_without_glyphs_is_called_by_its_number(tmp_path, monkeypatch, recwarn):
+    """Matplotlib would warn and draw empty boxes; half a surrogate pair, of a file's name, it could not draw at all."""
+    from matplotlib.axes import Axes
+
+    drawn, ticks = [], Axes.set_yticks
+    monkeypatch.setattr(Axes, "set_yticks", lambda self, *args: drawn.extend(args[1]) or ticks(self, *args))
+    names = ("good", "\u597d", "bühne", "\u0434\u0430", "ok \u6b63", "\udcff", "a\nb", "$5", "שלום")
+    save_confusion(np.eye(len(names), dtype=int), names, tmp_path / "a.png", "names")
+    assert drawn == ["good", "#1", "bühne", "\u0434\u0430", "#4", "#5", "#6", r"\$5", "שלום"]
+    assert not recwarn.list
+
+
 @both_kinds
 @pytest.mark.parametrize("budget", [2048, 0], ids=["resident", "streamed"])
 def test_logits_are_those_of_single_examples_on_one_device_and_on_eight(config, budget):

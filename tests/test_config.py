@@ -116,7 +116,7 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.TextData(name="t", bucket_lengths=(0, 9)), "bucket-lengths must be positive and rising"),
         (
             lambda: c.TextData(name="t", tokenizer="word"),
-            "tokenizer must be one of words, characters, bytes, got 'word'",
+            "tokenizer must be one of words, plain-words, characters, bytes, got 'word'",
         ),
         (lambda: c.TextData(name="t", vocabulary_size=2), "vocabulary-size must be 3 or more, got 2"),
         (lambda: c.ImageModel(features=()), "features must be positive, at least one layer, got ()"),

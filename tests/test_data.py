@@ -1,8 +1,10 @@
 """From raw input to checked, cached examples, and what a user is told when that fails."""
 
 import dataclasses
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.preprocessing import StandardScaler
 
 from rnnjax import data
 from rnnjax.config import DataConfig, ImageData, TextData
@@ -171,22 +174,108 @@ def test_a_half_written_folder_is_never_read(tmp_path, monkeypatch):
     assert set(cache.arrays(tmp_path, content, make)) == {"inputs", "labels"}
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "undescribed"])
-def test_a_damaged_folder_is_made_again(tmp_path, damage):
-    """Such as a machine leaves behind that lost its power while it wrote."""
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def exchange(folder):
+    (folder / "inputs.npy").rename(folder / "aside")
+    (folder / "labels.npy").rename(folder / "inputs.npy")
+    (folder / "aside").rename(folder / "labels.npy")
+
+
+def describe(folder, **changes):
+    path = folder / "content.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def replace_by(folder, name, make):
+    (folder / name).unlink()
+    make(folder / name)
+
+
+DAMAGE = {
+    "cut": lambda f: (f / "inputs.npy").write_bytes((f / "inputs.npy").read_bytes()[:1000]),
+    "gone": lambda f: (f / "labels.npy").unlink(),
+    "a bit of the data": lambda f: flip(f / "inputs.npy", 1500),
+    "a bit of the header": lambda f: flip(f / "inputs.npy", 30),
+    "a bit of the magic": lambda f: flip(f / "inputs.npy", 0),
+    "zeros": lambda f: (f / "inputs.npy").write_bytes(bytes((f / "inputs.npy").stat().st_size)),
+    "exchanged": exchange,
+    "undescribed": lambda f: (f / "content.json").unlink(),
+    "a bit of the description": lambda f: flip(f / "content.json", 30),
+    "no JSON": lambda f: (f / "content.json").write_text("{"),
+    "deep JSON": lambda f: (f / "content.json").write_text("[" * 100_000),
+    "another kind of JSON": lambda f: (f / "content.json").write_text("null"),
+    "another content": lambda f: describe(f, name="b"),
+    "fewer files": lambda f: describe(f, files_written={}),
+    "a pipe": lambda f: replace_by(f, "inputs.npy", os.mkfifo),
+    "a piped description": lambda f: replace_by(f, "content.json", os.mkfifo),
+    "a folder": lambda f: replace_by(f, "inputs.npy", os.mkdir),
+    "a file in its place": lambda f: (shutil.rmtree(f), f.write_text("")),
+    "a link in its place": lambda f: (shutil.rmtree(f), f.symlink_to(f.parent)),
+}
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """Gets two arrays from the cache, as a process does that has not seen it before."""
 
     def get():
+        monkeypatch.setattr(cache, "_verified", set())
         return cache.arrays(tmp_path, {"name": "a"}, lambda: {"inputs": np.arange(300), "labels": np.arange(3)})
 
-    get()
+    return get
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_folder_is_made_again_with_one_note(tmp_path, cached, damage, capsys):
+    cached()
     (folder,) = tmp_path.iterdir()
-    if damage == "cut":
-        whole = (folder / "inputs.npy").read_bytes()
-        (folder / "inputs.npy").write_bytes(whole[: len(whole) // 2])
-    else:
-        (folder / {"gone": "labels.npy", "undescribed": "content.json"}[damage]).unlink()
-    assert {name: len(array) for name, array in get().items()} == {"inputs": 300, "labels": 3}
+    assert capsys.readouterr().err == ""
+    DAMAGE[damage](folder)
+    for _ in range(2):
+        found = cached()
+        assert set(found) == {"inputs", "labels"}
+        np.testing.assert_array_equal(found["inputs"], np.arange(300))
+        np.testing.assert_array_equal(found["labels"], np.arange(3))
+    assert capsys.readouterr().err == f"note: the data cache {folder} is damaged and is made again\n"
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_cache_without_digests_is_made_again_without_a_word(tmp_path, cached, capsys):
+    cached()
+    (folder,) = tmp_path.iterdir()
+    described = json.loads((folder / "content.json").read_text())
+    del described["files_written"], described["digest"]
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*.npy")}
+    (folder / "content.json").write_text(json.dumps({**described, "file_bytes": sizes}))
+    cached()
+    assert "digest" in json.loads((folder / "content.json").read_text())
+    assert capsys.readouterr().err == ""
+
+
+def test_the_digests_are_those_of_sha256sum(tmp_path, cached):
+    cached()
+    (folder,) = tmp_path.iterdir()
+    described = json.loads((folder / "content.json").read_text())
+    for name, digest in described["files_written"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_a_stray_array_is_not_read_and_bytes_are_checked_once(tmp_path, cached, monkeypatch):
+    cached()
+    (folder,) = tmp_path.iterdir()
+    np.save(folder / "more.npy", np.arange(3))
+    assert set(cached()) == {"inputs", "labels"}
+
+    def never(path):
+        raise AssertionError(f"{path} is read again")
+
+    monkeypatch.setattr(cache, "digest", never)
+    assert set(cache.arrays(tmp_path, {"name": "a"}, lambda: never(folder))) == {"inputs", "labels"}
 
 
 def test_two_processes_may_finish_the_same_folder(tmp_path):
@@ -219,9 +308,31 @@ def test_images_are_normalised_by_the_statistics_of_training():
     np.testing.assert_allclose(fitted((train / 255).astype(np.float32))["inputs"], normal, atol=1e-5)
 
 
-def test_images_that_are_all_alike_stay_finite():
-    fitted = ImagePreprocess.fit(np.zeros((3, 2, 2, 1), np.uint8), ["a", "b"])
-    assert np.isfinite(fitted(np.zeros((1, 2, 2, 1), np.uint8))["inputs"]).all()
+CHANNELS = np.random.default_rng(1).integers(0, 256, (40, 6, 5), np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("constant", [0, 1, 100, 255])
+def test_a_constant_channel_is_divided_by_one_as_scikit_learn_does(constant, dtype):
+    """A float's mean is rounded, and then a constant has a variance of about 1e-34."""
+    train = np.stack([CHANNELS, np.full_like(CHANNELS, constant), CHANNELS], -1)
+    new = np.stack([CHANNELS, np.full_like(CHANNELS, constant ^ 1), CHANNELS], -1)
+    if dtype != np.uint8:
+        train, new = (train / 255).astype(dtype), (new / 255).astype(dtype)
+    fitted = ImagePreprocess.fit(train, ["a", "b"])
+    scale = 1 / 255 if dtype == np.uint8 else 1.0
+    peer = StandardScaler().fit(train.reshape(-1, 3).astype(np.float64) * scale)
+    np.testing.assert_allclose(fitted.std, peer.scale_, rtol=1e-6)
+    assert fitted.std[1] == 1
+    expected = peer.transform(new.reshape(-1, 3).astype(np.float64) * scale).reshape(new.shape)
+    np.testing.assert_allclose(fitted(new)["inputs"], expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("spread", [1e-9, 1e-6, 1e-3])
+def test_a_channel_that_varies_little_is_no_constant(spread):
+    train = 0.1 + spread * np.random.default_rng(0).normal(size=(20, 6, 5, 1))
+    peer = StandardScaler().fit(train.reshape(-1, 1))
+    np.testing.assert_allclose(ImagePreprocess.fit(train, ["a", "b"]).std, peer.scale_, rtol=1e-6)
 
 
 def test_images_of_another_shape_are_refused():

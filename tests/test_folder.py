@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import threading
 import time
 import warnings
@@ -98,8 +99,16 @@ def test_grey_and_color_images_become_what_is_asked_for(tmp_path, color, channel
 
 def test_hidden_files_are_none_of_it_and_other_files_are_counted(tmp_path):
     make(tmp_path)
-    for name in (".hidden.png", "red/.DS_Store", ".git/config", "red/Thumbs.db", "notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in (
+        ".hidden.png",
+        "red/.DS_Store",
+        "red/._00.png",
+        "__MACOSX/red/00.png",
+        ".git/config",
+        "red/Thumbs.db",
+        "notes.txt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("no image")
     dataset = data.load(config(tmp_path))
     assert dataset.class_names == ("blue", "red")
@@ -228,6 +237,25 @@ def test_files_are_decoded_once_and_again_when_one_changes(tmp_path, monkeypatch
     assert len(third.train) + len(third.validation) + len(third.test) == 21
 
 
+def test_bytes_decide_what_is_decoded_anew_and_times_do_not(tmp_path, monkeypatch):
+    make(tmp_path / "images")
+    options = {"cache_dir": str(tmp_path / "cache")}
+    changed = tmp_path / "images" / "red" / "03.bmp"
+    before, facts = data.load(config(tmp_path / "images", **options)), changed.stat()
+    shutil.copytree(
+        tmp_path / "images", tmp_path / "copy", copy_function=shutil.copy
+    )  # the times of the copies are new
+    with monkeypatch.context() as patched:
+        patched.setattr(image_files, "read_all", None)
+        again = data.load(config(tmp_path / "copy", **options))
+    np.testing.assert_array_equal(again.train.inputs, before.train.inputs)
+    content = changed.read_bytes()
+    changed.write_bytes(content[:54] + bytes(len(content) - 54))  # black, of the same size
+    os.utime(changed, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    after = data.load(config(tmp_path / "images", **options))
+    assert sum(not split.inputs.any((1, 2, 3)).all() for split in (after.train, after.validation, after.test)) == 1
+
+
 # What cannot be read
 
 
@@ -238,6 +266,14 @@ def test_the_folder_must_be_named_and_be_one(tmp_path):
     file = picture(tmp_path / "a.png")
     assert "a.png: not a folder" in refused(file)
     assert "0 sub-folder(s); a classifier needs two or more" in refused(tmp_path)
+
+
+def test_images_that_no_memory_holds_are_refused_before_one_is_decoded(tmp_path, monkeypatch):
+    make(tmp_path)
+    monkeypatch.setattr(image_files, "read_all", None)
+    message = refused(tmp_path, height=1_000_000, width=1_000_000)
+    assert message.startswith(f"{tmp_path}: 20 images of 1,000,000 x 1,000,000 x 3 pixels take 55,879.4 GiB, and this")
+    assert message.endswith("lower --data.height and --data.width")
 
 
 def test_an_empty_class_is_named(tmp_path):
@@ -297,6 +333,8 @@ BAD = {
     "around": (loop, "a symbolic link to a folder that it lies in"),
     "self.png": (lambda path: path.symlink_to(path), "symbolic links"),
     "gone.png": (lambda path: path.symlink_to(path.parent / "nowhere.png"), "no such file"),
+    "pipe.png": (os.mkfifo, "not a regular file"),
+    "zero.png": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
     "\udcff.png": (lambda path: path.write_text("a name that is no UTF-8"), "its format is not known"),
 }
 

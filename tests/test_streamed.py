@@ -8,11 +8,12 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.preprocessing import StandardScaler
 
 from experiments.imagenet_cnn_rnn import EXPERIMENT
 from rnnjax import data, logs
 from rnnjax.config import ImageData, ImageModel
-from rnnjax.data import crops
+from rnnjax.data import crops, streamed
 from rnnjax.data.plan import eval_plan
 from rnnjax.errors import DataError
 from rnnjax.feed import Feed
@@ -162,6 +163,17 @@ def test_splits_labels_and_statistics(dataset):
     np.testing.assert_allclose(dataset.preprocess.mean, whole.mean(0), rtol=1e-6)
     np.testing.assert_allclose(dataset.preprocess.std, whole.std(0), rtol=1e-6)
     assert dataset.train.nbytes == 84 * (32 * 32 * 3 + 4)
+
+
+@pytest.mark.parametrize("constant", [0, 1, 100, 255])
+def test_a_constant_channel_is_divided_by_one_as_scikit_learn_does(constant):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    pixels[..., 1] = constant
+    found = streamed._statistics(pixels)
+    peer = StandardScaler().fit(pixels.reshape(-1, 3) / 255)
+    np.testing.assert_allclose(found["mean"], peer.mean_, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(found["std"], peer.scale_, rtol=1e-12)
+    assert found["std"][1] == 1
 
 
 def test_a_training_crop_follows_from_seed_epoch_and_example_alone(dataset):

@@ -11,6 +11,7 @@ import pytest
 
 from rnnjax import data
 from rnnjax.config import TextTable
+from rnnjax.data import table
 from rnnjax.data.table import read
 from rnnjax.data.texts import bucket_lengths
 from rnnjax.errors import DataError, UsageError
@@ -87,7 +88,11 @@ BAD = {
     "long row": ("a.csv", b"text,label\nfine, really,pos\n", r"a\.csv:2: 3 fields where the first line names 2"),
     "open quote": ("a.csv", b'text,label\na,b\n"never closed,pos\nc,d\n', r"a\.csv:3: the record that begins here"),
     "stray quote": ("a.tsv", b'text\tlabel\n"so" he said\tpos\n', r"a\.tsv:2: the record .* is written twice"),
-    "old Mac lines": ("a.csv", b"text,label\rfine,pos\r", r"a\.csv:1: the record that begins here cannot be read"),
+    "mixed line ends": (
+        "a.csv",
+        b"text,label\nfine,pos\rbad,neg\n",
+        r"a\.csv:2: the record .* carriage return outside",
+    ),
     "empty label": ("a.csv", b"text,label\nfine,pos\nbad, \n", r"a\.csv:3: the label is empty"),
     "a label of two lines": ("a.csv", b'text,label\nfine,"po\ns"\n', "holds a control character or a line break"),
     "no JSON": ("a.jsonl", b'{"text": "a", "label": 1}\n{"text": ', r"a\.jsonl:2: not a line of JSON"),
@@ -113,6 +118,52 @@ def test_what_cannot_be_read_is_named(tmp_path, name):
     assert str(tmp_path / file) in str(error.value)
 
 
+def test_lines_that_end_with_carriage_returns_are_lines(tmp_path):
+    """As Excel for Mac saves "CSV (Macintosh)"."""
+    for path in (tmp_path / "a.csv", tmp_path / "a.tsv", tmp_path / "a.jsonl"):
+        whole = written(path).read_bytes()
+        plain = [row for row in ROWS if "\n" not in row[0]]
+        whole = written(path, plain).read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r")
+        path.write_bytes(whole)
+        table = read(path)
+        assert list(zip(table.documents, table.labels, strict=True)) == plain
+        assert table.places == [f"{path}:{line + (path.suffix != '.jsonl')}" for line in range(1, 4)]
+    document = tmp_path / "folder" / "a" / "1.txt"
+    for folder in "ab":
+        (tmp_path / "folder" / folder).mkdir(parents=True)
+        (tmp_path / "folder" / folder / "1.txt").write_bytes(b"one\rtwo")
+    assert document in map(Path, read(tmp_path / "folder").places)
+    assert read(tmp_path / "folder").documents == ["one\rtwo"] * 2
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_only_regular_files_are_opened(tmp_path, name):
+    """Reading a pipe would wait for a writer, and a device may never end."""
+    path = tmp_path / name
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=rf"{name}: not a regular file"):
+        read(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=rf"{name}: not a regular file"):
+        read(path)
+    path.unlink()
+    path.symlink_to(written(tmp_path / f"linked{path.suffix}"))
+    assert len(read(path).documents) == len(ROWS)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_line_without_end_is_refused_before_memory_is_taken(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(table, "_LONGEST_LINE", 2**20)
+    path = written(tmp_path / name, [("x" * 2**20, "a")])
+    with pytest.raises(DataError, match=r":[12]: more than 1 MiB, the most that is read at once; divide it"):
+        read(path)
+    with path.open("ab") as file:
+        file.truncate(2**40)  # a hole: a terabyte of zeros that takes no room
+    with pytest.raises(DataError, match="more than 1 MiB"):
+        read(path)
+
+
 def test_a_column_cannot_be_both(tmp_path):
     with pytest.raises(DataError, match="'text' cannot hold both the documents and the labels"):
         read(written(tmp_path / "a.csv"), label_column="text")
@@ -127,6 +178,7 @@ def test_folders(tmp_path):
     (folder / "README").write_text("about")
     (folder / "pos" / "notes.md").write_text("about")
     (folder / ".git").mkdir()
+    (folder / "__MACOSX").mkdir()
     os.symlink(folder, folder / "pos" / "loop")
     assert read(folder).notes == [f"3 entries in {folder} left aside: no .txt file in a class's folder"]
     (folder / "pos" / "latin.txt").write_bytes(b"first\nsch\xf6n")
@@ -161,6 +213,12 @@ def test_one_table_is_cut_in_three_the_same_way_each_time(tmp_path):
     assert len(dataset.sample_texts) == 5
 
 
+def test_a_table_of_your_own_is_read_as_plain_words(tmp_path):
+    path = written(tmp_path / "a.csv", [(f"<b>co\u00adoperate</b> {text}", label) for text, label in many(30)])
+    assert "cooperate" in load(path).preprocess.vocabulary.words
+    assert "operate" in load(path, tokenizer="words").preprocess.vocabulary.words
+
+
 def test_a_changed_file_is_read_anew(tmp_path):
     """Its size and name may be as they were."""
     path = written(tmp_path / "a.csv", many(30))
@@ -168,6 +226,22 @@ def test_a_changed_file_is_read_anew(tmp_path):
     written(path, [(text.replace("shared", "SHAPED"), label) for text, label in many(30)])
     assert "shaped" in load(path).preprocess.vocabulary.words
     assert "shaped" not in before.vocabulary.words
+
+
+def test_documents_that_occur_in_training_and_test_are_told(tmp_path):
+    """Six texts ten times each: every test text is trained on."""
+    path = written(tmp_path / "a.csv", [(f"text number{i % 6}", "ab"[i % 2]) for i in range(60)])
+    dataset = load(path)
+    assert dataset.notes == (
+        "5 of 5 validation documents are also training documents; 12 of 12 test documents are also training "
+        "documents; 43 of 43 training documents occur more than once, token for token",
+    )
+
+
+def test_documents_of_unknown_words_are_no_repetitions(tmp_path):
+    path = written(tmp_path / "a.csv", many(30))
+    test = written(tmp_path / "test.csv", [("zzz", "a"), ("yyy", "b"), ("yyy", "c"), ("shared a", "c")])
+    assert load(path, test_path=str(test)).notes == ("3 of 4 test documents hold no token of the vocabulary",)
 
 
 def test_a_table_to_test_on(tmp_path):

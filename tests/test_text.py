@@ -1,11 +1,15 @@
 """Tokenizer and vocabulary."""
 
+import html
+import tracemalloc
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnjax.text import PADDING, TOKENIZERS, UNKNOWN, Vocabulary, characters, utf8_bytes, words
+from rnnjax.text import _IGNORABLE, PADDING, TOKENIZERS, UNKNOWN, Vocabulary, characters, utf8_bytes, words
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,61 @@ def test_ascii_takes_a_short_cut_to_the_same_words(document):
     assert words(document + " é")[:-1] == words(document)
 
 
+def plain_words(document):
+    return list(TOKENIZERS["plain-words"](document))
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ("A Fine film, don't you think?!", ["a", "fine", "film", "don't", "you", "think", "?", "!"]),
+        ("co\u00adoperate", ["cooperate"]),
+        ("\ufb01nd", ["find"]),
+        ("\uff47\uff4f\uff4f\uff44\uff01", ["good", "!"]),
+        ("don\uff07t don\u2019t don\u02bct don\u2018t don&#39;t don&rsquo;t", ["don't"] * 6),
+        ("good\ufe0f go\u200bod \ufeffgood go\u2060od go&shy;od", ["good"] * 5),
+        ("&quot;good&quot;&nbsp;film &amp; b&#252;hne caf&eacute;", ["good", "film", "bühne", "café"]),
+        ("<b>good</b> un<i>believ</i>able", ["good", "unbelievable"]),
+        ("one<br />two<BR>three<p class='x'>four</p><!-- a note -->five", ["one", "two", "three", "four", "five"]),
+        ('<a href="x.html" title="y">good</a><img src=z>film', ["good", "film"]),
+        ("I <3 it, 1 < 2 > 0, <sigh>, a<b", ["i", "3", "it", "1", "2", "0", "sigh", "a", "b"]),
+        ("Straße STRASSE \u1e9e \u03a3\u03a3\u03c2", ["strasse", "strasse", "ss", "σσσ"]),
+        ("cafe\u0301 ﬀ ½ m² …", ["café", "ff", "1", "2", "m2", ".", ".", "."]),
+        ("बहुत अच्छी", ["बहुत", "अच्छी"]),
+        ("half \ud83d", ["half"]),
+    ],
+)
+def test_plain_words(document, expected):
+    assert plain_words(document) == expected
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(st.text(max_size=60))
+def test_plain_words_of_what_looks_alike_are_the_same(document):
+    """Of Unicode's compatibility forms, of other case, and of any number of soft hyphens and selectors."""
+    found = plain_words(document)
+    assert plain_words(unicodedata.normalize("NFKC", document)) == found
+    assert plain_words(unicodedata.normalize("NFKD", document)) == found
+    for word in found:
+        assert plain_words(word) == [word]
+        assert word == unicodedata.normalize("NFKC", word.casefold())
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.text(st.characters(categories=["L", "N", "Zs"]), max_size=40))
+def test_plain_words_do_not_see_markup(document):
+    found = plain_words(document)
+    assert plain_words(html.escape(document)) == found
+    assert plain_words("".join(f"<b>{character}</b>\u00ad\ufe0f" for character in document)) == found
+
+
+def test_ignorable_characters_are_those_of_the_unicode_standard():
+    """As many as DerivedCoreProperties.txt has, by the count at the end of its section, and as Perl names."""
+    assert sum(_IGNORABLE.fullmatch(chr(code)) is not None for code in range(0x110000)) == 4174
+    for character in "\u00ad\u034f\u180b\u200b\u200c\u200d\u200e\u2060\ufe0f\ufeff\U000e0101":
+        assert plain_words(f"a{character}b") == ["ab"]
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
@@ -74,6 +133,21 @@ def test_bytes_are_those_of_utf8(document):
 def test_half_a_surrogate_pair_is_no_obstacle(name):
     """JSON can spell one, and so does a command line that is not UTF-8."""
     assert "".join(TOKENIZERS[name]("a \ud83d b")).encode("utf-8")
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_long_document_is_not_held_as_tokens(name):
+    """Of four million tokens four are kept, and no list of them all is made: it would take 32 MB and more."""
+    vocabulary = Vocabulary(("<pad>", "<unk>", "a", "b", " "))
+    document = "a b " * 1_000_000
+    tokens = TOKENIZERS[name](document)
+    tracemalloc.start()
+    ids, lengths = vocabulary.encode([tokens], 4)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(ids, [[2, 4, 3, 4] if name in ("characters", "bytes") else [2, 3, 2, 3]])
+    assert lengths == [4]
+    assert most < 2_000_000
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)

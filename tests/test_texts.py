@@ -1,10 +1,14 @@
 """From documents to ids: where the vocabulary comes from, and what the cache is asked by."""
 
+import typing
+
 import numpy as np
 import pytest
 
 from rnnjax.config import TextData
+from rnnjax.config.data import Tokenizer
 from rnnjax.data import texts
+from rnnjax.text import TOKENIZERS
 
 LABELS = np.array([0, 1] * 10, np.int32)
 
@@ -33,11 +37,11 @@ def test_the_vocabulary_is_of_the_kept_part_of_training_alone(tmp_path):
     assert (made.test.inputs[:, 0] == 1).all()
 
 
-@pytest.mark.parametrize(("tokenizer", "first"), [("words", "train0"), ("characters", "train0"), ("bytes", "train0")])
-def test_ids_are_what_prediction_makes(tmp_path, tokenizer, first):
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_ids_are_what_prediction_makes(tmp_path, tokenizer):
     made = dataset(cache_dir=str(tmp_path), tokenizer=tokenizer)
     assert made.preprocess.tokenizer == tokenizer
-    inputs = made.preprocess([first])
+    inputs = made.preprocess(["train0"])
     found = (made.train.inputs == inputs["inputs"]).all(-1) & (made.train.lengths == inputs["lengths"])
     assert found.sum() == 1
 
@@ -58,3 +62,7 @@ def test_what_decides_the_ids_names_them_in_the_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("rnnjax.text.VERSION", 1_000)
     dataset(calls, cache_dir=str(tmp_path))
     assert len(calls) == len(differing) + 1, "another tokenizer reads anew"
+
+
+def test_every_tokenizer_has_a_name_in_the_configuration_and_a_longest_document():
+    assert set(TOKENIZERS) == set(typing.get_args(Tokenizer)) == set(texts.LONGEST)

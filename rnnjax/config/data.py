@@ -122,7 +122,7 @@ class ImageFolderData(ImageData):
         choice(self, "on_bad_file", OnBadFile)
 
 
-Tokenizer = Literal["words", "characters", "bytes"]
+Tokenizer = Literal["words", "plain-words", "characters", "bytes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,8 @@ class TextData(DataConfig):
 
     kind: ClassVar[str] = "text"
     tokenizer: Tokenizer = "words"
-    """What a token is: a word in lower case (! ? . too), a character, or a byte of UTF-8."""
+    """What a token is: a word in lower case (! ? . too); the same of a text without HTML, soft hyphens and other
+    spellings that look alike (plain-words); a character; or a byte of UTF-8."""
     vocabulary_size: int = 20_000
     """Tokens in the vocabulary, the most frequent of the training documents, padding and unknown included.
     Bytes always have 258."""
@@ -167,6 +168,8 @@ class TextTable(TextData):
     """Column of the documents; unset: text, review, sentence, document, content, comment or message."""
     label_column: str | None = None
     """Column of the labels; unset: label, class, category, sentiment or target."""
+    tokenizer: Tokenizer = "plain-words"
+    """As for other texts, where the default is words."""
     bucket_lengths: tuple[int, ...] = ()
     """Padded lengths, in tokens, as for other texts; none given: chosen by the documents' lengths."""
 

@@ -3,8 +3,10 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ import numpy as np
 from rnnjax.config import ImageFolderData
 from rnnjax.data import cache, image_files
 from rnnjax.data.examples import Examples, hold_out
+from rnnjax.data.files import digest, hidden
 from rnnjax.errors import DataError, UsageError
 
 _FEWEST = 3
@@ -72,10 +75,10 @@ def _read(
     refuse = _Refusals(config.on_bad_file == "skip")
     paths: list[Path] = []
     labels: list[int] = []
-    left_out = sum(not name.startswith(".") for name in os.listdir(root)) - len(names)
+    left_out = sum(not hidden(name) for name in os.listdir(root)) - len(names)
     for name in names:
         every = list(_files(root / name, refuse))
-        found = [path for path in every if path.suffix.lower() in image_files.SUFFIXES]
+        found = [path for path in every if image_files.is_image(path.name)]
         left_out += len(every) - len(found)
         if not found:
             raise DataError(f"{root / name}: there is no image in this class")
@@ -115,36 +118,51 @@ def _decoded(
     root: Path, paths: list[Path], config: ImageFolderData, refuse: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     shape = (config.height, config.width, 3 if config.color == "rgb" else 1)
-    read, kept, refused = [], [], []
+    inputs, kept, refused = _room_for(root, len(paths), shape), [], []
     with contextlib.closing(image_files.read_all(paths, shape, config.workers)) as every:
         for number, found in enumerate(every):
             if isinstance(found, DataError):
                 refuse(str(found))
                 refused.append(str(found))
             else:
-                read.append(found)
+                inputs[len(kept)] = found
                 kept.append(number)
-    if not read:
+    if not kept:
         raise DataError(f"{root}: none of its {len(paths)} images can be read; the first: {refused[0]}")
     return {
-        "inputs": np.stack(read),
+        "inputs": inputs[: len(kept)],
         "kept": np.array(kept),
         "refused": np.frombuffer(json.dumps(refused).encode(), np.uint8),
     }
 
 
+def _room_for(root: Path, count: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Room for images, asked for before any is decoded."""
+    need, memory = count * math.prod(shape), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > memory:
+        raise DataError(
+            f"{root}: {count:,} images of {' x '.join(f'{side:,}' for side in shape)} pixels take "
+            f"{need / 2**30:,.1f} GiB, and this machine has {memory / 2**30:,.1f} GiB of memory; "
+            "lower --data.height and --data.width"
+        )
+    return np.empty((count, *shape), np.uint8)
+
+
 def _content(root: Path, paths: list[Path], config: ImageFolderData) -> dict:
-    """All that decides the arrays: the names, sizes and times of the files, and what is made of them."""
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            facts = os.stat(path)
-            line = [str(path.relative_to(root)), facts.st_size, facts.st_mtime_ns]
-        except OSError:
-            line = [str(path.relative_to(root))]
-        digest.update(json.dumps(line).encode() + b"\n")
+    """All that decides the arrays: the names and bytes of the files, but no time, and what is made of them."""
+    whole = hashlib.sha256()
+    with ThreadPoolExecutor(image_files.decoding_threads(config.workers)) as pool:
+        for path, found in zip(paths, pool.map(_digest, paths), strict=True):
+            whole.update(json.dumps([str(path.relative_to(root)), found]).encode() + b"\n")
     made = {name: getattr(config, name) for name in ("height", "width", "color", "on_bad_file")}
-    return {"kind": "image folder", "files": digest.hexdigest(), **made}
+    return {"kind": "image folder", "files": whole.hexdigest(), **made}
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return digest(path)
+    except (OSError, DataError):  # decoding will say what is wrong with it
+        return None
 
 
 def _require_enough(root: Path, names: tuple[str, ...], labels: np.ndarray, known: tuple[str, ...] | None) -> None:
@@ -158,7 +176,7 @@ def _require_enough(root: Path, names: tuple[str, ...], labels: np.ndarray, know
 def _folders(root: Path) -> list[str]:
     """Names of the sub-folders that are not hidden, in order."""
     try:
-        return sorted(e.name for e in os.scandir(root) if os.path.isdir(e.path) and not e.name.startswith("."))
+        return sorted(e.name for e in os.scandir(root) if os.path.isdir(e.path) and not hidden(e.name))
     except FileNotFoundError as error:
         raise DataError(f"{root}: no such folder") from error
     except NotADirectoryError as error:
@@ -180,7 +198,7 @@ def _files(folder: Path, refuse: Callable[[str], None], above: tuple[tuple[int, 
         refuse(f"{folder}: a symbolic link to a folder that it lies in")
         return
     for entry in entries:
-        if entry.name.startswith("."):
+        if hidden(entry.name):
             continue
         if os.path.isdir(entry.path):  # False, and no error, for a link that leads nowhere
             yield from _files(Path(entry.path), refuse, (*above, here))

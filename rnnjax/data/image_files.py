@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 
 from rnnjax.data.crops import center_crop
+from rnnjax.data.files import hidden, is_regular
 from rnnjax.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 """What counts as an image in a folder."""
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name is that of an image and not hidden."""
+    return not hidden(name) and Path(name).suffix.lower() in SUFFIXES
 
 
 def read(path: Path, shape: tuple[int, int, int], *, center: bool = False) -> np.ndarray:
@@ -87,6 +93,8 @@ def _decoded(path: Path, shape: tuple[int, int, int], center: bool) -> np.ndarra
 
     height, width, channels = shape
     try:
+        if not is_regular(path):
+            raise ValueError("it is not a regular file")
         with Image.open(path) as image:
             longer = 2 * max(width, height)
             image.draft(None, (longer, longer))  # a large JPEG is decoded at about the size that is needed

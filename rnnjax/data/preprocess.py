@@ -21,7 +21,7 @@ class ImagePreprocess:
 
     Attributes:
       shape: (height, width, channels) in pixels.
-      mean, std: one value a channel, of pixels scaled to 0..1.
+      mean, std: one value a channel, of pixels scaled to 0..1; a channel that is constant has std 1.
       class_names: names of the classes in the order of their numbers.
       center_crop: whether a file of another size is cropped as the evaluation's images were, or only resized.
     """
@@ -37,7 +37,7 @@ class ImagePreprocess:
         """Takes the statistics of training images ``[N, height, width, channels]``."""
         scale = _scale(images)
         mean = images.mean((0, 1, 2), dtype=np.float64) * scale
-        std = np.maximum(images.std((0, 1, 2), dtype=np.float64) * scale, 1e-6)
+        std = one_where_constant(images.std((0, 1, 2), dtype=np.float64) * scale, mean, images[..., 0].size)
         return cls(tuple(images.shape[1:]), tuple(mean.tolist()), tuple(std.tolist()), tuple(class_names))
 
     def normalize(self, images: Any) -> Any:
@@ -96,6 +96,20 @@ def to_json(preprocess: Preprocess) -> dict[str, Any]:
     if isinstance(preprocess, TextPreprocess):
         return asdict(preprocess) | {"kind": "text", "vocabulary": list(preprocess.vocabulary.words)}
     return asdict(preprocess) | {"kind": "image"}
+
+
+def one_where_constant(std: np.ndarray, mean: np.ndarray, count: int) -> np.ndarray:
+    """Standard deviations to divide by: 1 in place of one that is 0, or nothing but the rounding of a constant.
+
+    As scikit-learn's StandardScaler does it, by the error of a variance that is computed in two passes (Chan, Golub &
+    LeVeque 1983, "Algorithms for computing the sample variance"): ``count * eps * var + (count * eps * mean)^2``.
+
+    Args:
+      std, mean: one value a channel, computed in float64.
+      count: how many values each was computed from.
+    """
+    error = count * np.finfo(np.float64).eps
+    return np.where(std**2 <= error * std**2 + (error * mean) ** 2, 1.0, std)
 
 
 def save(preprocess: Preprocess, path: Path) -> None:

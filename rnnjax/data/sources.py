@@ -1,13 +1,15 @@
 """From a data configuration to a data set: the embedded digits, a folder of images, images and texts by TFDS."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rnnjax.config import DataConfig, ImageData, ImageFolderData, TextData, TextTable
-from rnnjax.data import cache, folder, streamed, text_table, texts, tfds
+from rnnjax.data import cache, folder, shards, streamed, text_table, texts, tfds
 from rnnjax.data.examples import Dataset, Examples, hold_out
+from rnnjax.data.notes import notes
 from rnnjax.data.preprocess import ImagePreprocess
 from rnnjax.errors import DataError, UsageError
 
@@ -18,6 +20,11 @@ def load(config: DataConfig) -> Dataset:
     Raises:
       DataError: if it is missing, unreadable, or not of the kind that the configuration says.
     """
+    dataset = _load(config)
+    return dataclasses.replace(dataset, notes=(*dataset.notes, *notes(dataset)))
+
+
+def _load(config: DataConfig) -> Dataset:
     if isinstance(config, TextTable):
         return text_table.load(config)
     if isinstance(config, TextData):
@@ -51,7 +58,7 @@ def _images(config: ImageData) -> Dataset:
         raise DataError(f"{config.name}: its images differ in size; set a size for all with --data.crop-size 224")
     splits = {}
     for split in ("train", config.test_split):
-        content = {"kind": "images", "split": split, **tfds.fingerprint(found)}
+        content = {"kind": "images", **shards.fingerprint(found, (split,))}
         splits[split] = Examples(
             **cache.arrays(cache.folder(config.cache_dir), content, lambda s=split: _decode(found, s))
         )
@@ -61,6 +68,7 @@ def _images(config: ImageData) -> Dataset:
 
 def _decode(found: Any, split: str) -> dict[str, np.ndarray]:
     columns = tfds.columns(found, split, ("image", "label"))
+    shards.require_shape(found, split, "image", columns["image"])
     return {"inputs": np.stack(columns["image"]), "labels": np.array(columns["label"], np.int32)}
 
 
@@ -90,7 +98,7 @@ def _text(config: TextData) -> Dataset:
         found.info.full_name,
         config,
         tfds.class_names(found),
-        source=tfds.fingerprint(found),
+        source=shards.fingerprint(found, ("train", "test")),
         read=lambda: {split: _documents(found, split) for split in ("train", "test")},
     )
 
@@ -115,3 +123,4 @@ def _require(found: Any, name: str, features: tuple[str, ...], splits: tuple[str
         missing = [w for w in wanted if w not in present]
         if missing:
             raise DataError(f"{name} has no {kind} {missing[0]!r}; it has {', '.join(sorted(present))}")
+    shards.require_whole(found, splits)

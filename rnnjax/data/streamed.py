@@ -1,12 +1,13 @@
 """TFDS images of any size as a data set that is decoded while it is trained on."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from rnnjax import digests
 from rnnjax.config import ImageData
-from rnnjax.data import cache, tfds
+from rnnjax.data import cache, shards, tfds
 from rnnjax.data.encoded import EncodedImages
 from rnnjax.data.examples import Dataset, Examples, hold_out
 from rnnjax.data.preprocess import ImagePreprocess
@@ -28,7 +29,7 @@ def load(config: ImageData, found: Any) -> Dataset:
     fitted, root = train.take(kept), cache.folder(config.cache_dir)
     content = {
         "kind": "statistics",
-        **tfds.fingerprint(found),
+        **shards.fingerprint(found, ("train",)),
         "crop_size": config.crop_size,
         "validation_fraction": config.validation_fraction,
         "sample": _SAMPLE,
@@ -41,7 +42,7 @@ def load(config: ImageData, found: Any) -> Dataset:
 
 
 def _split(config: ImageData, found: Any, split: str) -> Examples:
-    content = {"kind": "labels", "split": split, **tfds.fingerprint(found)}
+    content = {"kind": "labels", **shards.fingerprint(found, (split,))}
     labels = cache.arrays(cache.folder(config.cache_dir), content, lambda: {"labels": tfds.labels(found, split)})
     images = EncodedImages(
         name=f"{found.info.full_name}, split {split}",
@@ -56,11 +57,19 @@ def _split(config: ImageData, found: Any, split: str) -> Examples:
 
 
 def _statistics(images: Any) -> dict[str, np.ndarray]:
-    """Mean and standard deviation of center crops, a value a channel, of pixels scaled to 0..1."""
+    """Mean and standard deviation of center crops, a value a channel, of pixels scaled to 0..1; std 1 where all of a
+    channel's pixels are alike.
+
+    Sums and squares are integers, so that they are exact, and a variance of 0 is 0.
+    """
     rows = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).round().astype(np.int64))
-    sums, squares, count = np.zeros(images.shape[-1]), np.zeros(images.shape[-1]), 0
+    channels = images.shape[-1]
+    sums, squares, count = [0] * channels, [0] * channels, 0
     for part in np.array_split(rows, -(-len(rows) // 50)):
-        pixels = images[part].astype(np.float64).reshape(-1, images.shape[-1]) / 255
-        sums, squares, count = sums + pixels.sum(0), squares + (pixels**2).sum(0), count + len(pixels)
-    mean = sums / count
-    return {"mean": mean, "std": np.sqrt(np.maximum(squares / count - mean**2, 1e-12))}
+        pixels = images[part].astype(np.int64).reshape(-1, channels)
+        sums = [a + int(b) for a, b in zip(sums, pixels.sum(0), strict=True)]
+        squares = [a + int(b) for a, b in zip(squares, (pixels**2).sum(0), strict=True)]
+        count += len(pixels)
+    spread = [count * of_squares - total**2 for of_squares, total in zip(squares, sums, strict=True)]
+    mean = np.array([total / (255 * count) for total in sums])
+    return {"mean": mean, "std": np.array([math.sqrt(s) / (255 * count) if s else 1.0 for s in spread])}

@@ -12,8 +12,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from rnnjax.data.files import hidden, regular, too_large
 from rnnjax.errors import DataError
 
 TEXT_COLUMNS = ("text", "review", "sentence", "document", "content", "comment", "message")
@@ -22,6 +23,8 @@ LABEL_COLUMNS = ("label", "class", "category", "sentiment", "target")
 """Likewise for the labels."""
 
 _LONGEST_FIELD = 2**31 - 1
+_LONGEST_LINE = 2**30
+"""Bytes."""
 _BOM = b"\xef\xbb\xbf"
 
 Record = tuple[str, str, str]
@@ -114,6 +117,11 @@ def _next(path: Path, rows: Any, line: int) -> list[str] | None:
     try:
         return next(rows, None)
     except csv.Error as error:
+        if "new-line" in str(error):
+            raise DataError(
+                f"{path}:{line}: the record that begins here holds a carriage return outside quotes, and other lines "
+                "of the file end with a line feed; save it with one kind of line ends"
+            ) from error
         raise DataError(
             f'{path}:{line}: the record that begins here cannot be read ({error}); a quote (") within a field in '
             "quotes is written twice, and a field that begins with one ends with one"
@@ -170,13 +178,13 @@ def _json_lines(path: Path, columns: Sequence[str | None]) -> Iterator[Record]:
 
 
 def _folder(path: Path, notes: list[str]) -> Iterator[Record]:
-    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    entries = sorted(entry for entry in path.iterdir() if not hidden(entry.name))
     classes = [entry for entry in entries if entry.is_dir()]
     if not classes:
         raise DataError(f"{path}: no sub-folder in it; a folder of documents has a sub-folder of .txt files a class")
     left = len(entries) - len(classes)
     for folder in classes:
-        inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        inside = sorted(entry for entry in folder.iterdir() if not hidden(entry.name))
         files = [entry for entry in inside if entry.suffix.lower() == ".txt" and entry.is_file()]
         if not files:
             raise DataError(f"{folder}: no .txt file in this class's folder; add some, or take the folder away")
@@ -189,8 +197,10 @@ def _folder(path: Path, notes: list[str]) -> Iterator[Record]:
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 file, line ends included, a byte order mark at the start left out."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+    with regular(path).open("rb") as file:
+        for number, line in enumerate(_byte_lines(file), 1):
+            if len(line) > _LONGEST_LINE:
+                raise too_large(f"{path}:{number}", _LONGEST_LINE)
             if number == 1:
                 if line.startswith((b"\xff\xfe", b"\xfe\xff")):
                     raise DataError(f"{path}:1: UTF-16 text; save the file as UTF-8")
@@ -207,6 +217,19 @@ def _lines(path: Path) -> Iterator[str]:
                     f"{path}:{number}: not UTF-8: byte {error.start + 1} of the line is 0x{line[error.start]:02x}; "
                     "save the file as UTF-8"
                 ) from error
+
+
+def _byte_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines that end with a line feed, each in memory only up to the limit.
+
+    Where the whole file has none but has carriage returns, as from old Macs and some spreadsheets, those end its lines.
+    """
+    first = file.readline(_LONGEST_LINE + 1)
+    if b"\r" in first and not first.endswith(b"\n") and len(first) <= _LONGEST_LINE:
+        yield from first.splitlines(keepends=True)
+    elif first:
+        yield first
+    yield from iter(lambda: file.readline(_LONGEST_LINE + 1), b"")
 
 
 @contextlib.contextmanager

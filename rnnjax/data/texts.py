@@ -18,7 +18,7 @@ Documents = tuple[Sequence[str], np.ndarray]
 
 SPLITS = ("train", "validation", "test")
 
-LONGEST = {"words": 400, "characters": 1600, "bytes": 1600}
+LONGEST = {"words": 400, "plain-words": 400, "characters": 1600, "bytes": 1600}
 """The most tokens of a document that are kept where no bucket's length says so."""
 
 

@@ -37,13 +37,15 @@ def builder(name: str, data_dir: str | None) -> Any:
         with _quiet():
             found = tfds.builder(name, data_dir=str(where), file_format=None)
             prepared = found.is_prepared()
+            if prepared:
+                _read_description(found)
     except tfds.core.registered.DatasetNotFoundError as error:
         near = difflib.get_close_matches(
             name.split("/")[0].split(":")[0], tfds.list_builders(with_community_datasets=False), n=1
         )
         hint = f"; did you mean {near[0]}?" if near else ""
         raise DataError(f"TFDS has no data set named {name!r}, and none is prepared in {where}{hint}") from error
-    except (ImportError, ValueError, AssertionError, KeyError) as error:
+    except Exception as error:  # what TFDS and protobuf raise at damaged descriptions has no common name
         raise DataError(f"TFDS cannot read {name!r} in {where}: {_reason(error)}") from error
     if not prepared:
         raise DataError(f"the data set {name} is not prepared in {where}; {_how_to_prepare(name, where)}")
@@ -66,7 +68,7 @@ def columns(found: Any, split: str, names: tuple[str, ...]) -> dict[str, list[An
       DataError: if its files are missing or cannot be read.
     """
     values: dict[str, list[Any]] = {name: [] for name in names}
-    with _quiet(), _readable(found, split):
+    with _quiet(), readable(found, split):
         for example in _examples(found.as_data_source(split=split)):
             for name in names:
                 values[name].append(example[name])
@@ -79,11 +81,11 @@ def encoded(found: Any, split: str, name: str) -> Callable[[list[int]], list[byt
     Raises:
       DataError: if the split's files are missing; so does the function where a record cannot be read.
     """
-    with _quiet(), _readable(found, split):
+    with _quiet(), readable(found, split):
         source = found.as_data_source(split=split, decoders={name: _import().decode.SkipDecoding()})
 
     def fetch(numbers: list[int]) -> list[bytes]:
-        with _readable(found, split):
+        with readable(found, split):
             return [example[name] for example in source.__getitems__(numbers)]
 
     return fetch
@@ -95,15 +97,9 @@ def labels(found: Any, split: str) -> np.ndarray:
     Raises:
       DataError: if its files are missing or cannot be read.
     """
-    with _quiet(), _readable(found, split):
+    with _quiet(), readable(found, split):
         source = found.as_data_source(split=split, decoders={"image": _import().decode.SkipDecoding()})
         return np.array([example["label"] for example in _examples(source)], np.int32)
-
-
-def fingerprint(found: Any) -> dict[str, Any]:
-    """What identifies a prepared set: its full name and the sizes of its splits."""
-    splits = {name: [int(n) for n in split.shard_lengths] for name, split in sorted(found.info.splits.items())}
-    return {"tfds": found.info.full_name, "splits": splits, "bytes": int(found.info.dataset_size)}
 
 
 def class_names(found: Any) -> tuple[str, ...]:
@@ -114,17 +110,26 @@ def class_names(found: Any) -> tuple[str, ...]:
     return tuple(getattr(label, "names", None) or map(str, range(label.num_classes)))
 
 
+@contextlib.contextmanager
+def readable(found: Any, split: str) -> Iterator[None]:
+    """Whatever goes wrong within while a split's files are read becomes a DataError that names the split."""
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError, LookupError, TypeError, SyntaxError, DataError) as error:
+        raise DataError(f"the split {split} of {found.info.full_name} cannot be read: {_reason(error)}") from error
+
+
+def _read_description(found: Any) -> None:
+    """What TFDS reads of a set's description only when it is asked for, so that it fails here if it does."""
+    dict(found.info.features)
+    for split in found.info.splits.values():
+        list(split.shard_lengths)
+        list(split.filepaths)
+
+
 def _examples(source: Any) -> Iterator[dict[str, np.ndarray]]:
     for start in range(0, len(source), _READ_AT_ONCE):  # reading many at once is several times faster
         yield from source.__getitems__(list(range(start, min(start + _READ_AT_ONCE, len(source)))))
-
-
-@contextlib.contextmanager
-def _readable(found: Any, split: str) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, OSError, ValueError, IndexError) as error:
-        raise DataError(f"the split {split} of {found.info.full_name} cannot be read: {_reason(error)}") from error
 
 
 def _how_to_prepare(name: str, where: Path) -> str:

@@ -1,0 +1,111 @@
+"""What prediction reads, and what it refuses to read."""
+
+import io
+import os
+import types
+
+import numpy as np
+import pytest
+
+from rnnjax import predict
+from rnnjax.data import ImagePreprocess, TextPreprocess
+from rnnjax.data.preprocess import TOKENIZERS
+from rnnjax.errors import DataError
+from rnnjax.predict import _label, image_inputs, text_inputs
+from rnnjax.text import Vocabulary
+
+TEXT = TextPreprocess(Vocabulary(("<pad>", "<unk>", "a", "b", "c", ".")), 4, ("no", "yes"))
+IMAGE = ImagePreprocess((2, 3, 1), (0.25,), (0.5,), ("no", "yes"))
+
+
+def answers(inputs):
+    """Names with what was read, or with the error."""
+    found = []
+    for name, function in inputs:
+        try:
+            found.append((name, function()))
+        except DataError as error:
+            found.append((name, error))
+    return found
+
+
+def stdin(content):
+    return types.SimpleNamespace(buffer=io.BytesIO(content))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_kind_of_line_end_ends_a_document(tmp_path, end):
+    content = f"a b{end}{end}c{end}".encode()
+    (tmp_path / "t.txt").write_bytes(content)
+    expected = [("a b", "a b"), ("c", "c")]
+    assert answers(text_inputs([], [str(tmp_path / "t.txt")], None)) == expected
+    assert answers(text_inputs([], ["-"], stdin(content))) == expected
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+@pytest.mark.parametrize("what", ["pipe", "device"])
+def test_only_regular_files_are_opened(tmp_path, kind, what):
+    """Reading a pipe would wait for a writer, and a device may never end."""
+    path = tmp_path / "a.png"
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    paths = [str(path), str(tmp_path)]
+    inputs = text_inputs([], paths, None) if kind == "text" else image_inputs(IMAGE, paths)
+    errors = [error for _, error in answers(inputs)]
+    assert all("not a regular file" in str(error) for error in errors)
+    assert len(errors) == 2
+    if kind == "text":
+        assert str(errors[0]) == f"{path}: not a regular file; give - to read standard input"
+
+
+def test_a_large_text_file_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    with (tmp_path / "huge.txt").open("wb") as file:
+        file.truncate(2**40)  # a hole: a terabyte of zeros that takes no room
+    ((_, error),) = answers(text_inputs([], [str(tmp_path / "huge.txt")], None))
+    assert str(error) == f"{tmp_path / 'huge.txt'}: more than 1,024 MiB, the most that is read at once; divide it"
+    monkeypatch.setattr(predict, "_MOST_BYTES", 5)
+    assert answers(text_inputs([], ["-"], stdin(b"a b c"))) == [("a b c", "a b c")]
+    ((_, error),) = answers(text_inputs([], ["-"], stdin(b"a b c\n")))
+    assert "standard input: more than " in str(error)
+
+
+def test_hidden_files_of_a_folder_are_left_out(tmp_path):
+    for name in ("b.png", "._b.png", ".DS_Store", "a.JPG", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [name for name, _ in image_inputs(IMAGE, [str(tmp_path)])] == [str(tmp_path / n) for n in ("a.JPG", "b.png")]
+
+
+def seen(preprocess, raw):
+    """What a model is given, 64 rows, and the answers for the real ones."""
+    given = []
+
+    def apply(variables, inputs):
+        given.append(inputs)
+        return np.tile(np.float32([[0.0, 1.0]]), (64, 1))
+
+    assert _label(apply, {}, preprocess, raw) == [("yes", pytest.approx(np.e / (1 + np.e)))] * len(raw)
+    return given[0]
+
+
+def test_a_document_is_encoded_once_and_its_batch_is_what_copies_of_it_give(monkeypatch):
+    documents, calls = ["b a c b a c.", "", "c"], []
+    expected = TEXT(documents + [documents[0]] * 61)
+
+    def count(document):
+        calls.append(document)
+        return each(document)
+
+    each = TOKENIZERS["words"]
+    monkeypatch.setitem(TOKENIZERS, "words", count)
+    found = seen(TEXT, documents)
+    assert calls == documents
+    for name in ("inputs", "lengths"):
+        np.testing.assert_array_equal(found[name], expected[name])
+        assert found[name].dtype == expected[name].dtype
+
+
+def test_images_are_padded_with_copies_of_the_first():
+    images = list(np.random.default_rng(0).integers(0, 256, (3, 2, 3, 1), np.uint8))
+    np.testing.assert_array_equal(seen(IMAGE, images)["inputs"], IMAGE(np.stack(images + images[:1] * 61))["inputs"])
