@@ -38,7 +38,8 @@ ALLOWED = {
     "optim": "config errors",
     "state": "",
     "step": "adversarial augment losses metrics state",
-    "parallel": "errors",
+    "hosts": "errors",
+    "parallel": "errors hosts",
     "feed": "data parallel",
     "program": "adversarial augment config data errors feed losses metrics optim parallel precision scans state step",
     "experiment": "config errors",
@@ -55,7 +56,7 @@ ALLOWED = {
     "loop": "checkpoint config data errors experiment interrupt logs metrics optim plots program progress report "
     "results state workdir",
     "summary": "data experiment logs program results workdir",
-    "cli": "build config data errors experiment loop parallel predict program report summary workdir",
+    "cli": "build config data errors experiment hosts loop parallel predict program report summary workdir",
 }
 
 # Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.
