@@ -12,6 +12,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -91,13 +92,30 @@ def joined() -> None:
     _tell(_JOINED)
 
 
+def check_port(coordinator: str) -> None:
+    """Raises RunError if this host, as process 0, cannot listen on the port; jaxlib 0.10.2 ends by SIGSEGV there."""
+    if "JAX_COORDINATOR_BIND_ADDRESS" in os.environ:
+        return
+    port = int(coordinator.rpartition(":")[2])
+    family, address = (socket.AF_INET6, "::") if socket.has_dualstack_ipv6() else (socket.AF_INET, "")
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a run that has just ended does not count
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise RunError(
+                f"--parallel.coordinator {coordinator}: this host, which has process id 0, cannot listen on port "
+                f"{port} ({error.strerror}); give another port, the same on all hosts"
+            ) from error
+
+
 def not_joined(seconds: int, reason: str = "") -> str:
-    """The sentence of a host that waited for the others in vain."""
-    said = "" if not reason or "deadline" in reason.lower() else f" ({reason})"
+    """The sentence of a host that waited for the others in vain, or that JAX refused for a reason."""
+    late = not reason or "deadline" in reason.lower()
     return (
-        f"the hosts of this run did not all join within {seconds} s{said}: start the same command on every host, "
-        "with the same --parallel.coordinator and --parallel.processes and each with its own --parallel.process-id; "
-        "the coordinator is an address of the host of process 0, which the others must reach on that port"
+        f"the hosts of this run did not join {f'within {seconds} s' if late else f'({reason})'}: start the same "
+        "command on every host, with the same --parallel.coordinator and --parallel.processes and each with its own "
+        "--parallel.process-id; the coordinator is an address of the host of process 0, and the others must reach it"
     )
 
 

@@ -72,6 +72,8 @@ def start(
 
 
 def _join(coordinator: str | None, processes: int | None, process_id: int | None, timeout: int, heartbeat: int) -> None:
+    if coordinator is not None and process_id == 0:
+        hosts.check_port(coordinator)
     try:
         jax.distributed.initialize(
             coordinator_address=coordinator,
@@ -83,14 +85,12 @@ def _join(coordinator: str | None, processes: int | None, process_id: int | None
             shutdown_timeout_seconds=max(30, heartbeat),
         )
     except (RuntimeError, ValueError) as error:
-        if "DEADLINE" in str(error):
-            raise RunError(hosts.not_joined(timeout)) from error
-        hint = (
-            "; where JAX does not find the hosts by itself, give --parallel.coordinator" if coordinator is None else ""
-        )
-        if process_id == 0:
-            hint = f"; is the port of --parallel.coordinator {coordinator} in use on this host?"
-        raise RunError(f"--parallel.distributed: the hosts could not join: {error}{hint}") from error
+        if coordinator is None and isinstance(error, ValueError):
+            raise RunError(
+                f"--parallel.distributed: JAX does not find the hosts of this run by itself ({error}); "
+                "give --parallel.coordinator, --parallel.processes and --parallel.process-id"
+            ) from error
+        raise RunError(hosts.not_joined(timeout, str(error))) from error
     hosts.joined()
 
 
