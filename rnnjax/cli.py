@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from rnnjax import terminal
+from rnnjax import hosts, terminal
 from rnnjax.config import Config
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
@@ -45,10 +46,11 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0 done, 1 failed, 2 wrong usage, 128 + the signal if stopped by one.
     """
+    own = arguments is None or list(arguments) == sys.argv[1:]
 
     def parse(given: list[str]) -> Callable[[], int]:
         chosen, rest = _variant(experiment, given)
-        return _parse(chosen, with_command(rest))
+        return _parse(chosen, with_command(rest), own)
 
     return run(parse, arguments)
 
@@ -109,7 +111,7 @@ def _variant(experiment: Experiment, arguments: list[str]) -> tuple[Experiment, 
     return experiment.variant(rest[place + 1]), rest[:place] + rest[place + 2 :]
 
 
-def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
+def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[[], int]:
     # The sections' own types, so that --help shows what this experiment has and nothing else.
     config_type: Any = Config[type(experiment.config.data), type(experiment.config.model)]  # pyright: ignore
     default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
@@ -132,7 +134,10 @@ def _parse(experiment: Experiment, arguments: list[str]) -> Callable[[], int]:
         """
         if until_accuracy is not None:
             config = dataclasses.replace(config, train=dataclasses.replace(config.train, until_accuracy=until_accuracy))
-        return lambda: _train(experiment, config, seeds, runs_dir, fresh)
+        command = functools.partial(_train, experiment, config, seeds, runs_dir, fresh)
+        if not config.parallel.several_hosts:
+            return command
+        return lambda: hosts.watched(command, join_timeout=config.parallel.join_timeout, own=own)
 
     variants = "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
     train.__doc__ = (train.__doc__ or "").replace("Args:", f"{variants}Args:", 1)
@@ -196,11 +201,7 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
     from rnnjax.summary import print_start, print_summary
 
     imported = time.perf_counter()
-    parallel.start(
-        cpu_devices=config.parallel.cpu_devices,
-        batch_size=config.data.batch_size,
-        distributed=config.parallel.distributed,
-    )
+    parallel.start(batch_size=config.data.batch_size, **dataclasses.asdict(config.parallel))
     _keep_compiled(config)
     dataset = data.load(config.data)
     before = {"imports": imported - began, "data": time.perf_counter() - imported}

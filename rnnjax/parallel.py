@@ -19,6 +19,7 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from rnnjax import hosts
 from rnnjax.errors import RunError, UsageError
 
 _ROWS_A_DEVICE = 64
@@ -26,7 +27,17 @@ _ROWS_A_DEVICE = 64
 takes what they gain."""
 
 
-def start(*, cpu_devices: int | None = None, batch_size: int = 1, distributed: bool = False) -> None:
+def start(
+    *,
+    cpu_devices: int | None = None,
+    batch_size: int = 1,
+    distributed: bool = False,
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process_id: int | None = None,
+    join_timeout: int = 120,
+    heartbeat: int = 30,
+) -> None:
     """Sets the number of CPU devices and joins the other hosts; call it before JAX is used.
 
     Args:
@@ -34,11 +45,17 @@ def start(*, cpu_devices: int | None = None, batch_size: int = 1, distributed: b
         where JAX already runs. Without a meaning where there is an accelerator.
       batch_size: the batch that the devices will share.
       distributed: join the other hosts.
+      coordinator, processes, process_id: ``HOST:PORT`` of process 0, the number of processes and this one's number,
+        where JAX does not find them by itself; they imply ``distributed``.
+      join_timeout: seconds to wait for the other hosts.
+      heartbeat: seconds without a sign of life after which a host counts as dead.
 
     Raises:
       UsageError: if the number is not positive, or JAX already runs with another number of CPU devices.
-      RunError: if the other hosts cannot be joined.
+      RunError: if the other hosts cannot be joined. (Where they do not come in time, JAX ends the process by
+        SIGABRT; :func:`rnnjax.hosts.watched` makes a sentence of it.)
     """
+    distributed = distributed or coordinator is not None
     if cpu_devices is not None and cpu_devices < 1:
         raise UsageError(f"the number of CPU devices must be positive, got {cpu_devices}")
     with contextlib.suppress(RuntimeError):  # the backend runs already: checked below
@@ -46,15 +63,35 @@ def start(*, cpu_devices: int | None = None, batch_size: int = 1, distributed: b
         chosen = 1 if distributed else devices_for(batch_size, _available_cores())
         jax.config.update("jax_num_cpu_devices", cpu_devices or chosen)
     if distributed:
-        try:
-            jax.distributed.initialize()
-        except (RuntimeError, ValueError) as error:
-            raise RunError(f"--parallel.distributed: the hosts could not join: {error}") from error
+        _join(coordinator, processes, process_id, join_timeout, heartbeat)
     if cpu_devices is not None and jax.default_backend() == "cpu" and jax.local_device_count() < cpu_devices:
         raise UsageError(
             f"JAX already runs with {jax.local_device_count()} CPU device(s), so it cannot have {cpu_devices}; "
             "set the number before JAX is first used"
         )
+
+
+def _join(coordinator: str | None, processes: int | None, process_id: int | None, timeout: int, heartbeat: int) -> None:
+    if coordinator is not None and process_id == 0:
+        hosts.check_port(coordinator)
+    try:
+        jax.distributed.initialize(
+            coordinator_address=coordinator,
+            num_processes=processes,
+            process_id=process_id,
+            initialization_timeout=timeout,
+            heartbeat_timeout_seconds=heartbeat,
+            # How long a host that fails alone waits for the others to end with it, and they for it.
+            shutdown_timeout_seconds=max(30, heartbeat),
+        )
+    except (RuntimeError, ValueError) as error:
+        if coordinator is None and isinstance(error, ValueError):
+            raise RunError(
+                f"--parallel.distributed: JAX does not find the hosts of this run by itself ({error}); "
+                "give --parallel.coordinator, --parallel.processes and --parallel.process-id"
+            ) from error
+        raise RunError(hosts.not_joined(timeout, str(error))) from error
+    hosts.joined()
 
 
 def devices_for(batch_size: int, cores: int) -> int:
@@ -201,12 +238,13 @@ class DataParallel:
         return bool((multihost_utils.process_allgather(digest) == digest).all())
 
     def any_process(self, flag: bool) -> bool:
-        """Whether ``flag`` is set on any host; every host must ask."""
+        """Whether ``flag`` is set on any host; every host must ask. Raises RunError if one of them is gone."""
         if jax.process_count() == 1:
             return flag
         from jax.experimental import multihost_utils
 
-        return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+        with hosts.gone_is_run_error():
+            return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
     def cache_counts(self) -> dict[str, int] | None:
         """Programs that this process took from the cache of compiled ones so far (``hits``), and that it had to

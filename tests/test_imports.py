@@ -44,7 +44,8 @@ ALLOWED = {
     "identity": "",
     "state": "cells errors",
     "step": "adversarial augment freeze losses metrics optim state",
-    "parallel": "errors",
+    "hosts": "errors",
+    "parallel": "errors hosts",
     "feed": "data parallel",
     "program": "adversarial augment config data errors feed identity losses metrics optim parallel precision scans "
     "state step",
@@ -67,7 +68,7 @@ ALLOWED = {
     "loop": "audit checkpoint data digests errors experiment finish interrupt logs metrics optim program progress "
     "results resume state terminal workdir",
     "summary": "data experiment logs program results terminal workdir",
-    "cli": "build config data errors experiment loop parallel predict program report summary terminal workdir",
+    "cli": "build config data errors experiment hosts loop parallel predict program report summary terminal workdir",
 }
 
 # Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import check, choice, positive, rate, runtime
+from rnnjax.errors import UsageError
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
@@ -114,11 +115,48 @@ class ParallelConfig:
     """Devices to split the CPU into when there is no accelerator; unset: at most one a core, as many as the batch
     gives enough work to."""
     distributed: bool = False
-    """Join the other hosts of this run by jax.distributed.initialize() before anything else."""
+    """Join the other hosts of this run before anything else; under Slurm, Open MPI or Kubernetes and on TPUs JAX
+    finds them by itself."""
+    coordinator: str | None = None
+    """Join them where JAX does not find them: HOST:PORT, an address of the host of process 0 and a free port of it, the
+    same on all hosts; it implies --parallel.distributed and needs the next two options."""
+    processes: int | None = None
+    """Number of processes of this run, one a host, the same on all hosts."""
+    process_id: int | None = None
+    """Number of this host's process, from 0, another one on each host."""
+    join_timeout: int = 120
+    """Seconds for which the hosts wait at the start until all of them are there."""
+    heartbeat: int = 30
+    """Seconds without a sign of life after which a host counts as dead and the others end; the same command resumes."""
 
     def __post_init__(self):
         if self.cpu_devices is not None:
             positive(self, "cpu_devices")
+        positive(self, "join_timeout")
+        positive(self, "heartbeat")
+        self._check_coordinator()
+
+    @property
+    def several_hosts(self) -> bool:
+        """Whether this process joins others."""
+        return self.distributed or self.coordinator is not None
+
+    def _check_coordinator(self) -> None:
+        options = {"coordinator": self.coordinator, "processes": self.processes, "process-id": self.process_id}
+        missing = [f"--parallel.{name}" for name, value in options.items() if value is None]
+        if self.coordinator is None or self.processes is None or self.process_id is None:
+            if len(missing) < len(options):
+                raise UsageError(
+                    f"{' and '.join(missing)} missing: --parallel.coordinator, --parallel.processes and "
+                    "--parallel.process-id go together"
+                )
+            return
+        host, _, port = self.coordinator.rpartition(":")
+        named = bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
+        check(named, self, "coordinator", "HOST:PORT with a port from 1 to 65535")
+        positive(self, "processes")
+        valid = 0 <= self.process_id < self.processes
+        check(valid, self, "process_id", f"from 0 to {self.processes - 1} with --parallel.processes {self.processes}")
 
 
 def _check_group(config: Any, group: str) -> None:
