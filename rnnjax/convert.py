@@ -1,6 +1,7 @@
 """Weights and carries from and to ``torch.nn.{RNN, LSTM, GRU}``, Keras' and Flax' recurrent layers.
 
-Pure functions over arrays: no framework is imported, and everything returned is NumPy.
+Pure functions over arrays: no framework is imported, and everything returned is NumPy: new arrays in C order, which
+share no memory with what was given.
 
 ``kind`` names the layer: ``"rnn"`` (torch.nn.RNN, keras SimpleRNN), ``"lstm"`` or ``"gru"``. The
 tree of one direction is ``{"cell": {...}}``, as the parameters of an :class:`~rnnjax.recurrence.RNN`;
@@ -10,20 +11,46 @@ becomes ``{"layers_0": ..., "layers_1": ...}``, as of a ``StackedRNN``.
 Gate orders: ours are PyTorch's (LSTM i, f, g, o; GRU r, z, n); Keras' GRU has z, r, n.
 """
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from rnnjax.errors import UsageError
 
 Tree = dict[str, Any]
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _FLAX = {"rnn": ("",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
 """What Flax calls the gates, in our order."""
 
 
+def _own_arrays(convert: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Copies, in C order, what a conversion returns.
+
+    A transposed view has the right numbers, but whoever takes its buffer takes them in another order
+    (``safetensors.numpy.save_file`` does); and a view of a framework's weights changes as they train.
+    """
+
+    @functools.wraps(convert)
+    def converted(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        return _copied(convert(*args, **kwargs))
+
+    return converted
+
+
+def _copied(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {name: _copied(part) for name, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_copied(part) for part in tree)
+    return np.array(tree, order="C")
+
+
+@_own_arrays
 def from_torch(state: Mapping[str, Any], kind: str) -> Tree:
     """The parameters of a ``StackedRNN`` from the ``state_dict()`` of a ``torch.nn`` recurrent module.
 
@@ -59,6 +86,7 @@ def from_torch(state: Mapping[str, Any], kind: str) -> Tree:
     return tree
 
 
+@_own_arrays
 def to_torch(params: Mapping[str, Any], kind: str) -> dict[str, np.ndarray]:
     """The inverse of :func:`from_torch`: arrays for ``load_state_dict`` (through ``torch.as_tensor``).
 
@@ -83,6 +111,7 @@ def to_torch(params: Mapping[str, Any], kind: str) -> dict[str, np.ndarray]:
     return state
 
 
+@_own_arrays
 def carry_from_torch(carry: Any, kind: str, bidirectional: bool = False) -> tuple[Any, ...]:
     """The carry of a ``StackedRNN`` from PyTorch's ``h [L, B, H]``, or ``(h, c)`` for the LSTM.
 
@@ -97,6 +126,7 @@ def carry_from_torch(carry: Any, kind: str, bidirectional: bool = False) -> tupl
     return tuple(zip(cells[::2], cells[1::2], strict=True))
 
 
+@_own_arrays
 def carry_to_torch(carry: Sequence[Any], kind: str, bidirectional: bool = False) -> Any:
     """The inverse of :func:`carry_from_torch`."""
     _gates(kind)
@@ -106,6 +136,7 @@ def carry_to_torch(carry: Sequence[Any], kind: str, bidirectional: bool = False)
     return tuple(np.stack([np.asarray(cell[part]) for cell in cells]) for part in (1, 0))
 
 
+@_own_arrays
 def from_keras(weights: Sequence[Any], kind: str, bidirectional: bool = False, reset_after: bool = True) -> Tree:
     """The parameters of an ``RNN`` or ``Bidirectional`` from ``layer.get_weights()`` of a Keras layer.
 
@@ -133,6 +164,7 @@ def from_keras(weights: Sequence[Any], kind: str, bidirectional: bool = False, r
     return {"forward": cells[0], "backward": cells[1]} if bidirectional else cells[0]
 
 
+@_own_arrays
 def to_keras(params: Mapping[str, Any], kind: str) -> list[np.ndarray]:
     """The inverse of :func:`from_keras`: arrays for ``layer.set_weights`` of a layer with biases.
 
@@ -143,52 +175,42 @@ def to_keras(params: Mapping[str, Any], kind: str) -> list[np.ndarray]:
     return [array for cell in _directions(params) for array in _cell_to_keras(cell, kind, gates)]
 
 
+@_own_arrays
 def from_flax(cell: Mapping[str, Any], kind: str) -> Tree:
-    """The parameters of an ``RNN`` from those of a ``flax.linen`` cell.
+    """The parameters of an ``RNN`` or ``Bidirectional`` from those of a ``flax.linen`` cell or layer.
 
     Args:
       cell: the parameters of ``SimpleCell`` (kind ``"rnn"``), ``LSTMCell``, ``OptimizedLSTMCell``
-        (``"lstm"``) or ``GRUCell`` (``"gru"``): what ``nn.RNN`` keeps under ``params["cell"]``.
+        (``"lstm"``) or ``GRUCell`` (``"gru"``); or of ``nn.RNN``, which keeps the cell's under ``"cell"``; or
+        of ``nn.Bidirectional``, ``{"forward_rnn": {"cell": ...}, "backward_rnn": {"cell": ...}}``.
       kind: ``"rnn"``, ``"lstm"`` or ``"gru"``.
 
     Raises:
-      UsageError: if the names are not those of such a cell.
+      UsageError: if the names are not those of such a cell or layer.
     """
-    names = _FLAX[_known(kind)]
-    parts = {f"i{name}" for name in names} | {f"h{name}" for name in names}
-    if set(cell) != parts:
-        raise UsageError(f"a flax.linen {kind} cell has {sorted(parts)}, got {sorted(cell)}")
-
-    def fused(side: str, part: str) -> np.ndarray:
-        return np.concatenate([np.asarray(cell[side + name][part]) for name in names], axis=-1)
-
-    tree = {"input_kernel": fused("i", "kernel"), "recurrent_kernel": fused("h", "kernel")}
-    tree["bias"] = fused("h" if kind == "lstm" else "i", "bias")
-    if kind == "gru":
-        tree["recurrent_bias"] = np.asarray(cell["hn"]["bias"])
-    return {"cell": tree}
+    _known(kind)
+    if set(cell) == {"forward_rnn", "backward_rnn"}:
+        ahead, behind = (_cell_from_flax(cell[name], kind) for name in ("forward_rnn", "backward_rnn"))
+        return {"forward": {"cell": ahead}, "backward": {"cell": behind}}
+    return {"cell": _cell_from_flax(cell, kind)}
 
 
+@_own_arrays
 def to_flax(params: Mapping[str, Any], kind: str) -> Tree:
-    """The inverse of :func:`from_flax`: the parameters of a ``flax.linen`` cell from those of an ``RNN``.
+    """The inverse of :func:`from_flax`: Flax' parameters from those of an ``RNN`` or ``Bidirectional``.
+
+    Returns:
+      Of an ``RNN`` the parameters of the ``flax.linen`` cell, what ``nn.RNN`` keeps under ``"cell"``; of a
+      ``Bidirectional`` those of ``nn.Bidirectional``.
 
     Raises:
-      UsageError: if the tree is not that of an ``RNN`` over a cell that Flax has.
+      UsageError: if the tree is not one of these, or of a cell that Flax lacks.
     """
-    names, (cell,) = _FLAX[_known(kind)], _directions(params)[:1]
-    _check_cell(cell, {"recurrent_bias"} if kind == "gru" else set(), "flax.linen")
-    kernel = _take(cell, "input_kernel", None, None)
-    width, features = kernel.shape[1], kernel.shape[1] // len(names)
-    recurrent = _take(cell, "recurrent_kernel", features, width)
-    tree: Tree = {}
-    for side, fused in (("i", kernel), ("h", recurrent)):
-        for name, part in zip(names, np.split(fused, len(names), axis=1), strict=True):
-            tree[side + name] = {"kernel": part}
-    for name, part in zip(names, np.split(_take(cell, "bias", width), len(names)), strict=True):
-        tree[("h" if kind == "lstm" else "i") + name]["bias"] = part
-    if kind == "gru":
-        tree["hn"]["bias"] = _take(cell, "recurrent_bias", features)
-    return tree
+    _known(kind)
+    cells = [_cell_to_flax(cell, kind) for cell in _directions(params)]
+    if len(cells) == 1:
+        return cells[0]
+    return {"forward_rnn": {"cell": cells[0]}, "backward_rnn": {"cell": cells[1]}}
 
 
 def _known(kind: str) -> str:
@@ -306,3 +328,38 @@ def _cell_to_keras(cell: Mapping[str, np.ndarray], kind: str, gates: int) -> lis
         hidden_bias[2 * features :] = _take(cell, "recurrent_bias", features)
         arrays[2] = np.stack([arrays[2], hidden_bias])
     return [_swap_gates(array) for array in arrays] if kind == "gru" else arrays
+
+
+def _cell_from_flax(params: Mapping[str, Any], kind: str) -> Tree:
+    """Ours from a Flax cell's parameters, or from those of an ``nn.RNN`` around it."""
+    cell = params["cell"] if set(params) == {"cell"} else params
+    names = _FLAX[kind]
+    parts = {f"i{name}" for name in names} | {f"h{name}" for name in names}
+    if set(cell) != parts:
+        raise UsageError(f"a flax.linen {kind} cell has {sorted(parts)}, got {sorted(cell)}")
+
+    def fused(side: str, part: str) -> np.ndarray:
+        return np.concatenate([np.asarray(cell[side + name][part]) for name in names], axis=-1)
+
+    tree = {"input_kernel": fused("i", "kernel"), "recurrent_kernel": fused("h", "kernel")}
+    tree["bias"] = fused("h" if kind == "lstm" else "i", "bias")
+    if kind == "gru":
+        tree["recurrent_bias"] = np.asarray(cell["hn"]["bias"])
+    return tree
+
+
+def _cell_to_flax(cell: Mapping[str, np.ndarray], kind: str) -> Tree:
+    names = _FLAX[kind]
+    _check_cell(cell, {"recurrent_bias"} if kind == "gru" else set(), "flax.linen")
+    kernel = _take(cell, "input_kernel", None, None)
+    width, features = kernel.shape[1], kernel.shape[1] // len(names)
+    recurrent = _take(cell, "recurrent_kernel", features, width)
+    tree: Tree = {}
+    for side, fused in (("i", kernel), ("h", recurrent)):
+        for name, part in zip(names, np.split(fused, len(names), axis=1), strict=True):
+            tree[side + name] = {"kernel": part}
+    for name, part in zip(names, np.split(_take(cell, "bias", width), len(names)), strict=True):
+        tree[("h" if kind == "lstm" else "i") + name]["bias"] = part
+    if kind == "gru":
+        tree["hn"]["bias"] = _take(cell, "recurrent_bias", features)
+    return tree

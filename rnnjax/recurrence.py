@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import Scope
 
 from rnnjax.cells import Carry, Noise, RecurrentCell
 from rnnjax.cells.noise import dropout_mask
@@ -28,6 +29,9 @@ Array = jax.Array
 
 class RNN(nn.Module):
     """Runs a cell over time.
+
+    The weights are the layer's own: it copies the cell that it is given, so that one cell in two layers makes two
+    sets of weights, under ``cell`` of either layer. To share weights, call one layer twice.
 
     All dropout needs a ``dropout`` key and is off unless ``train=True``.
 
@@ -81,6 +85,7 @@ class RNN(nn.Module):
             raise UsageError(
                 f"RNN: implementation must be auto, scan, fused, associative or cudnn, got {self.implementation!r}"
             )
+        self.cell = _own(self, self.cell)
         super().__post_init__()
 
     @nn.compact
@@ -92,6 +97,7 @@ class RNN(nn.Module):
         mask: Array | None = None,
         resets: Array | None = None,
         initial_carry: Carry | None = None,
+        reset_carry: Carry | None = None,
         train: bool = False,
     ) -> tuple[Carry, Array]:
         """Runs the recurrence.
@@ -102,8 +108,12 @@ class RNN(nn.Module):
           mask: ``[..., T]`` booleans, True at real steps; use it or ``lengths``. A masked step
             leaves the carry as it is.
           resets: ``[..., T]`` booleans, True at the first step of each of the sequences that are
-            packed into a row; they start from the initial carry, in either direction.
-          initial_carry: the cell's carry before the first step; zeros by default.
+            packed into a row, or of the episodes in a stream: they start from ``reset_carry`` and never
+            see the carry before them. A reverse recurrence starts each at its last real step.
+          initial_carry: the cell's carry before the first step that is taken, such as that of the chunk
+            before; the cell's own, zeros, by default.
+          reset_carry: the cell's carry from which a reset starts, whatever ``initial_carry`` is; the
+            cell's own, zeros, by default.
           train: whether dropout is active.
 
         Returns:
@@ -112,8 +122,8 @@ class RNN(nn.Module):
           masked steps, NaN included, changes neither results nor gradients.
 
         Raises:
-          UsageError: if ``inputs`` lack a time axis; if ``lengths``, ``mask``, ``resets`` or
-            ``initial_carry`` have a wrong shape or dtype, or concrete lengths lie outside 0..T.
+          UsageError: if ``inputs`` lack a time axis; if ``lengths``, ``mask``, ``resets``,
+            ``initial_carry`` or ``reset_carry`` have a wrong shape or dtype, or concrete lengths lie outside 0..T.
         """
         mask = sequence_mask(inputs, lengths, mask)
         starts = sequence_starts(inputs, resets, mask, self.reverse)
@@ -123,8 +133,8 @@ class RNN(nn.Module):
         if self.input_dropout:
             shared = (-2,) if self.variational else ()
             inputs = nn.Dropout(self.input_dropout, broadcast_dims=shared)(inputs, deterministic=not train)
-        carry = _initial_carry(self.cell, inputs, initial_carry)
-        rules = self._rules(inputs, carry, train)
+        carry = _checked_carry(self.cell, inputs, initial_carry, "initial")
+        rules = self._rules(inputs, _checked_carry(self.cell, inputs, reset_carry, "reset"), train)
         steps = Steps(
             jnp.moveaxis(inputs, -2, 0),
             None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None],
@@ -148,12 +158,12 @@ class RNN(nn.Module):
         carry, outputs = self(inputs[..., None, :], initial_carry=carry)
         return carry, outputs[..., 0, :]
 
-    def _rules(self, inputs: Array, carry: Carry, train: bool) -> "Rules":
+    def _rules(self, inputs: Array, reset_carry: Carry, train: bool) -> "Rules":
         """Checks the options against the cell and draws what is drawn once a sequence."""
         name, shape = type(self.cell).__name__, self.cell.recurrent_shape or (0, 0)
         if not shape[0] and (self.recurrent_dropout or self.weight_dropout):
             raise UsageError(f"RNN: {name} has no recurrent kernel for recurrent_dropout or weight_dropout")
-        leaves, tree = jax.tree.flatten(carry)
+        leaves, tree = jax.tree.flatten(reset_carry)
         rates = self.zoneout if isinstance(self.zoneout, Sequence) else (self.zoneout,) * len(leaves)
         if len(rates) != len(leaves):
             raise UsageError(f"RNN: {len(rates)} zoneout rates, but the carry of {name} has {len(leaves)} arrays")
@@ -168,23 +178,23 @@ class RNN(nn.Module):
         if train and self.weight_dropout:
             noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
         return Rules(
-            carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat, None, self.implementation
+            reset_carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat, None, self.implementation
         )
 
 
-def _initial_carry(cell: RecurrentCell, inputs: Array, given: Carry | None) -> Carry:
-    """The given carry, checked, or the cell's own; in the dtype that the scan keeps."""
+def _checked_carry(cell: RecurrentCell, inputs: Array, given: Carry | None, which: str) -> Carry:
+    """The given initial or reset carry, checked, or the cell's own; in the dtype that the scan keeps."""
     shape = inputs.shape[:-2] + inputs.shape[-1:]
     own = cell.initialize_carry(None, shape, cell.compute_dtype(inputs))
     name = type(cell).__name__
     if given is not None:
         want, got = jax.tree.structure(own), jax.tree.structure(given)
         if want != got:
-            raise UsageError(f"the initial carry of {name} must be built as {want}, got {got}")
+            raise UsageError(f"the {which} carry of {name} must be built as {want}, got {got}")
         for want, leaf in zip(jax.tree.leaves(own), jax.tree.leaves(given), strict=True):
             if jnp.shape(leaf) != want.shape or jnp.result_type(leaf) != want.dtype:
                 raise UsageError(
-                    f"the initial carry of {name} needs {want.dtype} {want.shape}, "
+                    f"the {which} carry of {name} needs {want.dtype} {want.shape}, "
                     f"got {jnp.result_type(leaf)} {jnp.shape(leaf)}"
                 )
         own = jax.tree.map(jnp.asarray, given)
@@ -200,8 +210,9 @@ def _varying_like(leaf: Array, inputs: Array) -> Array:
 class Bidirectional(nn.Module):
     """A forward and a backward recurrence over the same inputs (Schuster and Paliwal 1997).
 
-    The carry is the pair of both carries. The directions are two loops; side by side in one, or as one
-    batched product, they were not faster on a CPU.
+    The carry is the pair of both carries. The weights are the layer's own, as those of :class:`RNN`: one cell in both
+    directions makes two sets. The directions are two loops; side by side in one, or as one batched product, they were
+    not faster on a CPU.
 
     Attributes:
       forward: the recurrence in the inputs' order.
@@ -220,14 +231,22 @@ class Bidirectional(nn.Module):
             raise UsageError("Bidirectional: the forward RNN needs reverse=False")
         if self.merge not in ("concat", "sum", "mean", "mul"):
             raise UsageError(f"Bidirectional: merge must be one of concat, sum, mean, mul, got {self.merge!r}")
+        self.forward, self.backward = _own(self, self.forward), _own(self, self.backward)
         super().__post_init__()
 
-    def __call__(self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, train=False):
-        """As :meth:`RNN.__call__`; ``initial_carry`` is the pair of both directions' carries."""
-        carries = _carries("Bidirectional", initial_carry, 2)
+    def __call__(
+        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=False
+    ):
+        """As :meth:`RNN.__call__`; ``initial_carry`` and ``reset_carry`` are pairs of both directions' carries.
+
+        In chunks of a long sequence only the forward carry is that of the step before a chunk. The backward direction
+        begins at the chunk's end: its carry from the chunk before has not read what follows.
+        """
+        first = _carries("Bidirectional", initial_carry, 2, "initial")
+        reset = _carries("Bidirectional", reset_carry, 2, "reset")
         options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
-        forward, ahead = self.forward(inputs, initial_carry=carries[0], **options)
-        backward, behind = self.backward(inputs, initial_carry=carries[1], **options)
+        forward, ahead = self.forward(inputs, initial_carry=first[0], reset_carry=reset[0], **options)
+        backward, behind = self.backward(inputs, initial_carry=first[1], reset_carry=reset[1], **options)
         return (forward, backward), self._merged(ahead, behind)
 
     @property
@@ -257,6 +276,8 @@ class Bidirectional(nn.Module):
 class StackedRNN(nn.Module):
     """Recurrent layers one above the other, with dropout between them (Zaremba et al. 2014, arXiv:1409.2329).
 
+    The weights are the layers' own, as those of :class:`RNN`: ``[layer] * 2`` makes two sets.
+
     Attributes:
       layers: :class:`RNN` or :class:`Bidirectional` modules, lowest first.
       dropout: rate of dropout on the inputs of every layer but the first; needs a ``dropout`` key.
@@ -273,25 +294,29 @@ class StackedRNN(nn.Module):
     def __post_init__(self):
         if not 0 <= self.dropout < 1:
             raise UsageError(f"StackedRNN: dropout must lie in [0, 1), got {self.dropout}")
+        self.layers = tuple(_own(self, layer) for layer in self.layers)
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, train=False):
-        """As :meth:`RNN.__call__`; carries are tuples with one entry a layer."""
-        carries = _carries("StackedRNN", initial_carry, len(self.layers))
+    def __call__(
+        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=False
+    ):
+        """As :meth:`RNN.__call__`; carries, ``reset_carry`` among them, are tuples with one entry a layer."""
+        carries = _carries("StackedRNN", initial_carry, len(self.layers), "initial")
+        fresh = _carries("StackedRNN", reset_carry, len(self.layers), "reset")
         # Every layer is told what was given: cuDNN can use lengths and no mask.
         options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
         mask = sequence_mask(inputs, lengths, mask)
         if mask is not None:
             inputs = jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
         outputs, last = inputs, []
-        for depth, (layer, carry) in enumerate(zip(self.layers, carries, strict=True)):
+        for depth, (layer, carry, reset) in enumerate(zip(self.layers, carries, fresh, strict=True)):
             below = outputs
             if self.pre_norm:
                 outputs = nn.LayerNorm(dtype=outputs.dtype, name=f"norm_{depth}")(outputs)
             if depth and self.dropout:
                 outputs = nn.Dropout(self.dropout)(outputs, deterministic=not train)
-            carry, outputs = layer(outputs, initial_carry=carry, **options)
+            carry, outputs = layer(outputs, initial_carry=carry, reset_carry=reset, **options)
             if self.residual and (depth or below.shape == outputs.shape):
                 if below.shape != outputs.shape:
                     raise UsageError(
@@ -315,11 +340,24 @@ class StackedRNN(nn.Module):
         return carry, outputs[..., 0, :]
 
 
-def _carries(name: str, given: Any, count: int) -> Sequence[Any]:
-    """One initial carry a part, None where none was given."""
+def _own(owner: nn.Module, part: Any) -> Any:
+    """A copy of a cell or layer that is given to a layer: under the owner's name, and with weights of its own.
+
+    Linen itself takes a module as it is, which shares the weights of one that is given twice, and leaves one that was
+    made inside ``@nn.compact`` under a name beside its owner's.
+    """
+    # To apply a module, and inside a transform, Linen makes it anew with the parts it had, which may be bound: without
+    # a parent, or with a Scope. One made with `parent=None` by hand gets its copies when a module takes it in.
+    if owner.parent is None or isinstance(owner.parent, Scope) or not isinstance(part, nn.Module):
+        return part
+    return part.copy(parent=None, name=None)
+
+
+def _carries(name: str, given: Any, count: int, which: str) -> Sequence[Any]:
+    """One initial or reset carry a part, None where none was given."""
     if given is None:
         return [None] * count
     if not isinstance(given, Sequence) or len(given) != count:
         size = len(given) if isinstance(given, Sequence) else "no tuple of"
-        raise UsageError(f"{name}: {count} layers or directions, but {size} initial carries")
+        raise UsageError(f"{name}: {count} layers or directions, but {size} {which} carries")
     return given

@@ -36,9 +36,14 @@ class Steps(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What is the same for all steps of a scan; ``lengths [...]`` say the same as the mask, where they are known."""
+    """What is the same for all steps of a scan.
 
-    initial: Carry
+    Attributes:
+      reset_carry: the carry from which a step starts that is one of :attr:`Steps.starts`.
+      lengths: ``[...]``, they say the same as the mask, where they are known.
+    """
+
+    reset_carry: Carry
     noise: Noise
     step_dropout: float
     zoneout: Any
@@ -101,7 +106,7 @@ def _nothing(cell: RecurrentCell, steps: Steps, rules: Rules) -> None:
 
 def _fused_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
     dtype = cell.compute_dtype(steps.inputs)
-    other = [leaf.dtype for leaf in jax.tree.leaves(rules.initial) if leaf.dtype != dtype]
+    other = [leaf.dtype for leaf in jax.tree.leaves(rules.reset_carry) if leaf.dtype != dtype]
     if other:
         return f"its carry is {other[0]} and its products are {jnp.dtype(dtype)}, but both must be of one dtype"
     return cell.fused_obstacle()
@@ -116,7 +121,7 @@ def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> st
 
 
 def _cudnn_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
-    dtypes = {leaf.dtype for leaf in jax.tree.leaves(rules.initial)} | {jnp.dtype(cell.compute_dtype(steps.inputs))}
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(rules.reset_carry)} | {jnp.dtype(cell.compute_dtype(steps.inputs))}
     obstacles = {
         "zoneout": rules.zoneout is not None,
         "recurrent_dropout": rules.step_dropout or rules.noise.hidden is not None,
@@ -124,6 +129,7 @@ def _cudnn_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | No
         "remat": rules.remat is not None,
         "a mask, which cuDNN knows by lengths= alone": steps.real is not None and rules.lengths is None,
         "a sequence without steps": not steps.inputs.shape[0],
+        "a batch without rows": 0 in steps.inputs.shape[1:-1],
         "another dtype than float32": dtypes != {jnp.dtype(jnp.float32)},
     }
     reasons = [reason for reason, there in obstacles.items() if there]
@@ -156,7 +162,7 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
     noise, stay = _drawn(cell, carry, steps, rules)
     extras = fused.Extras(
         starts=None if steps.starts is None else flat_steps(steps.starts)[..., 0],
-        initial=None if steps.starts is None else jax.tree.map(flat, rules.initial),
+        initial=None if steps.starts is None else jax.tree.map(flat, rules.reset_carry),
         noise=None if noise is None else (flat_steps if rules.step_dropout else flat)(noise),
         stay=jax.tree.map(lambda leaf: flat_steps(leaf) if jnp.ndim(leaf) else leaf, stay),
     )
@@ -171,7 +177,7 @@ def _cudnn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
     """The recurrence by cuDNN, which has its batch first."""
     batch = steps.inputs.shape[1:-1]
     rows = math.prod(batch)
-    inputs = jnp.swapaxes(steps.inputs.reshape(steps.inputs.shape[0], rows, -1), 0, 1)
+    inputs = jnp.swapaxes(steps.inputs.reshape(steps.inputs.shape[0], rows, steps.inputs.shape[-1]), 0, 1)
     flat = jax.tree.map(lambda leaf: leaf.reshape(rows, -1), carry)
     lengths = None if rules.lengths is None else rules.lengths.reshape(rows)
     last, outputs = cell.cudnn_sequence(inputs, flat, lengths, rules.noise, reverse=rules.reverse)
@@ -211,7 +217,7 @@ def _over_time(step: Callable, rules: Rules) -> Callable:
 def _step(cell: RecurrentCell, carry: Carry, step: Steps, *, rules: Rules) -> tuple[Carry, Array]:
     projected, real, start = step
     if start is not None:
-        carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.initial, carry)
+        carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.reset_carry, carry)
     new_carry, output = cell.step(carry, projected, _step_noise(cell, carry, rules))
     new_carry = keep_dtypes(new_carry, carry)
     if rules.zoneout is not None:
@@ -246,7 +252,7 @@ def _linear_scan(cell: LinearCell, carry: Carry, steps: Steps, rules: Rules) -> 
     b = b.astype(jnp.promote_types(b.dtype, carry.dtype))
     a = jnp.broadcast_to(a, b.shape).astype(b.dtype)
     if steps.starts is not None:
-        a, b = jnp.where(steps.starts, 0, a), jnp.where(steps.starts, a * rules.initial + b, b)
+        a, b = jnp.where(steps.starts, 0, a), jnp.where(steps.starts, a * rules.reset_carry + b, b)
     if steps.real is not None:
         a, b = jnp.where(steps.real, a, 1), jnp.where(steps.real, b, 0)
     if rules.implementation == "associative":
@@ -277,7 +283,9 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
         if steps.real is None:
             steps = steps._replace(real=jnp.ones((*steps.inputs.shape[:-1], 1), bool))
         steps = jax.tree.map(lambda part: jnp.pad(part, [(0, extra)] + [(0, 0)] * (part.ndim - 1)), steps)
-    chunks = jax.tree.map(lambda part: part.reshape(-1, length, *part.shape[1:]), steps)
+    # Sizes in full: with a batch of no rows, reshape cannot tell what -1 would be.
+    count = (total + extra) // length
+    chunks = jax.tree.map(lambda part: part.reshape(count, length, *part.shape[1:]), steps)
     scan = nn.scan(
         nn.remat(functools.partial(run, rules=rules), prevent_cse=False),
         variable_broadcast="params",
@@ -285,4 +293,4 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
         reverse=rules.reverse,
     )
     carry, outputs = scan(cell, carry, chunks)
-    return carry, outputs.reshape(-1, *outputs.shape[2:])[:total]
+    return carry, outputs.reshape(count * length, *outputs.shape[2:])[:total]

@@ -210,22 +210,24 @@ def drawn_carry(case: CellCase, dtype: Any = np.float32, seed: int = 1) -> Any:
 
 @functools.cache
 def compiled(name: str, reverse: bool = False) -> Callable[..., tuple[Any, Any]]:
-    """The cell's RNN, compiled once a process: ``(params, inputs, mask, resets, carry) -> (carry, outputs)``."""
+    """The cell's RNN, compiled once: ``(params, inputs, mask, resets, carry, reset_carry) -> (carry, outputs)``."""
     case = next(case for case in CELLS if case.name == name)
 
-    def run(params, inputs, mask, resets, carry):
-        return case.rnn(reverse=reverse).apply(params, inputs, mask=mask, resets=resets, initial_carry=carry)
+    def run(params, inputs, mask, resets, carry, reset_carry):
+        layer, carries = case.rnn(reverse=reverse), {"initial_carry": carry, "reset_carry": reset_carry}
+        return layer.apply(params, inputs, mask=mask, resets=resets, **carries)
 
     return jax.jit(run)
 
 
-def run_case(case: CellCase, params, inputs, *, mask=None, resets=None, carry=None, reverse=False):
+def run_case(case: CellCase, params, inputs, *, mask=None, resets=None, carry=None, reset_carry=None, reverse=False):
     """:func:`compiled` with what is left out made explicit, so that all calls share one program."""
     shape = inputs.shape[:-1]
     mask = np.ones(shape, bool) if mask is None else mask
     resets = np.zeros(shape, bool) if resets is None else resets
-    carry = jax.tree.map(np.zeros_like, drawn_carry(case)) if carry is None else carry
-    return compiled(case.name, reverse)(params, inputs, mask, resets, carry)
+    zeros = jax.tree.map(np.zeros_like, drawn_carry(case))
+    carries = [zeros if given is None else given for given in (carry, reset_carry)]
+    return compiled(case.name, reverse)(params, inputs, mask, resets, *carries)
 
 
 @functools.cache

@@ -77,15 +77,16 @@ def test_gradients_equal_finite_differences(case):
 def test_associative_scan_equals_nn_scan(case, reverse):
     resets = np.zeros((BATCH, STEPS), bool)
     resets[0, 3] = resets[2, 4] = True
-    params, inputs, carry = case.params(), drawn_inputs(), drawn_carry(case)
+    params, inputs, carry, reset_carry = case.params(), drawn_inputs(), drawn_carry(case), drawn_carry(case, seed=2)
 
     def run(implementation):
-        def loss(params, inputs, carry):
+        def loss(params, inputs, carry, reset_carry):
             layer = case.rnn(reverse=reverse, implementation=implementation)
-            result = layer.apply(params, inputs, mask=MASK, resets=resets, initial_carry=carry)
+            carries = {"initial_carry": carry, "reset_carry": reset_carry}
+            result = layer.apply(params, inputs, mask=MASK, resets=resets, **carries)
             return sum(jnp.sin(jnp.abs(leaf)).sum() for leaf in jax.tree.leaves(result)), result
 
-        return jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(params, inputs, carry)
+        return jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3), has_aux=True))(params, inputs, carry, reset_carry)
 
     close(run("associative"), run("scan"))
     text = jax.jit(lambda x: case.rnn(implementation="associative").apply(params, x)).lower(inputs).as_text()

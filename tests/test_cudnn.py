@@ -87,10 +87,10 @@ def test_a_model_on_cudnn_gives_the_numbers_of_the_scan(simulated):
         assert_close(gradient("cudnn")(variables), gradient("scan")(variables), 1e-5)
 
 
-def refusal(cell=LSTMCell, lengths=None, mask=None, resets=None, dtype=jnp.float32, steps=6, **options):
+def refusal(cell=LSTMCell, lengths=None, mask=None, resets=None, dtype=jnp.float32, steps=6, rows=3, **options):
     layer = RNN(cell(4), implementation="cudnn", **options)
     call = functools.partial(layer.init_with_output, lengths=lengths, mask=mask, resets=resets, train=True)
-    inputs = jnp.zeros((3, steps, 2), dtype)
+    inputs = jnp.zeros((rows, steps, 2), dtype)
     with pytest.raises(UsageError, match=r"implementation='cudnn' cannot run .* use implementation='auto'") as error:
         jax.eval_shape(lambda: call({"params": jax.random.key(0), "dropout": jax.random.key(1)}, inputs))
     return str(error.value)
@@ -107,6 +107,7 @@ def refusal(cell=LSTMCell, lengths=None, mask=None, resets=None, dtype=jnp.float
         ({"recurrent_dropout": 0.1, "variational": False}, "it has recurrent_dropout;"),
         ({"cell": functools.partial(LSTMCell, dtype=jnp.bfloat16)}, "it has another dtype than float32;"),
         ({"steps": 0}, "it has a sequence without steps;"),
+        ({"rows": 0}, "it has a batch without rows;"),
     ],
 )
 def test_what_cudnn_cannot_is_refused_by_name(simulated, options, reason):

@@ -36,16 +36,17 @@ def x64():
 
 
 def scalar(name, weights, implementation, train=True, resets=False, mask="none", **options):
-    """A scalar in which every result of an RNN counts, of (parameters, inputs, carry)."""
+    """A scalar in which every result of an RNN counts, of (parameters, inputs, carry, reset_carry)."""
     layer = RNN(CELLS[name](4, param_dtype=jnp.float64), implementation=implementation, **options)
 
-    def run(parameters, inputs, carry):
+    def run(parameters, inputs, carry, reset_carry):
         results = layer.apply(
             {"params": {"cell": parameters}},
             inputs,
             mask=None if MASKS[mask] is None else jnp.asarray(MASKS[mask]),
             resets=jnp.asarray(RESETS) if resets else None,
             initial_carry=carry,
+            reset_carry=reset_carry,
             train=train,
             rngs=KEY,
         )
@@ -67,10 +68,11 @@ def test_results_and_gradients_are_those_of_the_scanned_cell(x64, name, option):
     if name == "lstm" and "zoneout" in options:
         options["zoneout"] = (0.25, 0.1)
     *arguments, weights = problem(name)
+    arguments.append(jax.tree.map(lambda leaf: 0.3 - leaf, arguments[2]))
     ours, theirs = (scalar(name, weights, implementation, **options) for implementation in ("fused", "scan"))
-    value, gradients = jax.jit(jax.value_and_grad(theirs, (0, 1, 2)))(*arguments)
+    value, gradients = jax.jit(jax.value_and_grad(theirs, (0, 1, 2, 3)))(*arguments)
     assert_close(jax.jit(ours)(*arguments), value, 1e-12)
-    assert_close(jax.jit(jax.value_and_grad(ours, (0, 1, 2)))(*arguments), (value, gradients), 1e-12)
+    assert_close(jax.jit(jax.value_and_grad(ours, (0, 1, 2, 3)))(*arguments), (value, gradients), 1e-12)
     plain = jax.jit(scalar(name, weights, "scan", mask=options.get("mask", "none")))(*arguments)
     assert abs(plain - value) > 1e-3  # the option is on
 

@@ -137,16 +137,34 @@ def test_resets_equal_separate_sequences(case, reverse):
     @given(seeds, st.integers(1, STEPS - 1), st.integers(0, 2))
     def check(seed, cut, gap):
         params, inputs, carry = case.params(), drawn_inputs(seed=seed), drawn_carry(case, seed=seed)
-        run = functools.partial(run_case, case, params, inputs, carry=carry, reverse=reverse)
+        reset_carry = drawn_carry(case, seed=seed + 1)
+        alone = functools.partial(run_case, case, params, inputs, reverse=reverse)
+        run = functools.partial(alone, carry=carry, reset_carry=reset_carry)
         first, second = window(0, cut), window(min(cut + gap, STEPS - 1), STEPS)  # with padding between them
         resets = np.zeros((BATCH, STEPS), bool)
         resets[:, 0] = resets[:, np.argmax(second[0])] = True
-        alone = [run(mask=first), run(mask=second)]
+        # A scan from the end takes the second sequence first; no reset stands before it.
+        each = [alone(mask=first, carry=reset_carry), alone(mask=second, carry=carry if reverse else reset_carry)]
         last, outputs = run(mask=first | second, resets=resets)
-        close((last, outputs), (alone[0 if reverse else 1][0], alone[0][1] + alone[1][1]), 1e-6)
+        close((last, outputs), (each[0 if reverse else 1][0], each[0][1] + each[1][1]), 1e-6)
         # A reset at a masked step counts for nothing.
         stray = np.ones((BATCH, STEPS), bool) & ~(first | second)
         close(run(mask=first | second, resets=resets | stray), (last, outputs), 0)
+
+    check()
+
+
+@each_cell
+def test_a_stream_in_chunks_starts_again_at_its_resets(case):
+    """The chunk before hands its carry on, and a reset does not see it: the numbers of one call over the whole."""
+
+    @few
+    @given(seeds, masks, st.integers(1, STEPS - 1))
+    def check(seed, resets, cut):
+        run = functools.partial(run_case, case, case.params(), drawn_inputs(seed=seed), resets=resets)
+        carry, first = run(mask=window(0, cut))
+        last, second = run(mask=window(cut, STEPS), carry=carry)
+        close((last, first + second), run(), 1e-6)
 
     check()
 

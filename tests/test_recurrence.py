@@ -197,6 +197,14 @@ WIDE = jnp.zeros((BATCH, FEATURES + 1))
         (lambda: apply(initial_carry=WIDE), "the initial carry of LSTMCell must be built as"),
         (lambda: apply(initial_carry=(WIDE, WIDE)), r"needs float32 \(3, 4\), got float32 \(3, 5\)"),
         (lambda: apply(initial_carry=(HALF, HALF)), "needs float32 .* got bfloat16"),
+        (lambda: apply(reset_carry=WIDE), "the reset carry of LSTMCell must be built as"),
+        (
+            lambda: apply(reset_carry=(WIDE, WIDE)),
+            r"reset carry of LSTMCell needs float32 \(3, 4\), got",
+        ),
+        (lambda: apply(reset_carry=(HALF, HALF)), "reset carry of LSTMCell needs float32 .* got bfloat16"),
+        (lambda: apply(Bidirectional(lstm(), lstm(True)), reset_carry=(None,)), "2 layers or directions, but 1 reset"),
+        (lambda: apply(StackedRNN([lstm()]), reset_carry=WIDE), "but no tuple of reset carries"),
         (lambda: apply(RNN(SimpleRNNCell(2), zoneout=(0.1, 0.2))), "2 zoneout rates, but the carry of SimpleRNNCell"),
         (
             lambda: apply(RNN(LSTMCell(2), implementation="associative")),

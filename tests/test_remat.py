@@ -1,5 +1,7 @@
 """Rematerialisation over chunks of time: the same numbers, and memory that grows like the root of T."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from rnnjax.cells import GRUCell, LSTMCell
 from rnnjax.recurrence import RNN
 from tests.cell_cases import (
     BATCH,
+    CELLS,
     INPUTS,
     PLAIN_RUN_FIRST,
     STEPS,
@@ -40,6 +43,32 @@ def test_any_chunk_length_without_a_mask(remat, reverse):
     params = jax.jit(layer.init)(jax.random.key(0), inputs)
     plain = jax.jit(gradients_of(layer))(params, inputs, carry)
     close(jax.jit(gradients_of(layer.clone(remat=remat)))(params, inputs, carry), plain)
+
+
+@pytest.mark.parametrize("case", CELLS, ids=name_of)
+def test_a_batch_without_rows(case):
+    """Any batch axis of size zero, and no steps: shapes as without remat, and gradients of zero."""
+    params = case.params()
+    for remat, shape in itertools.product(("sqrt", 2), ((0, 5), (3, 0, 5), (0, 3, 4), (2, 0))):
+        inputs = np.zeros((*shape, INPUTS), np.float32)
+
+        def loss(params, layer, inputs=inputs):
+            last, outputs = layer.apply(params, inputs)
+            return outputs.sum(), (last, outputs)
+
+        run = jax.grad(loss, has_aux=True)
+        gradients, results = jax.eval_shape(lambda p, run=run, remat=remat: run(p, case.rnn(remat=remat)), params)
+        assert results == jax.eval_shape(lambda p, run=run: run(p, case.rnn())[1], params)
+        assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, params)
+
+
+@pytest.mark.parametrize("remat", ["sqrt", 2])
+def test_gradients_of_a_batch_without_rows_are_zero(remat):
+    layer, inputs = RNN(LSTMCell(6), remat=remat), np.zeros((0, 5, 4), np.float32)
+    params = jax.jit(layer.init)(jax.random.key(0), inputs)
+    gradients, (last, outputs) = jax.jit(gradients_of(layer))(params, inputs, (jnp.zeros((0, 6)),) * 2)
+    assert outputs.shape == (0, 5, 6) and [leaf.shape for leaf in last] == [(0, 6), (0, 6)]
+    assert not any(leaf.any() for leaf in jax.tree.leaves(gradients))
 
 
 def test_dropout_draws_the_same_masks_in_the_forward_and_the_recomputed_pass():
