@@ -253,10 +253,11 @@ class Checkpoints:
             raise RunError("its manifest is not as it was saved: the digests differ")
         if manifest["step"] != step:
             raise RunError(f"it is in truth that of step {manifest['step']}")
-        if self._mark is not None and manifest["run"] != self._mark:
-            theirs = manifest["run"] or {}
-            name = next((n for n in self._mark if theirs.get(n) != self._mark[n]), "run")
-            raise RunError(f"it is of another run: its {name} differs")
+        theirs = manifest["run"] or {}
+        if self._mark is not None:
+            apart = digests.first_difference({**self._mark, "id": self._mark.get("id")}, {"id": None, **theirs})
+            if apart is not None:
+                raise RunError(f"it is of another run: its {apart} differs")
         return manifest
 
     def _json(self, step: int, part: str) -> dict[str, Any]:

@@ -190,8 +190,11 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
 
 
 def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise UsageError(f"--seeds needs at least one seed, none negative and none twice, got {list(seeds)}")
+    if not seeds or not 0 <= min(seeds) <= max(seeds) < 2**64 or len(set(seeds)) < len(seeds):
+        raise UsageError(
+            "--seeds needs at least one seed, none negative, none of more than 64 bits and none twice, "
+            f"got {list(seeds)}"
+        )
     config = dataclasses.replace(config, data=config.data.located())
     began = time.perf_counter()
     from rnnjax import data, parallel

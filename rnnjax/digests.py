@@ -49,6 +49,19 @@ def leaves(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in found}
 
 
+def first_difference(ours: Any, theirs: Any, name: str = "") -> str | None:
+    """Where two JSON values first differ, as a path of keys; None if they agree in all that both have.
+
+    A key that one of them lacks counts for nothing: another version of this package had no such field.
+    """
+    if not (isinstance(ours, Mapping) and isinstance(theirs, Mapping)):
+        return None if ours == theirs else name
+    parts = (
+        first_difference(ours[key], theirs[key], f"{name}.{key}" if name else str(key)) for key in ours if key in theirs
+    )
+    return next((part for part in parts if part is not None), None)
+
+
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """JSON values with a digest of themselves, so that a file which holds them checks itself."""
     return {**values, "digest": of_json(values)}

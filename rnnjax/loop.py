@@ -24,7 +24,7 @@ from rnnjax.logs import NoLog, RunLog, until_accuracy_line
 from rnnjax.optim import reduce_on_plateau
 from rnnjax.program import Program
 from rnnjax.resume import restored
-from rnnjax.state import TrainState
+from rnnjax.state import TrainState, check_seed
 from rnnjax.workdir import Run, WorkDir, locked, open_run, refuse_another
 
 OnChunk = Callable[[int], None]
@@ -62,6 +62,7 @@ def fit(
       AuditError: if a chunk that was computed twice gave two answers.
       Interrupted: if a signal stopped the run, after saving.
     """
+    check_seed(seed)
     workdir, parallel = WorkDir(root), program.parallel
     ours = _described(experiment, program, seed)
     if not fresh and (result := _finished(workdir, ours, tested=program.config.train.test)) is not None:
@@ -89,7 +90,8 @@ def fit(
 def _described(experiment: Experiment, program: Program, seed: int) -> Run:
     dataset = program.dataset
     digest = digests.of_json(preprocess.to_json(dataset.preprocess))
-    return Run(experiment.name, seed, program.config, data=dataset.fingerprint, preprocess=digest)
+    identity = program.model_identity
+    return Run(experiment.name, seed, program.config, data=dataset.fingerprint, preprocess=digest, model=identity)
 
 
 def _finished(workdir: WorkDir, ours: Run, *, tested: bool) -> dict[str, Any] | None:

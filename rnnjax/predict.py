@@ -16,9 +16,10 @@ from rnnjax.checkpoint import Checkpoints
 from rnnjax.data import Preprocess, TextPreprocess, files, image_files
 from rnnjax.data import preprocess as preprocessing
 from rnnjax.errors import DataError, RunError, UsageError
+from rnnjax.identity import module_identity
 from rnnjax.metrics import class_probabilities
 from rnnjax.optim import make_optimizer
-from rnnjax.workdir import WorkDir
+from rnnjax.workdir import Run, WorkDir
 
 _BATCH = 64
 _MOST_BYTES = 2**30
@@ -45,8 +46,8 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
         products is its own affair.
 
     Raises:
-      UsageError: if the folder holds no run.
-      RunError: if it holds no checkpoint yet, or one that cannot be read.
+      UsageError: if the folder holds no run, no checkpoint yet, or one of another module.
+      RunError: if no checkpoint in it can be used.
     """
     workdir = WorkDir(Path(root))
     run = workdir.read_run()
@@ -66,6 +67,7 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
         raise RunError(
             f"{workdir.config} and {workdir.preprocess} describe no model: {str(error).splitlines()[0][:300]}"
         ) from error
+    _check_model(root, run, model, like)
     checkpoints = Checkpoints(workdir.checkpoints, run.mark(), digested=run.digested)
     if not checkpoints.steps():
         raise UsageError(f"{root} holds no checkpoint yet; train it first")
@@ -78,6 +80,16 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
             f"that of step {saved.step} is the best checkpoint in {workdir.checkpoints} that is whole; {listed}"
         )
     return Loaded(model, saved.state.variables(), preprocess)
+
+
+def _check_model(root: str | Path, run: Run, model: nn.Module, like: state.TrainState) -> None:
+    """Raises UsageError if a module is not the one that was trained, although its parameters may have its shapes."""
+    ours = module_identity(model, {"params": like.params, **like.model_state})
+    apart = digests.first_difference(ours, run.model, "model") if run.model else None
+    if apart is not None:
+        raise UsageError(
+            f"{root} was trained with another module: {apart} differs; give load the module that was trained, as model="
+        )
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class Program:
         self._initialize = jax.jit(
             state.initializer(model, self._task.optimizer, self._sample_inputs(), averaged=averaged)
         )
+        fresh = jax.eval_shape(self._initialize, jax.random.key(0))
+        self.model_identity = module_identity(model, {"params": fresh.params, **fresh.model_state})
         self._feeds: dict[str, Feed] = {}
         self._functions: dict[Any, Callable] = {}
         self._called: set[Any] = set()
@@ -165,7 +167,6 @@ class Program:
                 lambda: self.model.init_with_output(rngs, **self._sample_inputs(), train=True)
             )
         self._check_model(logits, variables)
-        self.model_identity = module_identity(self.model, variables)
         check_groups(config.optim.groups, variables["params"])
         return step.Task(
             model=self.model,

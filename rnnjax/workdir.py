@@ -28,7 +28,7 @@ class Run:
       id: of this run, drawn when its folder was made.
       data: digest of each split.
       preprocess: digest of the preprocessing.
-      model: what is known of a module that was handed over; None where the configuration describes it.
+      model: what tells its module from others, see :func:`rnnjax.identity.module_identity`.
       version: of what the configuration meant in its training, see :mod:`rnnjax.changes`. Version 1 has none of the
         four above, and its checkpoints have no digests.
     """
@@ -53,7 +53,7 @@ class Run:
             "experiment": self.experiment,
             "seed": self.seed,
             "id": self.id,
-            "config": digests.of_json(identity(self.config)),
+            "config": identity(self.config),
             "data": dict(self.data),
             "preprocess": self.preprocess,
             "model": self.model,
@@ -101,8 +101,8 @@ class Run:
         )
         lines += [] if other.seed == self.seed else [f"seed: {self.seed}, not {other.seed}"]
         lines += identity_differences(self.config, other.config)
-        if other.digested and other.model != self.model:
-            lines += _first_difference("model", self.model or {}, other.model or {})
+        apart = digests.first_difference(self.model, other.model, "model") if self.model and other.model else None
+        lines += [] if apart is None else [f"{apart} of the module that was handed over, or its shapes"]
         return lines
 
     def other_data(self, other: "Run") -> list[str]:
@@ -219,14 +219,6 @@ def _is_result(result: Mapping[str, Any]) -> bool:
         return False
 
 
-def _first_difference(name: str, ours: Any, theirs: Any) -> list[str]:
-    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        for key in sorted(set(ours) | set(theirs)):
-            if ours.get(key) != theirs.get(key):
-                return _first_difference(f"{name}.{key}", ours.get(key), theirs.get(key))
-    return [f"{name}: {ours!r:.200}, not {theirs!r:.200}"]
-
-
 @contextlib.contextmanager
 def locked(root: Path) -> Iterator[WorkDir]:
     """Makes a work folder, and holds it for this process alone until the block ends.
@@ -287,7 +279,8 @@ def open_run(workdir: WorkDir, ours: Run, *, marks: Sequence[Mapping[str, Any]] 
         else:
             theirs = _recorded(workdir, ours, marks)
             refuse_another(workdir, ours, theirs)
-            ours = dataclasses.replace(ours, id=theirs.id, version=theirs.version)
+            # Its checkpoints were written with its own words for the model, which a later version may put otherwise.
+            ours = dataclasses.replace(ours, id=theirs.id, version=theirs.version, model=theirs.model or ours.model)
         write_text(workdir.config, json.dumps(ours.to_json(), indent=2) + "\n")
     except OSError as error:
         raise cannot_write(workdir.root, error) from error
@@ -301,7 +294,7 @@ def _recorded(workdir: WorkDir, ours: Run, marks: Sequence[Mapping[str, Any]]) -
     except UsageError as error:
         for mark in marks:
             same = dataclasses.replace(ours, id=str(mark.get("id")))
-            if same.mark() == mark:
+            if digests.first_difference(json.loads(json.dumps(same.mark())), mark) is None:
                 terminal.note(f"{error.args[0].split(';')[0]}; its checkpoints are of this run, so it is written anew")
                 return same
         raise

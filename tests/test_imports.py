@@ -64,7 +64,7 @@ ALLOWED = {
     "finish": "checkpoint config data errors experiment files logs plots program progress report results state "
     "terminal workdir",
     "build": "cells config conv data errors models recurrence",
-    "predict": "build changes checkpoint data digests errors metrics optim state terminal workdir",
+    "predict": "build changes checkpoint data digests errors identity metrics optim state terminal workdir",
     "loop": "audit checkpoint data digests errors experiment finish interrupt logs metrics optim program progress "
     "results resume state terminal workdir",
     "summary": "data experiment logs program results terminal workdir",
