@@ -247,6 +247,8 @@ class _Watch:
 
     def _verdict(self, code: int) -> int:
         ended = re.search(_ENDED + rb"(\d{3})", self._told)
+        if code < 0 and sys.stdout.isatty():
+            print("\x1b[?25h", flush=True)  # a progress bar that was cut off has left the cursor hidden
         if code == -signal.SIGABRT and (status := self._stderr.fatal()) is not None:
             self._stderr.drop()
             if ended is not None:  # what it had to do was done; only the others did not say farewell

@@ -1,6 +1,7 @@
 """Two hosts against one: the same parameters and metrics, and a stop that all hosts agree on; hosts that die."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import pytest
 
 from rnnjax import hosts as several
 from rnnjax.cli import main
-from rnnjax.config import ParallelConfig, from_json, to_json
+from rnnjax.config import ParallelConfig, from_json, identity_differences, to_json
 from rnnjax.errors import RunError, UsageError
 from rnnjax.predict import load
 from tests.small import CONFIG, EXPERIMENT
@@ -216,6 +217,13 @@ def test_a_configuration_written_before_these_options_is_read():
     old = to_json(CONFIG)
     old["parallel"] = {"cpu_devices": None, "distributed": False}
     assert from_json(old) == CONFIG
+
+
+def test_where_a_run_is_trained_is_written_down_and_no_part_of_what_it_is():
+    there = ParallelConfig(coordinator="a:1", processes=3, process_id=2, join_timeout=9, heartbeat=8)
+    config = dataclasses.replace(CONFIG, parallel=there)
+    assert from_json(to_json(config)) == config
+    assert not identity_differences(config, CONFIG)
 
 
 def test_without_hosts_to_find_the_error_names_the_options(tmp_path):
