@@ -83,7 +83,14 @@ class ConvStack(nn.Module):
             return images
         # Initialising runs outside the mapped step, where the axis has no meaning.
         axis = None if self.is_initializing() else self.axis_name
-        norm = nn.BatchNorm(use_running_average=not train, momentum=self.momentum, axis_name=axis, dtype=self.dtype)
+        norm = nn.BatchNorm(
+            use_running_average=not train,
+            momentum=self.momentum,
+            axis_name=axis,
+            dtype=self.dtype,
+            # The fast one is the mean square less the squared mean: of inputs far from zero nothing is left in float32.
+            use_fast_variance=False,
+        )
         return norm(images)
 
 
