@@ -1,6 +1,7 @@
 """From raw input to a model's input. A preprocessing is saved beside the checkpoints as plain JSON."""
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.data import image_files
+from rnnjax.data.files import is_regular
 from rnnjax.errors import DataError
-from rnnjax.text import TOKENIZERS, Vocabulary
+from rnnjax.text import TOKENIZERS, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,48 @@ def load(path: Path) -> Preprocess:
       DataError: if the file is missing or is not one of these.
     """
     try:
+        if not is_regular(path):
+            raise ValueError("it is not a regular file")
         data = json.loads(path.read_text(encoding="utf-8"))
-        kind, names = data["kind"], tuple(data["class_names"])
-        if kind == "text":
-            tokenizer = data.get("tokenizer", "words")  # older work folders know of no other
-            if tokenizer not in TOKENIZERS:
-                raise ValueError(f"no tokenizer {tokenizer!r}")
-            return TextPreprocess(Vocabulary(tuple(data["vocabulary"])), data["max_length"], names, tokenizer)
-        height, width, channels = data["shape"]
-        shape, crop = (height, width, channels), bool(data.get("center_crop", False))
-        return ImagePreprocess(shape, tuple(data["mean"]), tuple(data["std"]), names, crop)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _text(data) if data["kind"] == "text" else _image(data)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not a readable preprocessing ({error})") from error
+
+
+def _text(data: dict[str, Any]) -> TextPreprocess:
+    tokenizer = data.get("tokenizer", "words")  # older work folders know of no other
+    if tokenizer not in TOKENIZERS:
+        raise ValueError(f"no tokenizer {tokenizer!r}")
+    longest = data["max_length"]
+    _require(type(longest) is int and longest > 0, "max_length", longest)
+    vocabulary = Vocabulary(_strings(data, "vocabulary", UNKNOWN + 1))
+    return TextPreprocess(vocabulary, longest, _strings(data, "class_names", 2), tokenizer)
+
+
+def _image(data: dict[str, Any]) -> ImagePreprocess:
+    shape = data["shape"]
+    _require(isinstance(shape, list) and len(shape) == 3, "shape", shape)
+    _require(all(type(side) is int and side > 0 for side in shape), "shape", shape)
+    height, width, channels = shape
+    mean, std = (tuple(data[name]) for name in ("mean", "std"))
+    for name, values in (("mean", mean), ("std", std)):
+        numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        _require(len(values) == channels and numbers, name, list(values))
+    _require(min(std) > 0, "std", list(std))
+    names, crop = _strings(data, "class_names", 2), bool(data.get("center_crop", False))
+    return ImagePreprocess((height, width, channels), mean, std, names, crop)
+
+
+def _strings(data: dict[str, Any], name: str, least: int) -> tuple[str, ...]:
+    values = data[name]
+    ok = isinstance(values, list) and len(values) >= least and all(isinstance(value, str) for value in values)
+    _require(ok, name, values)
+    return tuple(values)
+
+
+def _require(ok: bool, name: str, value: Any) -> None:
+    if not ok:
+        raise ValueError(f"{name} cannot be {str(value)[:60]}")
 
 
 def _scale(images: Any) -> float:
