@@ -25,6 +25,8 @@ from rnnjax.errors import RunError, SaveError, UsageError
 
 # Orbax reports every file it touches; what matters of its errors is in ours.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
+# When several arrays of a damaged checkpoint cannot be read, asyncio prints each error that was not the first.
+logging.getLogger("asyncio").addFilter(lambda record: "tensorstore" not in record.getMessage())
 
 _NAME = re.compile(r"step_(\d+)")
 
@@ -190,11 +192,13 @@ class Checkpoints:
         Best is what the newest progress says; where that one is damaged, the best validation of those that are whole.
         """
         problems: dict[int, str] = {}
-        wanted = next((step for step in map(self._best_known_to, reversed(self.steps())) if step is not None), None)
-        if wanted is not None:
-            best = self._or_none(wanted, like, problems)
-            if best is not None:
-                return best, problems
+        for step in reversed(self.steps()):
+            known = self._or_none(step, None, problems)
+            if known is not None:  # where nothing was validated yet, it is the best itself
+                best = self._or_none(int(known.progress.get("best", {}).get("step", step)), like, problems)
+                if best is not None:
+                    return best, problems
+                break
         whole = [self._or_none(step, like, problems) for step in self.steps() if step not in problems]
         return max((saved for saved in whole if saved), key=_validated, default=None), problems
 
@@ -217,13 +221,6 @@ class Checkpoints:
         self._path(step).rename(target)
         self._best.pop(step, None)
         return target
-
-    def _best_known_to(self, step: int) -> int | None:
-        """The best step as a checkpoint's progress has it, itself where there was none yet; None if that is damaged."""
-        try:
-            return int(self.read(step).progress.get("best", {}).get("step", step))
-        except RunError:
-            return None
 
     def _or_none(self, step: int, like: Any, problems: dict[int, str]) -> Saved | None:
         try:

@@ -27,6 +27,9 @@ import numpy as np
 _NOT_THE_MODEL = {"parent", "name", "axis_name", "axis_index_groups", "devices", "mesh"}
 """Fields that say where a module stands or on what devices it runs."""
 
+_MOVING = {"flax", "jax", "jaxlib", "numpy", "optax", "rnnjax"}
+"""Packages whose classes and functions move between their modules from version to version, under one name."""
+
 
 def module_identity(model: nn.Module, variables: Any) -> dict[str, Any]:
     """Class, fields and variables of a module, the same for any number of devices.
@@ -162,6 +165,8 @@ def _name(value: type | Callable) -> str:
     if module == "__main__" and main is not None:
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         module = spec.name if spec is not None else Path(file).stem if file else module
+    top = module.partition(".")[0]
+    module = top if top in _MOVING else module
     return f"{module}.{getattr(value, '__qualname__', None) or getattr(value, '__name__', '')}"
 
 

@@ -178,7 +178,8 @@ def _exchange_leaves(rng: random.Random, copy: Path) -> str:
     i, j = rng.choice(pairs)
     leaves[i], leaves[j] = leaves[j], leaves[i]
     shutil.rmtree(newest / "state")
-    ocp.StandardCheckpointer().save(newest / "state", jax.tree.unflatten(tree, leaves))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(newest / "state", jax.tree.unflatten(tree, leaves))
     return f"leaves {i} and {j} exchanged"
 
 

@@ -370,7 +370,8 @@ def test_preprocessing_there_and_back(tmp_path, what):
 
 
 def test_a_preprocessing_without_a_tokenizer_is_of_words(tmp_path):
-    (tmp_path / "p.json").write_text('{"kind": "text", "vocabulary": [], "max_length": 4, "class_names": []}')
+    content = {"kind": "text", "vocabulary": ["<pad>", "<unk>"], "max_length": 4, "class_names": ["a", "b"]}
+    (tmp_path / "p.json").write_text(json.dumps(content))
     assert preprocess.load(tmp_path / "p.json").tokenizer == "words"
 
 
@@ -381,6 +382,8 @@ def test_a_preprocessing_without_a_tokenizer_is_of_words(tmp_path):
         "",
         "{",
         "[]",
+        "null",
+        "[" * 100_000,
         '{"kind": "text"}',
         '{"kind": "text", "vocabulary": [], "max_length": 4, "class_names": [], "tokenizer": "syllables"}',
         '{"kind": "image", "class_names": [], "shape": [1]}',
@@ -390,6 +393,26 @@ def test_a_preprocessing_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "p.json"
     if content is not None:
         path.write_text(content)
+    with pytest.raises(DataError, match=r"p\.json: not a readable preprocessing"):
+        preprocess.load(path)
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        *((PREPROCESS, {"shape": shape}) for shape in ([-1, 3, 1], ["2", 3, 1], [2, 3], [2, 3, 2], [2, 0, 1], 5, None)),
+        *((PREPROCESS, {"mean": mean}) for mean in (["a"], [], [0.1, 0.2], [float("nan")], 1, None)),
+        *((PREPROCESS, {"std": std}) for std in ([0.0], [-1], [float("inf")], ["1"], [1, 1])),
+        *((TEXT, {"max_length": length}) for length in (0, -1, 1.5, "4", None, True)),
+        *((TEXT, {"vocabulary": words}) for words in ([], [1, 2, 3], "words", {"a": 1}, None)),
+        *((what, {"class_names": names}) for what in (PREPROCESS, TEXT) for names in ([], ["one"], [1, 2], "ab", None)),
+        *((what, {"kind": "image" if what is TEXT else "text"}) for what in (PREPROCESS, TEXT)),
+    ],
+)
+def test_a_preprocessing_with_a_value_that_cannot_be_is_named(tmp_path, what, changes):
+    path = tmp_path / "p.json"
+    preprocess.save(what, path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(DataError, match=r"p\.json: not a readable preprocessing"):
         preprocess.load(path)
 

@@ -1,7 +1,8 @@
 """From raw input to a model's input. A preprocessing is saved beside the checkpoints as plain JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from rnnjax.data import image_files
 from rnnjax.errors import DataError, RnnjaxError
 from rnnjax.files import read_json, write_text
-from rnnjax.text import TOKENIZERS, Vocabulary
+from rnnjax.text import TOKENIZERS, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -125,44 +126,46 @@ def load(path: Path) -> Preprocess:
     """
     try:
         data = read_json(path, "a preprocessing")
-        names = tuple(_all(str, data["class_names"]))
-        if len(names) < 2:
-            raise ValueError("there are fewer than two classes")
-        return (_text if data["kind"] == "text" else _image)(data, names)
+        return _text(data) if data["kind"] == "text" else _image(data)
     except (RnnjaxError, ValueError, KeyError, TypeError, OverflowError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else error
         raise DataError(f"{path}: not a readable preprocessing ({said})") from error
 
 
-def _text(data: Mapping[str, Any], names: tuple[str, ...]) -> TextPreprocess:
+def _text(data: dict[str, Any]) -> TextPreprocess:
     tokenizer = data.get("tokenizer", "words")  # older work folders know of no other
     if tokenizer not in TOKENIZERS:
         raise ValueError(f"no tokenizer {tokenizer!r}")
-    (longest,) = _all(int, [data["max_length"]])
-    if longest < 1:
-        raise ValueError("max_length must be positive")
-    return TextPreprocess(Vocabulary(tuple(_all(str, data["vocabulary"]))), longest, names, tokenizer)
+    longest = data["max_length"]
+    _require(type(longest) is int and longest > 0, "max_length", longest)
+    vocabulary = Vocabulary(_strings(data, "vocabulary", UNKNOWN + 1))
+    return TextPreprocess(vocabulary, longest, _strings(data, "class_names", 2), tokenizer)
 
 
-def _image(data: Mapping[str, Any], names: tuple[str, ...]) -> ImagePreprocess:
-    height, width, channels = _all(int, data["shape"])
-    mean, std = (_all(float, data[name]) for name in ("mean", "std"))
-    if min(height, width, channels) < 1 or not len(mean) == len(std) == channels:
-        raise ValueError("shape must be three positive numbers, and mean and std have one a channel")
-    if not np.isfinite([*mean, *std]).all() or min(std) <= 0:
-        raise ValueError("mean must be finite and std positive")
-    return ImagePreprocess(
-        (height, width, channels), tuple(mean), tuple(std), names, bool(data.get("center_crop", False))
-    )
+def _image(data: dict[str, Any]) -> ImagePreprocess:
+    shape = data["shape"]
+    _require(isinstance(shape, list) and len(shape) == 3, "shape", shape)
+    _require(all(type(side) is int and side > 0 for side in shape), "shape", shape)
+    height, width, channels = shape
+    mean, std = (tuple(data[name]) for name in ("mean", "std"))
+    for name, values in (("mean", mean), ("std", std)):
+        numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        _require(len(values) == channels and numbers, name, list(values))
+    _require(min(std) > 0, "std", list(std))
+    names, crop = _strings(data, "class_names", 2), bool(data.get("center_crop", False))
+    return ImagePreprocess((height, width, channels), mean, std, names, crop)
 
 
-def _all(kind: type, values: Any) -> list[Any]:
-    """A list of values of one type, an integer where a float is wanted too."""
-    if not isinstance(values, list) or not all(
-        type(value) in {kind, int if kind is float else kind} for value in values
-    ):
-        raise ValueError(f"{values!r:.80} is no list of {kind.__name__}")
-    return values
+def _strings(data: dict[str, Any], name: str, least: int) -> tuple[str, ...]:
+    values = data[name]
+    ok = isinstance(values, list) and len(values) >= least and all(isinstance(value, str) for value in values)
+    _require(ok, name, values)
+    return tuple(values)
+
+
+def _require(ok: bool, name: str, value: Any) -> None:
+    if not ok:
+        raise ValueError(f"{name} cannot be {str(value)[:60]}")
 
 
 def _scale(images: Any) -> float:
