@@ -40,7 +40,7 @@ def sequence_mask(inputs: Array, lengths: Array | None, mask: Array | None) -> A
 
 
 def sequence_starts(inputs: Array, resets: Array | None, mask: Array | None, reverse: bool) -> Array | None:
-    """The real steps ``[..., T]`` before which a scan in this direction has to take the initial carry.
+    """The real steps ``[..., T]`` before which a scan in this direction has to take the reset carry.
 
     ``resets`` marks the first step of each packed sequence in the order of the inputs. A scan from
     the end enters a sequence at its last real step instead, which is the one before the next mark.
