@@ -15,7 +15,7 @@ from rnnjax.build import build_model
 from rnnjax.checkpoint import Checkpoints
 from rnnjax.data import Preprocess, TextPreprocess, files, image_files
 from rnnjax.data import preprocess as preprocessing
-from rnnjax.errors import DataError, RunError, UsageError
+from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
 from rnnjax.identity import module_identity
 from rnnjax.metrics import class_probabilities
 from rnnjax.optim import make_optimizer
@@ -63,7 +63,9 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
         averaged = run.config.optim.ema_decay > 0
         make = state.initializer(model, optimizer, _any_input(preprocess), averaged=averaged)
         like = jax.eval_shape(make, jax.random.key(0))
-    except (ValueError, TypeError, OverflowError, MemoryError, ZeroDivisionError, IndexError) as error:
+    except RnnjaxError:
+        raise
+    except Exception as error:  # sizes that no model can have are met by whatever computes with them first
         raise RunError(
             f"{workdir.config} and {workdir.preprocess} describe no model: {str(error).splitlines()[0][:300]}"
         ) from error

@@ -126,7 +126,8 @@ def damage_run(rng: random.Random, sandbox: Sandbox, copy: Path, kind: str) -> s
     """Does one damage to a copy of the run; what was done, in words."""
     if kind == "leaves exchanged":
         return _exchange_leaves(rng, copy)
-    path = rng.choice([p for p in files(copy) if p.stat().st_size])
+    within = copy / "checkpoints" / max(os.listdir(copy / "checkpoints")) if kind == "stale" else copy
+    path = rng.choice([p for p in files(within) if p.stat().st_size])
     relative = path.relative_to(copy)
     if kind == "deleted":
         path.unlink()
@@ -150,8 +151,6 @@ def _older(copy: Path, relative: Path) -> Path:
 
 
 def _replace(path: Path, source: Path) -> str:
-    if path == source:
-        return "nothing: it is the oldest"
     if path.is_dir():
         shutil.rmtree(path)
         shutil.copytree(source, path)
