@@ -6,11 +6,15 @@ Orbax checks none of the bytes of an array. Kept are the two newest checkpoints 
 Saving copies the state at once and writes it in the background.
 """
 
+import contextlib
+import functools
 import json
 import logging
 import re
+import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +25,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from rnnjax import digests
-from rnnjax.errors import RunError, SaveError, UsageError
+from rnnjax.errors import RunError, SaveError
 
 # Orbax reports every file it touches; what matters of its errors is in ours.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -29,6 +33,10 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)
 logging.getLogger("asyncio").addFilter(lambda record: "tensorstore" not in record.getMessage())
 
 _NAME = re.compile(r"step_(\d+)")
+
+_ONE_AT_A_TIME = threading.Lock()
+_WRITING: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Managers that may still be writing: Orbax has names that are one for the whole process, so their saves take turns."""
 
 _KEPT = 2
 """Newest checkpoints that are kept: when the last one turns out to be damaged, the one before takes its place."""
@@ -66,30 +74,18 @@ class Checkpoints:
         self._failed = False
 
     def __enter__(self) -> "Checkpoints":
-        self._hook, threading.excepthook = threading.excepthook, self._thread_failed
+        _quiet_threads()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
-            self._close(failing=exception[0] is not None)
-        finally:
-            threading.excepthook = self._hook
-
-    def _close(self, failing: bool) -> None:
         if self._manager is None or self._failed:  # after a failed save its threads wait five minutes for each other
             return
         try:
             self.wait()
             self._manager.close()
         except SaveError:
-            if not failing:
+            if exception[0] is None:
                 raise
-
-    def _thread_failed(self, arguments: Any) -> None:
-        """What Orbax's threads raise is raised again where one waits for them; a traceback each says nothing more."""
-        frames = traceback.extract_tb(arguments.exc_traceback)
-        if not any("orbax" in Path(frame.filename).parts for frame in frames):
-            self._hook(arguments)
 
     # Writing
 
@@ -115,16 +111,21 @@ class Checkpoints:
             manifest=ocp.args.JsonSave(digests.sealed(manifest)),
         )
         self._best[step] = best
-        self._or_fail(lambda: self._made_manager().save(step, args=parts, force=True))
+        with _ONE_AT_A_TIME:
+            for other in list(_WRITING):
+                with contextlib.suppress(Exception):  # it is raised to whoever saved there
+                    other.wait_until_finished()
+            self._or_fail(lambda: self._made_manager().save(step, args=parts, force=True))
+            _WRITING.add(self._manager)
 
     def wait(self) -> None:
         """Returns when everything that was saved is on disk; raises SaveError if it cannot be."""
         if self._manager is not None:
             self._or_fail(self._manager.wait_until_finished)
+            _WRITING.discard(self._manager)
 
     def _made_manager(self) -> Any:
         if self._manager is None:
-            check_path(self.folder)
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=_Keep(self._best),
                 step_name_format=ocp.path.step.standard_name_format(step_prefix="step", step_format_fixed_length=8),
@@ -137,6 +138,7 @@ class Checkpoints:
             write()
         except Exception as error:  # Orbax, tensorstore and the system each raise their own
             self._failed = True
+            _WRITING.discard(self._manager)
             raise SaveError(f"a checkpoint cannot be written to {self.folder}: {_first_line(error)}") from error
 
     # Reading
@@ -295,23 +297,36 @@ class _Keep:
         return [checkpoint.step in kept for checkpoint in checkpoints]
 
 
-def check_path(folder: Path) -> None:
-    """Refuses a folder whose checkpoints could not be read back, or that is none.
-
-    Raises:
-      UsageError: if its path holds a character that Orbax takes for a pattern.
-      SaveError: if it cannot be made.
-    """
-    wrong = sorted(set("[]\\") & set(str(folder.absolute())))
-    if wrong:
-        raise UsageError(
-            f"{folder}: checkpoints below a path with {' or '.join(wrong)} could not be read again; "
-            "use another --runs-dir"
-        )
+def check_folder(folder: Path) -> None:
+    """Makes the folder of checkpoints; raises SaveError if it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SaveError(f"a checkpoint cannot be written to {folder}: {error.strerror or error}") from error
+
+
+@functools.cache
+def _quiet_threads() -> None:
+    """Keeps to itself what Orbax's threads raise: it is raised again where one waits for them, and a traceback of each
+    says nothing more. That a reading which failed closed its loop is no news either.
+    """
+    in_thread, unraisable = threading.excepthook, sys.unraisablehook
+
+    def of_orbax(error: Any, trace: Any) -> bool:
+        names = [Path(frame.filename).parts for frame in traceback.extract_tb(trace)]
+        return any("orbax" in parts or "tensorstore" in parts for parts in names) or "Event loop is closed" in str(
+            error
+        )
+
+    def thread_failed(arguments: Any) -> None:
+        if not of_orbax(arguments.exc_value, arguments.exc_traceback):
+            in_thread(arguments)
+
+    def not_raised(arguments: Any) -> None:
+        if not of_orbax(arguments.exc_value, arguments.exc_traceback):
+            unraisable(arguments)
+
+    threading.excepthook, sys.unraisablehook = thread_failed, not_raised
 
 
 def _check_shapes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ import difflib
 import functools
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -63,10 +64,14 @@ def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str
       arguments: command-line arguments; the process's own by default.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        terminal.open_closed_streams()
     try:
         return parse(given)()
     except Interrupted as stopped:
         terminal.tell(str(stopped))
+        if arguments is None:  # everything is saved: one more Ctrl-C could only spoil the end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         return stopped.exit_code
     except SaveError as error:
         terminal.tell(f"error: {error}")
@@ -239,9 +244,16 @@ def _evaluate(
     devices = parallel.DataParallel().device_count
     config = _elsewhere(run.config, data_dir, path)
     config = _with_data(config, batch_size=-(-config.data.batch_size // devices) * devices)
-    loaded, dataset = load(root), data.load(config.data)
+    loaded = load(root)
+    try:
+        dataset = data.load(config.data)
+    except DataError as error:
+        raise DataError(f"{error}; data that have moved are named by --data-dir, documents by --data.path") from error
     if dataset.preprocess != loaded.preprocess and not (other_data and _reads_alike(dataset, loaded.preprocess)):
-        raise DataError(f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs")
+        raise DataError(
+            f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs (of texts, their "
+            "vocabulary); name its own by --data-dir or --data.path, or predict these"
+        )
     _check_split(root, run, dataset, split, other_data)
     program = Program(config, dataclasses.replace(dataset, preprocess=loaded.preprocess), loaded.model)
     values, logits = program.evaluate_logits(loaded.variables, split)
@@ -250,7 +262,7 @@ def _evaluate(
         terminal.note("this looked at the test split; choose models by validation")
     said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}
     said |= {"examples": by_class["examples"], **values, **report.headline(by_class)}
-    print(json.dumps(said))
+    terminal.answer(json.dumps(said))
     workdir = WorkDir(root)
     try:
         report.save(by_class, workdir, split)
@@ -320,9 +332,11 @@ def print_predictions(answers: "Iterable[Prediction]", json_lines: bool) -> int:
             failed = True
             terminal.tell(f"error: {answer.error}")
         elif json_lines:
-            print(json.dumps({"input": answer.source, "label": answer.label, "probability": answer.probability}))
+            terminal.answer(
+                json.dumps({"input": answer.source, "label": answer.label, "probability": answer.probability})
+            )
         else:
-            print(f"{answer.label}\t{answer.probability:.1%}\t{answer.source}")
+            terminal.answer(f"{answer.label}\t{answer.probability:.1%}\t{answer.source}")
     return 1 if failed else 0
 
 

@@ -62,6 +62,13 @@ def first_difference(ours: Any, theirs: Any, name: str = "") -> str | None:
     return next((part for part in parts if part is not None), None)
 
 
+def shown_difference(ours: Any, theirs: Any, path: str) -> str:
+    """A line that names a :func:`first_difference` below the name ``model`` and shows both values."""
+    for key in path.split(".")[1:]:
+        ours, theirs = ours[key], theirs[key]
+    return f"{path}: {ours!r:.120}, not {theirs!r:.120}"
+
+
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """JSON values with a digest of themselves, so that a file which holds them checks itself."""
     return {**values, "digest": of_json(values)}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from rnnjax import report, results, terminal
+from rnnjax import digests, report, results, terminal
 from rnnjax.checkpoint import Checkpoints
 from rnnjax.config import to_json
 from rnnjax.data import samples
@@ -59,7 +59,7 @@ def finish(
     test = evaluated if split == "test" else None
     by_class = report.class_report(logits, getattr(program.dataset, split).labels, program.dataset.class_names)
     rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
-    result = {
+    result: dict[str, Any] = {
         "experiment": experiment.name,
         "seed": training.seed,
         "metrics": {
@@ -87,7 +87,9 @@ def finish(
         **progress.environments[0],
         "continued": progress.environments[1:],
         "finished": results.now(),
+        "run": workdir.read_run().id,
     }
+    result = digests.sealed(result)
     if program.parallel.is_primary:
         try:  # before all pictures: none of them is worth a result
             write_text(workdir.result, json.dumps(result, indent=2) + "\n")

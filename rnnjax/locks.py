@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rnnjax import results, terminal
@@ -16,12 +16,15 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextlib.contextmanager
-def exclusively(path: Path, refusal: str) -> Iterator[None]:
+def exclusively(path: Path, refusal: str) -> Iterator[Callable[[], bool]]:
     """Holds a lock file for the block. The system lets go of it when the process ends, however it ends.
 
     Args:
       path: the lock file; it stays, and says who holds it or did last: host, process and since when.
       refusal: first words of the error where another holds it.
+
+    Yields:
+      A function that says whether the path still leads to the file that is held.
 
     Raises:
       RunError: if another process holds it.
@@ -40,9 +43,17 @@ def exclusively(path: Path, refusal: str) -> Iterator[None]:
         who = {"host": socket.gethostname(), "process": os.getpid(), "since": results.now()}
         os.ftruncate(handle, 0)
         os.pwrite(handle, (json.dumps(who) + "\n").encode(), 0)
-        yield
+        yield lambda: _is_there(handle, path)
     finally:
         os.close(handle)
+
+
+def _is_there(handle: int, path: Path) -> bool:
+    """Whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except OSError:
+        return False
 
 
 def _holder(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -261,6 +262,16 @@ class _Bar:
 
 
 def _truncate(path: Path, size: int) -> None:
+    """Cuts off what belongs to no checkpoint. A log that is shorter was cut by somebody else: that is said."""
+    if path.exists() and not path.is_file():
+        raise OSError("not a regular file")
     path.touch()
+    there = path.stat().st_size
+    if there < size:
+        terminal.note(f"{path} has {there:,} of {size:,} bytes: epochs are missing in it, and in what is drawn of it")
     with path.open("r+b") as file:
-        file.truncate(min(size, path.stat().st_size))
+        file.truncate(min(size, there))
+        if there and size:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")

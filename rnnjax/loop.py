@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from rnnjax import audit, digests, metrics, results, terminal
-from rnnjax.checkpoint import Checkpoints, check_path
+from rnnjax.checkpoint import Checkpoints, check_folder
 from rnnjax.data import preprocess
 from rnnjax.data.plan import Chunk
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, RunError, UsageError
@@ -35,7 +35,7 @@ def fit(
     experiment: Experiment,
     program: Program,
     seed: int,
-    root: Path,
+    root: str | Path,
     *,
     fresh: bool = False,
     on_chunk: OnChunk | None = None,
@@ -63,22 +63,28 @@ def fit(
       Interrupted: if a signal stopped the run, after saving.
     """
     check_seed(seed)
+    root = Path(root)
     workdir, parallel = WorkDir(root), program.parallel
     ours = _described(experiment, program, seed)
-    if not fresh and (result := _finished(workdir, ours, tested=program.config.train.test)) is not None:
+    if (
+        not fresh
+        and (result := _finished(workdir, ours, program.dataset.preprocess, tested=program.config.train.test))
+        is not None
+    ):
         return result  # of which nothing is written, not even the lock
     with contextlib.ExitStack() as held:
         refusal: RnnjaxError | None = None
+        check_held: Callable[[], None] = lambda: None  # noqa: E731  # of the hosts the first holds it for all
         if parallel.is_primary:
             try:
-                held.enter_context(locked(root))
+                check_held = held.enter_context(locked(root))
                 _prepare(workdir, program, ours, fresh)
             except RnnjaxError as error:
                 refusal = error
         if parallel.any_process(refusal is not None):  # no host waits for one that has left
             raise refusal or RunError("the first host refused the work folder; see its message")
         with on_signals() as stop, _checkpoints(workdir) as checkpoints:
-            training = _Training(program, seed, workdir, checkpoints, stop, on_chunk)
+            training = _Training(program, seed, workdir, checkpoints, stop, on_chunk, check_held)
             training.run()
             result = finish(experiment, training, workdir, checkpoints, before or {})
     if parallel.any_process(stop.signal_number is not None):
@@ -94,21 +100,22 @@ def _described(experiment: Experiment, program: Program, seed: int) -> Run:
     return Run(experiment.name, seed, program.config, data=dataset.fingerprint, preprocess=digest, model=identity)
 
 
-def _finished(workdir: WorkDir, ours: Run, *, tested: bool) -> dict[str, Any] | None:
+def _finished(
+    workdir: WorkDir, ours: Run, preprocessing: preprocess.Preprocess, *, tested: bool
+) -> dict[str, Any] | None:
     """The result of this run, if it is finished. Raises UsageError where the folder holds another."""
     try:
         theirs = workdir.read_run()
     except UsageError:  # there is none, or a damaged record, which is mended where the folder is taken up
         return None
     refuse_another(workdir, ours, theirs)
-    result = workdir.finished(tested=tested)
-    of_this_run = result is not None and (result["experiment"], result["seed"]) == (ours.experiment, ours.seed)
-    return result if of_this_run else None
+    if not _holds(workdir, preprocessing):
+        return None  # it is written anew, as a damaged record is
+    return workdir.finished(tested=tested)
 
 
 def _prepare(workdir: WorkDir, program: Program, ours: Run, fresh: bool) -> None:
     """Makes or takes up the work folder; its preprocessing belongs to its checkpoints and is never replaced."""
-    check_path(workdir.checkpoints.absolute().parent)
     marks = [] if fresh else Checkpoints(workdir.checkpoints).marks()
     run = open_run(workdir, ours, marks=marks, fresh=fresh)
     if not workdir.preprocess.is_file():
@@ -146,17 +153,19 @@ class _Training:
         checkpoints: Checkpoints,
         stop: StopRequest,
         on_chunk: OnChunk | None,
+        check_held: Callable[[], None],
     ):
         self._started = self._saved = time.perf_counter()
         self.program, self.seed, self._checkpoints = program, seed, checkpoints
         self._workdir, self._stop, self._on_chunk = workdir, stop, on_chunk or (lambda step: None)
+        self._check_held = check_held
         self._calls = 0
         self._compiled_before, self._counts_before = program.compile_seconds, program.parallel.cache_counts()
         environment = results.environment()  # what runs is what was there at the start
         self.fresh_state = program.create_state(seed)
         self.initialize_seconds = time.perf_counter() - self._started
         state, self.progress = restored(workdir, checkpoints, self.fresh_state, program.parallel)
-        check_path(checkpoints.folder)
+        check_folder(checkpoints.folder)
         self.progress.sessions += 1
         if environment not in self.progress.environments[-1:]:
             self.progress.environments.append(environment)
@@ -306,6 +315,7 @@ class _Training:
         progress.seconds, progress.compile_seconds = self.seconds()["wall"], self.seconds()["compile"]
         progress.compilation_cache = self.compilation_cache()
         best = progress.best.get("step")
+        self._check_held()
         self._checkpoints.save(progress.step, state, asdict(progress), None if best is None else int(best))
         self._saved = time.perf_counter()
 

@@ -49,6 +49,8 @@ def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
       UsageError: if the folder holds no run, no checkpoint yet, or one of another module.
       RunError: if no checkpoint in it can be used.
     """
+    if model is not None and not isinstance(model, nn.Module):
+        raise UsageError(f"load: model must be a module such as Net(...), got {model!r:.80}")
     workdir = WorkDir(Path(root))
     run = workdir.read_run()
     for changed in changes.since(run.version, run.config):
@@ -90,7 +92,8 @@ def _check_model(root: str | Path, run: Run, model: nn.Module, like: state.Train
     apart = digests.first_difference(ours, run.model, "model") if run.model else None
     if apart is not None:
         raise UsageError(
-            f"{root} was trained with another module: {apart} differs; give load the module that was trained, as model="
+            f"{root} was trained with another module: {digests.shown_difference(ours, run.model, apart)}; "
+            "a module of your own is loaded by rnnjax.load(folder, model=...)"
         )
 
 

@@ -17,6 +17,29 @@ def say(*lines: str) -> None:
     _write("stdout", lines)
 
 
+def answer(line: str) -> None:
+    """Prints a line that was asked for: a letter that the output cannot show is spelled, and an error is raised.
+
+    Raises:
+      OSError: if it cannot be written, BrokenPipeError if its reader has gone.
+    """
+    if sys.stdout is not None:
+        try:
+            print(line, flush=True)
+        except UnicodeEncodeError:
+            encoding = sys.stdout.encoding or "ascii"
+            print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def open_closed_streams() -> None:
+    """Opens nowhere where the process was started without input, output or errors, lest a file takes their number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
 def tell(message: str) -> None:
     """Prints a line on the standard error."""
     _write("stderr", (message,))

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ class Run:
         """The inverse of :meth:`to_json`; raises ValueError, KeyError, TypeError or UsageError at what is none."""
         if not isinstance(values["experiment"], str) or type(values["seed"]) is not int:
             raise ValueError("experiment must be a name and seed an integer")
-        if ("digest" in values or "version" in values) and not digests.is_whole(values):
+        if not set(values) <= {"experiment", "seed", "config"} and not digests.is_whole(values):
             raise ValueError("it is not as it was written: its digest differs")
         return cls(
             values["experiment"],
@@ -93,17 +93,17 @@ class Run:
         )
 
     def differences(self, other: "Run") -> list[str]:
-        """In what this run is not the other one, a line each; the data and the preprocessing apart."""
-        lines = (
-            []
-            if other.experiment == self.experiment
-            else [f"experiment: {self.experiment!r}, not {other.experiment!r}"]
-        )
-        lines += [] if other.seed == self.seed else [f"seed: {self.seed}, not {other.seed}"]
-        lines += identity_differences(self.config, other.config)
-        apart = digests.first_difference(self.model, other.model, "model") if self.model and other.model else None
-        lines += [] if apart is None else [f"{apart} of the module that was handed over, or its shapes"]
-        return lines
+        """In what this run is not the other one, a line each; data, preprocessing and module apart."""
+        lines = [f"experiment: {self.experiment!r}, not {other.experiment!r}"] * (other.experiment != self.experiment)
+        lines += [f"seed: {self.seed}, not {other.seed}"] * (other.seed != self.seed)
+        return lines + identity_differences(self.config, other.config)
+
+    def other_module(self, other: "Run") -> list[str]:
+        """Where this run's module is not the other's, a line; none where either is not known."""
+        if not (self.model and other.model):
+            return []
+        apart = digests.first_difference(self.model, other.model, "model")
+        return [] if apart is None else [digests.shown_difference(self.model, other.model, apart)]
 
     def other_data(self, other: "Run") -> list[str]:
         """The splits, and the preprocessing, in which this run's data are not the other's."""
@@ -176,11 +176,13 @@ class WorkDir:
         A file that is no whole result is none: the run is taken up where its checkpoints end, and writes another.
         """
         try:
-            result = read_json(self.result, "a result")
-            complete = _is_result(result)
+            result, run = read_json(self.result, "a result"), self.read_run()
         except (UsageError, RunError):
             return None
-        return result if complete and not (tested and result["metrics"]["test"] is None) else None
+        if not _is_result(result, run):
+            terminal.note(f"{self.result} is no whole result of this run; it is made again")
+            return None
+        return None if tested and result["metrics"]["test"] is None else result
 
     def read_run(self) -> Run:
         """The run in this folder.
@@ -207,7 +209,9 @@ def _said(error: Exception) -> str:
     return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error).splitlines()[0]
 
 
-def _is_result(result: Mapping[str, Any]) -> bool:
+def _is_result(result: Mapping[str, Any], run: Run) -> bool:
+    if run.digested and (result.get("run") != run.id or not digests.is_whole(result)):
+        return False
     try:
         metrics, seconds = result["metrics"], result["seconds"]
         values = [metrics["validation"]["accuracy"], seconds["wall"], seconds["compile"], result["epochs"]]
@@ -220,8 +224,11 @@ def _is_result(result: Mapping[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def locked(root: Path) -> Iterator[WorkDir]:
+def locked(root: Path) -> Iterator[Callable[[], None]]:
     """Makes a work folder, and holds it for this process alone until the block ends.
+
+    Yields:
+      A function that raises RunError if the folder was moved or deleted since.
 
     Raises:
       UsageError: if it is a file, or holds something that is no run.
@@ -235,12 +242,64 @@ def locked(root: Path) -> Iterator[WorkDir]:
             others = [entry.name for entry in root.iterdir() if entry.name != ".lock"] if root.is_dir() else []
             if others and not workdir.config.exists():
                 raise UsageError(f"{root} holds files but no run (no {workdir.config.name}); name another folder")
+            check_path(workdir.root)
             root.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(exclusively(root / ".lock", f"{root}: a training is at work there"))
+            _check_kinds(workdir)
+            held = stack.enter_context(exclusively(root / ".lock", f"{root}: a training is at work there"))
+            _replace_links(workdir)
             _clear_leavings(workdir)
         except OSError as error:
             raise cannot_write(root, error) from error
-        yield workdir
+
+        def check() -> None:
+            if not held():
+                raise RunError(
+                    f"the work folder {root} was moved or deleted while it was trained in; what is saved in it is "
+                    "kept, and the same command resumes where it lies"
+                )
+
+        yield check
+
+
+def check_path(root: Path) -> None:
+    """Refuses a folder whose checkpoints could not be read back.
+
+    Raises:
+      UsageError: if its path holds a character that Orbax takes for a pattern, or one that is no Unicode.
+    """
+    path = str(root.absolute())
+    wrong = [repr(character)[1:-1] for character in "[]\\" if character in path]
+    wrong += ["a byte that is no UTF-8 (or is read as none, see LC_ALL)"] * (not _encodable(path))
+    if wrong:
+        raise UsageError(
+            f"{root}: checkpoints below a path with {' or '.join(wrong)} could not be read again; "
+            "use another --runs-dir"
+        )
+
+
+def _encodable(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_kinds(workdir: WorkDir) -> None:
+    """Raises RunError where a folder, a pipe or a link stands where a run needs a file; better now than at its end."""
+    for path in (workdir.root / ".lock", workdir.config, workdir.preprocess, workdir.result):
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+            raise RunError(f"{path} is no regular file, and a run needs one there; move it away")
+    for path in (workdir.checkpoints, workdir.damaged, workdir.samples):
+        if os.path.lexists(path) and not path.is_dir():
+            raise RunError(f"{path} is no folder, and a run needs one there; move it away")
+
+
+def _replace_links(workdir: WorkDir) -> None:
+    """Removes links from where a run writes: what they lead to is not ours to change."""
+    for path in (workdir.metrics, workdir.damaged, workdir.samples, workdir.tensorboard):
+        if path.is_symlink():
+            path.unlink()
 
 
 def cannot_write(root: Path, error: OSError) -> RunError:
@@ -314,14 +373,8 @@ def _empty(workdir: WorkDir) -> None:
 
 
 def refuse_another(workdir: WorkDir, ours: Run, theirs: Run) -> None:
-    """Raises UsageError if the run in a folder is not ours, or is ours on other data."""
-    differences = ours.differences(theirs)
-    if differences:
-        listed = "".join(f"\n  {line}" for line in differences)
-        raise UsageError(
-            f"{workdir.root} holds a run of another configuration:{listed}\n"
-            "use the same configuration to resume it, --fresh to delete it, or another --runs-dir"
-        )
+    """Raises UsageError if the run in a folder is not ours, or is ours on other data or from another meaning."""
+    _refuse_differences(workdir, ours.differences(theirs))
     if changed := changes.since(theirs.version, theirs.config):
         raise UsageError(
             f"{workdir.root} was trained before a change of meaning: {'; '.join(changed)}. "
@@ -331,4 +384,14 @@ def refuse_another(workdir: WorkDir, ours: Run, theirs: Run) -> None:
         raise UsageError(
             f"{workdir.root} was trained on other data than these are now: its {' and '.join(other)} "
             f"differ{'s' * (len(other) == 1)}; use the same data, --fresh to start over, or another --runs-dir"
+        )
+    _refuse_differences(workdir, ours.other_module(theirs))
+
+
+def _refuse_differences(workdir: WorkDir, differences: Sequence[str]) -> None:
+    if differences:
+        listed = "".join(f"\n  {line}" for line in differences)
+        raise UsageError(
+            f"{workdir.root} holds a run of another configuration:{listed}\n"
+            "use the same configuration to resume it, --fresh to delete it, or another --runs-dir"
         )

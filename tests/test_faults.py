@@ -1,5 +1,6 @@
 """What a run survives, and what it says of what it does not: in one process, on a run of seconds."""
 
+import concurrent.futures
 import dataclasses
 import functools
 import json
@@ -18,12 +19,13 @@ from experiments.digits_rows import EXPERIMENT as DIGITS
 from rnnjax import terminal
 from rnnjax.cli import main
 from rnnjax.data import Examples
-from rnnjax.errors import AuditError, Interrupted, RunError, UsageError
+from rnnjax.errors import AuditError, DataError, Interrupted, RunError, UsageError
 from rnnjax.logs import read_metrics
 from rnnjax.loop import fit
 from rnnjax.models import ImageClassifier
 from rnnjax.predict import load
 from rnnjax.program import Program
+from rnnjax.text import Vocabulary
 from rnnjax.workdir import WorkDir, locked
 from tests import damage
 from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program
@@ -347,7 +349,7 @@ def test_replicas_that_differ_are_seen(program):
 def test_another_module_of_the_same_shapes_is_another_run(program, stopped):
     mirrored = ImageClassifier(**{**vars_of(program.model), "mirror": True})
     other = Program(program.config, program.dataset, mirrored, jax.devices()[:2])
-    with pytest.raises(UsageError, match=r"model\.fields\.mirror of the module"):
+    with pytest.raises(UsageError, match=r"model\.fields\.mirror: True, not False"):
         fit(EXPERIMENT, other, 0, stopped)
     with pytest.raises(UsageError, match="trained with another module"):
         load(stopped, model=mirrored)
@@ -472,3 +474,109 @@ def test_a_terminal_that_cannot_show_a_letter_shows_its_number():
         cwd=Path(__file__).parents[1],
     )
     assert said.stdout == b"caf\\xe9 \\u65e5\n"
+
+
+def test_a_result_of_another_run_or_an_edited_one_is_none(program, finished, unbroken, tmp_path, capsys):
+    other = tmp_path / "other"
+    fit(EXPERIMENT, program, 0, other)
+    edited = json.loads((finished / "result.json").read_text())
+    edited["metrics"]["test"]["accuracy"] = 0.99
+    for text in ((other / "result.json").read_text(), json.dumps(edited)):
+        (finished / "result.json").write_text(text)
+        fit(EXPERIMENT, program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
+        assert "is no whole result of this run; it is made again" in capsys.readouterr().err
+        assert_as_unbroken(finished, unbroken)
+
+
+def test_a_damaged_preprocessing_of_a_finished_run_is_mended_by_the_same_command(program, finished):
+    (finished / "preprocess.json").write_text("garbage")
+    fit(EXPERIMENT, program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
+    load(finished)
+
+
+def test_a_record_without_its_seal_is_no_record_of_an_older_version(finished):
+    record = json.loads((finished / "config.json").read_text())
+    (finished / "config.json").write_text(
+        json.dumps({k: v for k, v in record.items() if k not in ("digest", "version")})
+    )
+    with pytest.raises(UsageError, match="its digest differs"):
+        load(finished)
+
+
+def test_a_log_that_was_cut_says_so_and_loses_no_new_row(program, stopped, capsys):
+    path = stopped / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    fit(EXPERIMENT, program, 0, stopped)
+    assert "epochs are missing in it" in capsys.readouterr().err
+    assert [row["epoch"] for row in read_metrics(path)] == [1, 3]
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples", "damaged", "tensorboard"])
+def test_no_link_leads_out_of_a_work_folder(name, program, stopped, unbroken, tmp_path):
+    outside = tmp_path / "outside"
+    if name == "metrics.jsonl":
+        outside.write_text("precious\n" * 1000)
+    else:
+        outside.mkdir()
+    shutil.rmtree(stopped / name, ignore_errors=True)
+    (stopped / name).unlink(missing_ok=True)
+    (stopped / name).symlink_to(outside)
+    (stopped / "checkpoints" / "step_99999999").mkdir()
+    fit(EXPERIMENT, program, 0, stopped)
+    assert_as_unbroken(stopped, unbroken)
+    assert outside.read_text() == "precious\n" * 1000 if outside.is_file() else not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("name", [".lock", "config.json", "preprocess.json", "result.json"])
+def test_what_stands_in_the_way_of_a_file_is_named_before_training(name, program, stopped):
+    (stopped / name).unlink(missing_ok=True)
+    (stopped / name).mkdir()
+    with pytest.raises((RunError, UsageError), match=name.replace(".", r"\.")):
+        fit(EXPERIMENT, program, 0, stopped, on_chunk=lambda step: pytest.fail("it trained"))
+
+
+def test_a_work_folder_that_is_moved_meanwhile_stops_the_run(program, tmp_path, unbroken):
+    root, moved = tmp_path / "run", tmp_path / "moved"
+
+    def move(step):
+        if step == program.steps_per_epoch + 4:
+            root.rename(moved)
+
+    with pytest.raises(RunError, match="was moved or deleted while it was trained in"):
+        fit(EXPERIMENT, program, 0, root, on_chunk=move)
+    fit(EXPERIMENT, program, 0, moved)
+    assert_as_unbroken(moved, unbroken)
+
+
+def test_two_trainings_in_two_threads_save_in_turn(program, unbroken, tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: fit(EXPERIMENT, program, 0, tmp_path / name), ("a", "b")))
+    for name in ("a", "b"):
+        assert_as_unbroken(tmp_path / name, unbroken)
+
+
+def test_other_data_are_named_before_what_follows_from_them(tmp_path):
+    """A vocabulary of another size makes another model; what the user changed is the data."""
+    one, two = made_up_texts(), made_up_texts()
+    fit(EXPERIMENT, small_program(TEXT_CONFIG, one), 0, tmp_path / "run")
+    words = Vocabulary((*two.preprocess.vocabulary.words, "more"))
+    two = dataclasses.replace(two, preprocess=dataclasses.replace(two.preprocess, vocabulary=words))
+    with pytest.raises(UsageError, match="was trained on other data than these are now: its preprocessing differs"):
+        fit(EXPERIMENT, small_program(TEXT_CONFIG, two), 0, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["[x]", "back\\slash", "a]", "\udcff"])
+def test_a_path_that_could_not_be_read_back_is_refused(name, program, tmp_path):
+    """Orbax takes these for patterns, or cannot take them: it would save there, and find nothing."""
+    with pytest.raises(UsageError, match="could not be read again"):
+        fit(EXPERIMENT, program, 0, tmp_path / name / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_raw_inputs_of_another_kind_are_refused_by_a_preprocessing(program):
+    images = np.full((1, 8, 8, 1), 200)
+    with pytest.raises(DataError, match="must be uint8"):
+        program.dataset.preprocess(images)
+    for documents in ("one document", [b"bytes"]):
+        with pytest.raises(DataError, match="a list of strings"):
+            made_up_texts().preprocess(documents)

@@ -61,7 +61,7 @@ ALLOWED = {
     "audit": "digests errors parallel state",
     "resume": "checkpoint errors logs parallel progress terminal workdir",
     "report": "files metrics plots workdir",
-    "finish": "checkpoint config data errors experiment files logs plots program progress report results state "
+    "finish": "checkpoint config data digests errors experiment files logs plots program progress report results state "
     "terminal workdir",
     "build": "cells config conv data errors models recurrence",
     "predict": "build changes checkpoint data digests errors identity metrics optim state terminal workdir",

@@ -50,6 +50,8 @@ class ImagePreprocess:
     def __call__(self, images: np.ndarray) -> dict[str, Any]:
         """A model's arguments for images ``[B, height, width, channels]`` of uint8 or floats in 0..1."""
         images = np.asarray(images)
+        if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+            raise DataError(f"images must be uint8 (0..255) or floats (0..1), got {images.dtype}; .astype(np.uint8)?")
         if images.shape[1:] != self.shape:
             raise DataError(f"images must have shape [B, {', '.join(map(str, self.shape))}], got {images.shape}")
         return {"inputs": self.normalize(images)}
@@ -85,6 +87,8 @@ class TextPreprocess:
 
     def __call__(self, documents: Sequence[str]) -> dict[str, Any]:
         """A model's arguments for documents: ids ``[B, max_length]`` and ``lengths [B]``."""
+        if isinstance(documents, str) or not all(isinstance(document, str) for document in documents):
+            raise DataError("documents must be a list of strings, such as ['one document']")
         ids, lengths = self.vocabulary.encode(map(TOKENIZERS[self.tokenizer], documents), self.max_length)
         return {"inputs": ids, "lengths": lengths}
 
