@@ -37,13 +37,8 @@ def start(arguments: list[str], **options) -> subprocess.Popen:
 
 
 def run(arguments: list[str], **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        arguments,
-        cwd=CHECKOUT,
-        text=True,
-        timeout=300,
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )
+    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300}
+    return subprocess.run(arguments, cwd=CHECKOUT, text=True, **{**kept, **options})
 
 
 def root(runs: Path) -> Path:
