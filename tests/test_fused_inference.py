@@ -49,6 +49,11 @@ def close(got, want):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6), got, want)
 
 
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_nothing_deprecated_is_called(small_chunks):
+    close(*both("lstm", draw(3, 12)[0]))
+
+
 @every_cell
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("steps", [8, 12, 13, 29])

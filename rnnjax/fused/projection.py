@@ -82,8 +82,8 @@ def _whole(sequence, options, inputs, kernel, parameters, bias, carry, mask, ext
 def _run(sequence, options, inputs, kernel, parameters, bias, carry, mask, extras):
     call = functools.partial(_whole, sequence, options)
     size = _chunk(*inputs.shape[:2])
-    each_step = (extras.noise, *jax.tree.leaves(extras.stay))
-    if size is None or any(jnp.ndim(leaf) == 3 for leaf in each_step):
+    noises = jax.tree.leaves((extras.noise, extras.stay))
+    if size is None or any(jnp.ndim(leaf) == 3 for leaf in noises):
         return call(inputs, kernel, parameters, bias, carry, mask, extras)
     if extras.starts is not None and extras.initial is None:
         extras = extras._replace(initial=carry)
