@@ -200,7 +200,6 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
             "--seeds needs at least one seed, none negative, none of more than 64 bits and none twice, "
             f"got {list(seeds)}"
         )
-    config = dataclasses.replace(config, data=config.data.located())
     began = time.perf_counter()
     from rnnjax import data, parallel
     from rnnjax.build import build_model

@@ -60,12 +60,13 @@ class Run:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The record, sealed with its own digest."""
+        """The record, sealed with its own digest; where its data lie is told by absolute paths."""
+        located = dataclasses.replace(self.config, data=self.config.data.located())
         return digests.sealed(
             {
                 "experiment": self.experiment,
                 "seed": self.seed,
-                "config": to_json(self.config),
+                "config": to_json(located),
                 "run": self.id,
                 "data": dict(self.data),
                 "preprocess": self.preprocess,
