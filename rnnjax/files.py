@@ -13,6 +13,10 @@ _LARGEST = 2**28
 """Bytes of the largest JSON file that is read: no run writes such a one, and it is seen before memory is taken."""
 
 
+ASIDE = ".aside-"
+"""How the name of a file begins that is still being written; a killed process leaves it."""
+
+
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """The object in a JSON file of a work folder.
 
@@ -55,7 +59,7 @@ def write_file(path: Path, write: Callable[[Path], Any]) -> None:
       path: the file.
       write: writes to the path that it is given, which has the same suffix.
     """
-    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=ASIDE, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     aside = Path(name)
     try:

@@ -15,7 +15,7 @@ from typing import Any
 from rnnjax import changes, digests, terminal
 from rnnjax.config import Config, from_json, identity, identity_differences, to_json
 from rnnjax.errors import RnnjaxError, RunError, UsageError
-from rnnjax.files import read_json, write_text
+from rnnjax.files import ASIDE, read_json, write_text
 from rnnjax.locks import exclusively
 
 
@@ -240,8 +240,7 @@ def locked(root: Path) -> Iterator[Callable[[], None]]:
     workdir = WorkDir(root)
     with contextlib.ExitStack() as stack:
         try:
-            others = [entry.name for entry in root.iterdir() if entry.name != ".lock"] if root.is_dir() else []
-            if others and not workdir.config.exists():
+            if not workdir.config.exists() and _holds_something_else(root):
                 raise UsageError(f"{root} holds files but no run (no {workdir.config.name}); name another folder")
             check_path(workdir.root)
             root.mkdir(parents=True, exist_ok=True)
@@ -308,14 +307,29 @@ def cannot_write(root: Path, error: OSError) -> RunError:
     return RunError(f"the work folder {root} cannot be written: {error.strerror or error}")
 
 
+_OLD = ".old-"
+"""How the name of a folder begins into which a run is moved to be deleted."""
+
+
+def _holds_something_else(root: Path) -> bool:
+    """Whether a folder without a record holds more than what a killed session left of its own."""
+    if not root.is_dir():
+        return False
+    names = [entry.name for entry in root.iterdir()]
+    ours = any(name.startswith(_OLD) for name in names)  # a run that was half deleted
+    return not ours and any(name != ".lock" and not name.startswith(ASIDE) for name in names)
+
+
 def _clear_leavings(workdir: WorkDir) -> None:
-    """Removes what killed sessions left: files written aside, checkpoints half written, a folder half deleted."""
-    for pattern in (".*.json", ".*.png", ".old-*", "checkpoints/*.orbax-checkpoint-tmp*"):
-        for left in workdir.root.glob(pattern):
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+    """Removes what killed sessions left: files written aside, checkpoints half written, a run half deleted."""
+    half_deleted = not workdir.config.exists() and any(workdir.root.glob(f"{_OLD}*"))
+    rest = [entry for entry in workdir.root.iterdir() if entry.name != ".lock"] if half_deleted else []
+    patterns = (f"{ASIDE}*", f"samples/{ASIDE}*", f"{_OLD}*", "checkpoints/*.orbax-checkpoint-tmp*")
+    for left in [*rest, *(found for pattern in patterns for found in workdir.root.glob(pattern))]:
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def open_run(workdir: WorkDir, ours: Run, *, marks: Sequence[Mapping[str, Any]] = (), fresh: bool = False) -> Run:
@@ -366,7 +380,7 @@ def _empty(workdir: WorkDir) -> None:
         return
     if not workdir.checkpoints.is_dir():  # else it is ours, whatever happened to its record
         workdir.read_run()  # a folder with another program's config.json is never touched
-    aside = Path(tempfile.mkdtemp(prefix=".old-", dir=workdir.root))
+    aside = Path(tempfile.mkdtemp(prefix=_OLD, dir=workdir.root))
     for entry in [workdir.config, *workdir.root.iterdir()]:
         if entry.name != ".lock" and entry != aside and os.path.lexists(entry):
             entry.replace(aside / entry.name)

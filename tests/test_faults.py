@@ -300,10 +300,10 @@ def test_leavings_of_killed_sessions_are_cleared(program, stopped):
     left = stopped / "checkpoints" / "step_00000033.orbax-checkpoint-tmp"
     left.mkdir()
     (left / "part").write_bytes(b"x")
-    (stopped / ".abc.json").write_text("{")
+    (stopped / ".aside-abc.json").write_text("{")
     fit(EXPERIMENT, program, 0, stopped)
     assert not left.exists()
-    assert not (stopped / ".abc.json").exists()
+    assert not (stopped / ".aside-abc.json").exists()
 
 
 def test_an_audit_passes_on_a_machine_that_computes_right(program, unbroken, tmp_path, monkeypatch):
@@ -580,3 +580,20 @@ def test_raw_inputs_of_another_kind_are_refused_by_a_preprocessing(program):
     for documents in ("one document", [b"bytes"]):
         with pytest.raises(DataError, match="a list of strings"):
             made_up_texts().preprocess(documents)
+
+
+def test_a_run_that_was_killed_while_its_record_was_written_begins(program, tmp_path, unbroken):
+    root = tmp_path / "run"
+    root.mkdir()
+    (root / ".lock").write_text("")
+    (root / ".aside-x.json").write_text("{")
+    fit(EXPERIMENT, program, 0, root)
+    assert_as_unbroken(root, unbroken)
+
+
+def test_a_run_that_was_killed_while_it_was_deleted_begins_anew(program, finished, unbroken):
+    (finished / ".old-x").mkdir()
+    (finished / "config.json").rename(finished / ".old-x" / "config.json")
+    fit(EXPERIMENT, program, 0, finished)
+    assert not list(finished.glob(".old-*"))
+    assert_as_unbroken(finished, unbroken)
