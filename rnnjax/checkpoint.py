@@ -103,6 +103,7 @@ class Checkpoints:
         """
         if step in self.steps():
             return
+        self._note_saved()
         manifest = {"step": step, "run": self._mark, "state": digests.of_tree(state)}
         manifest["progress"] = digests.of_json(progress)
         parts = ocp.args.Composite(
@@ -123,6 +124,18 @@ class Checkpoints:
         if self._manager is not None:
             self._or_fail(self._manager.wait_until_finished)
             _WRITING.discard(self._manager)
+            self._note_saved()
+
+    def _note_saved(self) -> None:
+        """Leaves a file beside the folder once a checkpoint is whole: should all be gone one day, that is a loss."""
+        if self.steps():
+            with contextlib.suppress(OSError):
+                self.saved_once.touch()
+
+    @property
+    def saved_once(self) -> Path:
+        """A file that is there if this run ever had a whole checkpoint."""
+        return self.folder.parent / ".saved"
 
     def _made_manager(self) -> Any:
         if self._manager is None:

@@ -6,13 +6,9 @@ from typing import Any
 from rnnjax import terminal
 from rnnjax.checkpoint import Checkpoints, Saved
 from rnnjax.errors import RunError
-from rnnjax.logs import read_metrics
 from rnnjax.parallel import DataParallel
 from rnnjax.progress import Progress
 from rnnjax.workdir import WorkDir
-
-_SAVED_BY = 3
-"""Rows of ``metrics.jsonl`` from which on a checkpoint is whole: writing one waits for the one before."""
 
 
 def restored(workdir: WorkDir, checkpoints: Checkpoints, like: Any, parallel: DataParallel) -> tuple[Any, Progress]:
@@ -24,7 +20,7 @@ def restored(workdir: WorkDir, checkpoints: Checkpoints, like: Any, parallel: Da
       RunError: if something was saved and nothing of it can be used.
     """
     saved, problems = checkpoints.newest(like)
-    _refuse_if_lost(workdir, saved, problems, parallel)
+    _refuse_if_lost(checkpoints, workdir, saved, problems, parallel)
     if saved is None:
         return like, Progress()
     try:
@@ -49,19 +45,20 @@ def restored(workdir: WorkDir, checkpoints: Checkpoints, like: Any, parallel: Da
     return saved.state, progress
 
 
-def _refuse_if_lost(workdir: WorkDir, saved: Saved | None, problems: Mapping[int, str], parallel: DataParallel) -> None:
-    rows = read_metrics(workdir.metrics) if parallel.is_primary and saved is None and not problems else []
-    # Between the first row and the first whole checkpoint a run may be killed; then it begins again.
-    lost = bool(rows) and (len(rows) >= _SAVED_BY or not workdir.checkpoints.is_dir())
+def _refuse_if_lost(
+    checkpoints: Checkpoints, workdir: WorkDir, saved: Saved | None, problems: Mapping[int, str], parallel: DataParallel
+) -> None:
     if saved is None and problems:
-        listed = "".join(f"\n  step {step}: {why}" for step, why in sorted(problems.items()))
+        listed = "; ".join(f"step {step}: {why}" for step, why in sorted(problems.items()))
         raise RunError(
-            f"no checkpoint in {workdir.checkpoints} can be used:{listed}\n"
+            f"no checkpoint in {workdir.checkpoints} can be used ({listed}); "
             "put a whole one there, or use --fresh to start over"
         )
-    if parallel.any_process(lost):
+    # A run that was killed before its first whole checkpoint begins again, whatever it had logged.
+    gone = workdir.metrics.is_file() and workdir.metrics.stat().st_size and not workdir.checkpoints.is_dir()
+    if parallel.any_process(saved is None and (checkpoints.saved_once.exists() or bool(gone))):
         raise RunError(
-            f"{workdir.metrics} has {len(rows)} epochs, but {workdir.checkpoints} has no checkpoint; "
+            f"{workdir.root} was trained before, but {workdir.checkpoints} has no checkpoint; "
             "put it back, or use --fresh to start over"
         )
 

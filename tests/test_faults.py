@@ -127,9 +127,12 @@ def test_a_lost_best_checkpoint_is_said_and_the_next_best_is_used(program, stopp
 def test_checkpoints_that_are_gone_are_not_begun_anew_without_a_word(program, stopped):
     kept = (stopped / "metrics.jsonl").read_bytes()
     shutil.rmtree(stopped / "checkpoints")
-    with pytest.raises(RunError, match=r"has 2 epochs, but .* has no checkpoint; put it back, or use --fresh"):
+    with pytest.raises(RunError, match=r"was trained before, but .* has no checkpoint; put it back, or use --fresh"):
         fit(EXPERIMENT, program, 0, stopped)
     assert (stopped / "metrics.jsonl").read_bytes() == kept
+    (stopped / "metrics.jsonl").unlink()
+    with pytest.raises(RunError, match="was trained before"):
+        fit(EXPERIMENT, program, 0, stopped)
     assert fit(EXPERIMENT, program, 0, stopped, fresh=True)["epochs"] == 3
 
 
@@ -137,6 +140,7 @@ def test_a_run_that_was_killed_before_its_first_save_begins_again(program, stopp
     """Killed between the first row of the log and the first whole checkpoint."""
     for step in (stopped / "checkpoints").iterdir():
         shutil.rmtree(step)
+    (stopped / ".saved").unlink()
     (stopped / "metrics.jsonl").write_text((stopped / "metrics.jsonl").read_text().splitlines()[0] + "\n")
     fit(EXPERIMENT, program, 0, stopped)
     assert_as_unbroken(stopped, unbroken)

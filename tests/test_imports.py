@@ -59,7 +59,7 @@ ALLOWED = {
     "plots": "",
     "progress": "errors",
     "audit": "digests errors parallel state",
-    "resume": "checkpoint errors logs parallel progress terminal workdir",
+    "resume": "checkpoint errors parallel progress terminal workdir",
     "report": "files metrics plots workdir",
     "finish": "checkpoint config data digests errors experiment files logs plots program progress report results state "
     "terminal workdir",
