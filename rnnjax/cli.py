@@ -23,7 +23,7 @@ from rnnjax.workdir import WorkDir
 if TYPE_CHECKING:
     from rnnjax.data import Dataset
     from rnnjax.predict import Prediction
-    from rnnjax.workdir import Run
+    from rnnjax.run import Run
 
 # Each command imports what it needs when it runs: --help and a typo do not wait for JAX.
 

@@ -24,8 +24,9 @@ from rnnjax.logs import NoLog, RunLog, until_accuracy_line
 from rnnjax.optim import reduce_on_plateau
 from rnnjax.program import Program
 from rnnjax.resume import restored
+from rnnjax.run import Run
 from rnnjax.state import TrainState, check_seed
-from rnnjax.workdir import Run, WorkDir, locked, open_run, refuse_another
+from rnnjax.workdir import WorkDir, locked, open_run, refuse_another
 
 OnChunk = Callable[[int], None]
 """Called after each compiled call with the number of steps taken."""

@@ -19,7 +19,8 @@ from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
 from rnnjax.identity import module_identity
 from rnnjax.metrics import class_probabilities
 from rnnjax.optim import make_optimizer
-from rnnjax.workdir import Run, WorkDir
+from rnnjax.run import Run
+from rnnjax.workdir import WorkDir
 
 _BATCH = 64
 _MOST_BYTES = 2**30

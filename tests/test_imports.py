@@ -52,7 +52,8 @@ ALLOWED = {
     "experiment": "config errors",
     "results": "",
     "locks": "errors results terminal",
-    "workdir": "changes config digests errors files locks terminal",
+    "run": "changes config digests",
+    "workdir": "changes config digests errors files locks run terminal",
     "checkpoint": "digests errors",
     "interrupt": "",
     "logs": "terminal workdir",
@@ -64,11 +65,12 @@ ALLOWED = {
     "finish": "checkpoint config data digests errors experiment files logs plots program progress report results state "
     "terminal workdir",
     "build": "cells config conv data errors models recurrence",
-    "predict": "build changes checkpoint data digests errors identity metrics optim state terminal workdir",
+    "predict": "build changes checkpoint data digests errors identity metrics optim run state terminal workdir",
     "loop": "audit checkpoint data digests errors experiment finish interrupt logs metrics optim program progress "
-    "results resume state terminal workdir",
+    "results resume run state terminal workdir",
     "summary": "data experiment logs program results terminal workdir",
-    "cli": "build config data errors experiment hosts loop parallel predict program report summary terminal workdir",
+    "cli": "build config data errors experiment hosts loop parallel predict program report run summary terminal "
+    "workdir",
 }
 
 # Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.

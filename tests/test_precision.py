@@ -14,7 +14,8 @@ from rnnjax.config import ImageModel, TextModel, from_json, identity_differences
 from rnnjax.errors import UsageError
 from rnnjax.loop import fit
 from rnnjax.predict import load
-from rnnjax.workdir import Run, WorkDir, locked, open_run
+from rnnjax.run import Run
+from rnnjax.workdir import WorkDir, locked, open_run
 from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
 
 # JAX's three levels by its documentation of jax.lax.Precision and jax.default_matmul_precision.
@@ -100,7 +101,8 @@ def test_it_is_part_of_the_run_and_older_files_have_the_default(tmp_path):
     assert from_json(older) == CONFIG
     highest = with_precision(CONFIG, "highest")
     assert identity_differences(highest, from_json(older)) == ["model.precision: 'highest', not 'default'"]
-    with locked(tmp_path / "run") as workdir:
+    workdir = WorkDir(tmp_path / "run")
+    with locked(workdir.root):
         open_run(workdir, Run("small", 0, CONFIG))
         with pytest.raises(UsageError, match=r"model.precision: 'highest', not 'default'"):
             open_run(workdir, Run("small", 0, highest))
