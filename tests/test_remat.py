@@ -98,3 +98,13 @@ def test_memory_grows_like_the_root_of_the_number_of_steps():
     assert plain[1] / plain[0] > 3.5
     assert chunked[1] / chunked[0] < 2.6
     assert chunked[1] < plain[1] / 15
+
+
+@pytest.mark.parametrize("remat", [None, "sqrt", 2500])
+def test_a_long_sequence_without_rows(remat):
+    """Long enough for the projection in chunks."""
+    inputs = jnp.zeros((0, 5000, 2))
+    layer = RNN(LSTMCell(3), remat=remat)
+    variables = layer.init(jax.random.key(0), jnp.zeros((1, 2, 2)))
+    (cell, hidden), outputs = jax.eval_shape(layer.apply, variables, inputs)
+    assert (cell.shape, hidden.shape, outputs.shape) == ((0, 3), (0, 3), (0, 5000, 3))

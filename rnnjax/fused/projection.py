@@ -109,8 +109,10 @@ def _run(sequence, options, inputs, kernel, parameters, bias, carry, mask, extra
 
 
 def _chunk(steps: int, batch: int) -> int | None:
-    """Steps a chunk, with few left over; None where all are taken at once."""
-    most = ROWS // max(batch, 1)
+    """Steps a chunk, with few left over; None where all are taken at once, as they are of an empty batch."""
+    if not batch:
+        return None
+    most = ROWS // batch
     if jax.default_backend() != "cpu" or most < 2 or steps < 2 * most:
         return None
     return min(range(most, most // 2, -1), key=lambda size: steps % size)
