@@ -255,10 +255,13 @@ class _Watch:
                 return int(ended[1])
             self._stderr.say(f"error: {self._sentence(status)}")
             return 1
-        self._stderr.release()
         if _LOST in self._told:
+            if self._stderr.fatal() is not None:  # C++ said it too, and Python was faster to leave
+                self._stderr.drop()
+            self._stderr.release()
             self._stderr.say(f"error: {GONE}")
             return 1
+        self._stderr.release()
         if code < 0:
             self._stderr.say(f"error: the process of this host was ended by {signal.Signals(-code).name}")
             return 128 - code
