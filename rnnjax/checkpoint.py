@@ -38,6 +38,9 @@ _ONE_AT_A_TIME = threading.Lock()
 _WRITING: weakref.WeakSet[Any] = weakref.WeakSet()
 """Managers that may still be writing: Orbax has names that are one for the whole process, so their saves take turns."""
 
+_MOST_SHOWN = 160
+"""Characters of what a library says of a damaged file; what follows names its own parts."""
+
 _KEPT = 2
 """Newest checkpoints that are kept: when the last one turns out to be damaged, the one before takes its place."""
 
@@ -361,4 +364,5 @@ def _suffixes() -> Any:
 
 def _first_line(error: BaseException) -> str:
     lines = (str(error) or type(error).__name__).splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    line = lines[0] if lines else type(error).__name__
+    return line if len(line) <= _MOST_SHOWN else f"{line[:_MOST_SHOWN]} ..."

@@ -10,6 +10,7 @@ differs in a bit. The last line is ``N of COUNT silent``; the exit code is 0 if 
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,6 @@ def cached(folder: Path) -> dict[str, Any]:
 
     cache._verified.clear()  # as a new process would
     return {name: np.array(array) for name, array in cache.arrays(folder, {"kind": "damage"}, made).items()}
-
-
-Damage = Callable[[random.Random, Path, Path, Path], str]
-"""Of a random stream, a file, the same file of an older checkpoint or None, and of another run or None."""
 
 
 def bit(rng: random.Random, data: bytearray) -> None:
@@ -182,9 +179,8 @@ def _exchange_leaves(rng: random.Random, copy: Path) -> str:
     return f"leaves {i} and {j} exchanged"
 
 
-def answers(run: Path) -> tuple[str, dict[str, Any]]:
+def answers(run: Path, like: Any) -> tuple[str, dict[str, Any]]:
     """What is said when a run is taken up and when it is predicted with, and all that either would go on with."""
-    from experiments.digits_rows import EXPERIMENT
     from rnnjax import digests
     from rnnjax.checkpoint import Checkpoints
     from rnnjax.data.preprocess import to_json
@@ -194,7 +190,6 @@ def answers(run: Path) -> tuple[str, dict[str, Any]]:
     from rnnjax.resume import restored
     from rnnjax.workdir import WorkDir
 
-    del EXPERIMENT
     said, got = io.StringIO(), {}
     with contextlib.redirect_stderr(said):
         try:
@@ -202,30 +197,24 @@ def answers(run: Path) -> tuple[str, dict[str, Any]]:
             loaded = load(run)
             got["predict"] = digests.of_tree(loaded.variables) | {"by": digests.of_json(to_json(loaded.preprocess))}
             checkpoints = Checkpoints(run / "checkpoints", record.mark(), digested=record.digested)
-            state, progress = restored(WorkDir(run), checkpoints, _like(), DataParallel())
+            state, progress = restored(WorkDir(run), checkpoints, like, DataParallel())
             got["resume"] = digests.of_tree(state) | {"progress": digests.of_json(vars(progress))}
         except RnnjaxError as error:
             said.write(str(error))
     return said.getvalue(), got
 
 
-def _like() -> Any:
-    if not _LIKE:
-        from experiments.digits_rows import EXPERIMENT
-        from rnnjax import data
-        from rnnjax.build import build_model
-        from rnnjax.program import Program
-        from rnnjax.workdir import WorkDir
+@functools.cache
+def state_like(run: Path) -> Any:
+    """A fresh state of the run that a folder holds, in whose form its checkpoints are read."""
+    from rnnjax import data
+    from rnnjax.build import build_model
+    from rnnjax.program import Program
+    from rnnjax.workdir import WorkDir
 
-        del EXPERIMENT
-        config = WorkDir(_LIKE_OF[0]).read_run().config
-        dataset = data.load(config.data)
-        _LIKE.append(Program(config, dataset, build_model(config.model, dataset.preprocess)).create_state(0))
-    return _LIKE[0]
-
-
-_LIKE: list[Any] = []
-_LIKE_OF: list[Path] = []
+    config = WorkDir(run).read_run().config
+    dataset = data.load(config.data)
+    return Program(config, dataset, build_model(config.model, dataset.preprocess)).create_state(0)
 
 
 def silent_in_process(rng: random.Random, sandbox: Sandbox, wanted: dict[str, Any], kind: str) -> tuple[str, bool]:
@@ -235,7 +224,7 @@ def silent_in_process(rng: random.Random, sandbox: Sandbox, wanted: dict[str, An
         return _damaged_cache(rng, sandbox, wanted["cache"], kind)
     shutil.copytree(sandbox.run, sandbox.scratch)
     done = damage_run(rng, sandbox, sandbox.scratch, kind)
-    said, got = answers(sandbox.scratch)
+    said, got = answers(sandbox.scratch, state_like(sandbox.run))
     return done, not said and got != wanted["run"]
 
 
@@ -275,8 +264,7 @@ def evaluate(run: Path) -> subprocess.CompletedProcess[str]:
 def damages(sandbox: Sandbox, count: int, seed: int = 0) -> Iterator[tuple[str, bool]]:
     """So many damages, one in 25 of them met by a whole command: what was done, and whether it is silent."""
     rng, whole = random.Random(seed), max(1, count // 25)
-    _LIKE_OF[:] = [sandbox.run]
-    wanted = {"run": answers(sandbox.run)[1], "cache": cached(sandbox.cache)}
+    wanted = {"run": answers(sandbox.run, state_like(sandbox.run))[1], "cache": cached(sandbox.cache)}
     assert set(wanted["run"]) == {"predict", "resume"}, "the whole run is not read: nothing can be compared"
     as_printed = evaluate(sandbox.run).stdout
     assert json.loads(as_printed)["examples"], "nothing was evaluated: nothing can be compared"
