@@ -15,13 +15,14 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.linear import Linear, scores, terms
-from rnnjax import cli, results
+from rnnjax import cli
 from rnnjax.config import TextData
 from rnnjax.data import sources
+from rnnjax.data.tokens import words
 from rnnjax.errors import DataError, UsageError
 from rnnjax.experiment import Listed, Target
 from rnnjax.files import write_text
-from rnnjax.text import words
+from rnnjax.runs import environment as results
 
 EXPERIMENT = Listed(
     name="bag_of_words",
@@ -138,8 +139,8 @@ def evaluate(root: Path, split: str, data_dir: str | None) -> int:
 
 
 def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
-    from rnnjax.metrics import class_probabilities
-    from rnnjax.predict import Prediction, text_inputs
+    from rnnjax.runs.predict import Prediction, text_inputs
+    from rnnjax.tasks.metrics import class_probabilities
 
     inputs = text_inputs(given, paths, sys.stdin)
     if not inputs:
@@ -177,7 +178,7 @@ def _data(config: BagOfWords, data_dir: str | None) -> TextData:
 def _cpu() -> dict[str, Any]:
     import jax
 
-    from rnnjax.parallel import DataParallel
+    from rnnjax.training.parallel import DataParallel
 
     return DataParallel(jax.devices("cpu")[:1]).describe()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnjax.data.tokens import words
 from rnnjax.errors import RunError, UsageError
 from rnnjax.files import write_text
-from rnnjax.metrics import class_probabilities
-from rnnjax.text import words
+from rnnjax.tasks.metrics import class_probabilities
 
 
 @dataclass(frozen=True)

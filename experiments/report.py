@@ -14,7 +14,7 @@ from experiments import every, load, trials
 from experiments.benchmarks import readme as performance
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Listed
-from rnnjax.logs import duration
+from rnnjax.runs.log import duration
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

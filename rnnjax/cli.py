@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from rnnjax import hosts, terminal
+from rnnjax import terminal
 from rnnjax.config import Config
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.workdir import WorkDir
+from rnnjax.runs.workdir import WorkDir
+from rnnjax.training import hosts
 
 if TYPE_CHECKING:
     from rnnjax.data import Dataset
-    from rnnjax.predict import Prediction
-    from rnnjax.run import Run
+    from rnnjax.runs.predict import Prediction
+    from rnnjax.runs.record import Run
 
 # Each command imports what it needs when it runs: --help and a typo do not wait for JAX.
 
@@ -201,11 +202,12 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
             f"got {list(seeds)}"
         )
     began = time.perf_counter()
-    from rnnjax import data, parallel
-    from rnnjax.build import build_model
-    from rnnjax.loop import fit
-    from rnnjax.program import Program
-    from rnnjax.summary import print_start, print_summary
+    from rnnjax import data
+    from rnnjax.models.build import build_model
+    from rnnjax.runs.loop import fit
+    from rnnjax.runs.summary import print_start, print_summary
+    from rnnjax.training import parallel
+    from rnnjax.training.program import Program
 
     imported = time.perf_counter()
     parallel.start(batch_size=config.data.batch_size, **dataclasses.asdict(config.parallel))
@@ -230,9 +232,11 @@ def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_di
 def _evaluate(
     root: Path, split: str, data_dir: str | None, path: str | None, other_data: bool, cpu_devices: int | None
 ) -> int:
-    from rnnjax import data, parallel, report
-    from rnnjax.predict import load
-    from rnnjax.program import Program
+    from rnnjax import data
+    from rnnjax.runs import class_report as report
+    from rnnjax.runs.predict import load
+    from rnnjax.training import parallel
+    from rnnjax.training.program import Program
 
     if cpu_devices is not None and cpu_devices < 1:
         raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
@@ -307,7 +311,7 @@ def _check_split(root: Path, run: "Run", dataset: "Dataset", split: str, other_d
 
 def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
     from rnnjax.data import TextPreprocess
-    from rnnjax.predict import image_inputs, load, predict, text_inputs
+    from rnnjax.runs.predict import image_inputs, load, predict, text_inputs
 
     _keep_compiled(WorkDir(root).read_config()[2])
     loaded = load(root)
@@ -340,7 +344,7 @@ def print_predictions(answers: "Iterable[Prediction]", json_lines: bool) -> int:
 
 
 def _keep_compiled(config: Config) -> None:
-    from rnnjax import parallel
     from rnnjax.data import cache
+    from rnnjax.training import parallel
 
     parallel.keep_compiled(cache.folder(None) / "xla" if config.train.compilation_cache else None)

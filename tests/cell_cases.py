@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import (
+from rnnjax.layers.cells import (
     CoupledLSTMCell,
     GRUCell,
     LayerNormGRUCell,
@@ -30,7 +30,7 @@ from rnnjax.cells import (
     SimpleRNNCell,
     identity,
 )
-from rnnjax.recurrence import RNN
+from rnnjax.layers.recurrence import RNN
 
 BATCH, STEPS, INPUTS, FEATURES = 3, 6, 2, 4
 

@@ -182,13 +182,13 @@ def _exchange_leaves(rng: random.Random, copy: Path) -> str:
 def answers(run: Path, like: Any) -> tuple[str, dict[str, Any]]:
     """What is said when a run is taken up and when it is predicted with, and all that either would go on with."""
     from rnnjax import digests
-    from rnnjax.checkpoint import Checkpoints
     from rnnjax.data.preprocess import to_json
     from rnnjax.errors import RnnjaxError
-    from rnnjax.parallel import DataParallel
-    from rnnjax.predict import load
-    from rnnjax.resume import restored
-    from rnnjax.workdir import WorkDir
+    from rnnjax.runs.predict import load
+    from rnnjax.runs.resume import restored
+    from rnnjax.runs.workdir import WorkDir
+    from rnnjax.training.checkpoint import Checkpoints
+    from rnnjax.training.parallel import DataParallel
 
     said, got = io.StringIO(), {}
     with contextlib.redirect_stderr(said):
@@ -208,9 +208,9 @@ def answers(run: Path, like: Any) -> tuple[str, dict[str, Any]]:
 def state_like(run: Path) -> Any:
     """A fresh state of the run that a folder holds, in whose form its checkpoints are read."""
     from rnnjax import data
-    from rnnjax.build import build_model
-    from rnnjax.program import Program
-    from rnnjax.workdir import WorkDir
+    from rnnjax.models.build import build_model
+    from rnnjax.runs.workdir import WorkDir
+    from rnnjax.training.program import Program
 
     config = WorkDir(run).read_run().config
     dataset = data.load(config.data)

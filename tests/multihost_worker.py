@@ -20,7 +20,7 @@ def main(port: str, hosts: int, host: int, folder: Path, stop_after: int) -> int
     jax.config.update("jax_num_cpu_devices", 4 // hosts)
     if hosts > 1:
         jax.distributed.initialize(coordinator_address=f"localhost:{port}", num_processes=hosts, process_id=host)
-    from rnnjax.loop import fit
+    from rnnjax.runs.loop import fit
     from tests.small import CONFIG, EXPERIMENT, small_program
 
     # No dropout: each device draws its own, and then every number of devices draws another.

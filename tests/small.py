@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from rnnjax import data
-from rnnjax.build import build_model
 from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel, TrainConfig
 from rnnjax.data import Dataset, Examples, TextPreprocess
+from rnnjax.data.tokens import Vocabulary
 from rnnjax.experiment import Experiment, Target
-from rnnjax.program import Program
-from rnnjax.text import Vocabulary
+from rnnjax.models.build import build_model
+from rnnjax.training.program import Program
 
 CONFIG = Config(
     data=ImageData(name="digits", batch_size=64, max_shift=1),

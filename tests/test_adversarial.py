@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.adversarial import movable, towards
-from rnnjax.build import build_model
 from rnnjax.config import Config, OptimConfig, TextModel
 from rnnjax.errors import UsageError
-from rnnjax.program import Program
+from rnnjax.layers.movable import movable
+from rnnjax.models.build import build_model
+from rnnjax.training.adversarial import towards
+from rnnjax.training.program import Program
 from tests.toy import IMAGES, TEXTS, assert_close, digits_like, plan, reviews_like, with_holes
 
 SIZE = 1.2  # of the last step; the first of six moves by a sixth

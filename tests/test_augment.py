@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from rnnjax import data
-from rnnjax.augment import (
+from rnnjax.data.augment import (
     example_keys,
     image_augmentation,
     random_cutout,

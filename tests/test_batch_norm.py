@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.conv import ConvStack
+from rnnjax.layers.conv import ConvStack
 
 
 def stack(**options):

@@ -17,7 +17,7 @@ from experiments.benchmarks.training_recipes import Course, Peer, recipe
 from experiments.benchmarks.training_rnnjax import RnnjaxPeer
 from rnnjax.data import Dataset, Examples, TextPreprocess
 from rnnjax.data.plan import Chunk
-from rnnjax.text import Vocabulary
+from rnnjax.data.tokens import Vocabulary
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read when Keras is imported
 

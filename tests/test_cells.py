@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from rnnjax.cells import LRUCell, LSTMCell, ProjectedLSTMCell, RecurrentCell, SimpleRNNCell, chrono, identity
 from rnnjax.errors import UsageError
-from rnnjax.recurrence import RNN
+from rnnjax.layers.cells import LRUCell, LSTMCell, ProjectedLSTMCell, RecurrentCell, SimpleRNNCell, chrono, identity
+from rnnjax.layers.recurrence import RNN
 from tests.cell_cases import (
     BATCH,
     CELLS,
@@ -212,9 +212,9 @@ def test_errors_name_the_option(build, message):
 
 
 def test_every_exported_cell_is_in_the_list():
-    import rnnjax.cells
+    import rnnjax.layers.cells
 
-    exported = {getattr(rnnjax.cells, name) for name in rnnjax.cells.__all__ if name.endswith("Cell")}
-    abstract = {rnnjax.cells.LinearCell, RecurrentCell}
+    exported = {getattr(rnnjax.layers.cells, name) for name in rnnjax.layers.cells.__all__ if name.endswith("Cell")}
+    abstract = {rnnjax.layers.cells.LinearCell, RecurrentCell}
     assert exported - abstract == {case.cell for case in CELLS}
     assert all(case.make().features == FEATURES and INPUTS for case in CELLS)

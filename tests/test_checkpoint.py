@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.checkpoint import Checkpoints, check_folder
 from rnnjax.errors import RunError, SaveError
+from rnnjax.training.checkpoint import Checkpoints, check_folder
 
 
 def state(value: float):
@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_before_anything_is_trained(tmp
 
 
 def test_a_checkpoint_of_a_later_version_is_refused():
-    from rnnjax.progress import Progress
+    from rnnjax.training.progress import Progress
 
     with pytest.raises(RunError, match="'novelty', which this version of rnnjax does not know"):
         Progress.of({"step": 1, "novelty": 2})

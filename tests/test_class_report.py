@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from rnnjax import report
-from rnnjax.feed import Feed
-from rnnjax.loop import fit
-from rnnjax.plots import save_confusion
-from rnnjax.workdir import WorkDir
+from rnnjax.runs import class_report as report
+from rnnjax.runs.loop import fit
+from rnnjax.runs.plots import save_confusion
+from rnnjax.runs.workdir import WorkDir
+from rnnjax.training.feed import Feed
 from tests.small import EXPERIMENT
 from tests.toy import IMAGES, TEXTS, both_kinds, program_for, start_of
 

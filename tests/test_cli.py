@@ -18,8 +18,8 @@ from PIL import Image
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from rnnjax.cli import main
 from rnnjax.experiment import Variant
-from rnnjax.loop import fit
-from rnnjax.predict import load
+from rnnjax.runs.loop import fit
+from rnnjax.runs.predict import load
 from tests.small import EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -196,7 +196,7 @@ def test_evaluate_reports_by_class_also_where_it_cannot_be_written(images, capsy
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rnnjax.report.write_text", full)
+    monkeypatch.setattr("rnnjax.runs.class_report.write_text", full)
     assert main(DIGITS, ["evaluate", "--workdir", str(images)]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["split"] == "validation"

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from experiments.digits_rows import EXPERIMENT as DIGITS
-from rnnjax import data, parallel
+from rnnjax import data
 from rnnjax.cli import main
-from rnnjax.loop import fit
-from rnnjax.workdir import WorkDir
+from rnnjax.runs.loop import fit
+from rnnjax.runs.workdir import WorkDir
+from rnnjax.training import parallel
 from tests.small import CONFIG, EXPERIMENT, small_program, subset
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -96,7 +97,7 @@ def test_the_users_own_folder_goes_first(cache, tmp_path, monkeypatch):
 
 def test_importing_and_help_leave_the_cache_alone():
     program = (
-        "import jax, rnnjax.cli, rnnjax.loop, rnnjax.parallel\n"
+        "import jax, rnnjax.cli, rnnjax.runs.loop, rnnjax.training.parallel\n"
         "print(jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=CHECKOUT, timeout=120)

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax import data, losses
-from rnnjax.build import build_model
-from rnnjax.cells import LSTMCell
+from rnnjax import data
 from rnnjax.config import ImageModel, TextModel
-from rnnjax.conv import (
+from rnnjax.data import ImagePreprocess, TextPreprocess
+from rnnjax.data.tokens import Vocabulary
+from rnnjax.errors import UsageError
+from rnnjax.layers.cells import LSTMCell
+from rnnjax.layers.conv import (
     ConvStack,
     SequenceConvStack,
     pixels_as_sequence,
@@ -20,13 +22,13 @@ from rnnjax.conv import (
     same_convolution,
     sequence_as_rows,
 )
-from rnnjax.data import ImagePreprocess, TextPreprocess
-from rnnjax.errors import UsageError
-from rnnjax.loop import fit
-from rnnjax.models import PooledHead, TextClassifier, _dropped_words
-from rnnjax.predict import load
-from rnnjax.recurrence import RNN, Bidirectional
-from rnnjax.text import Vocabulary
+from rnnjax.layers.recurrence import RNN, Bidirectional
+from rnnjax.models.build import build_model
+from rnnjax.models.head import PooledHead
+from rnnjax.models.text import TextClassifier, _dropped_words
+from rnnjax.runs.loop import fit
+from rnnjax.runs.predict import load
+from rnnjax.tasks import losses
 from tests.small import CONFIG, EXPERIMENT, small_program, subset
 
 RNG = np.random.default_rng(0)

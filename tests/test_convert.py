@@ -6,8 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import GRUCell, LayerNormLSTMCell, LSTMCell, ProjectedLSTMCell, ResetBeforeGRUCell, SimpleRNNCell
-from rnnjax.convert import (
+from rnnjax.errors import UsageError
+from rnnjax.layers.cells import (
+    GRUCell,
+    LayerNormLSTMCell,
+    LSTMCell,
+    ProjectedLSTMCell,
+    ResetBeforeGRUCell,
+    SimpleRNNCell,
+)
+from rnnjax.layers.convert import (
     carry_from_torch,
     carry_to_torch,
     from_flax,
@@ -17,8 +25,7 @@ from rnnjax.convert import (
     to_keras,
     to_torch,
 )
-from rnnjax.errors import UsageError
-from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 
 
 def drawn_params(model):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from jax.experimental import rnn
 
-from rnnjax import cudnn
-from rnnjax.cells import GRUCell, LSTMCell
 from rnnjax.errors import UsageError
-from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.layers import cudnn
+from rnnjax.layers.cells import GRUCell, LSTMCell
+from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from tests.test_fused import assert_close, loss, problem, scanned
 
 LENGTHS = np.array([6, 0, 4])

@@ -19,8 +19,8 @@ from rnnjax import data
 from rnnjax.config import DataConfig, ImageData, TextData
 from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess, cache, preprocess, samples, tfds
 from rnnjax.data.examples import hold_out
+from rnnjax.data.tokens import Vocabulary
 from rnnjax.errors import DataError, UsageError
-from rnnjax.text import Vocabulary
 
 LABELS = np.array([0, 1, 0, 1], np.int32)
 PREPROCESS = ImagePreprocess((2, 3, 1), (0.25,), (0.5,), ("no", "yes"))

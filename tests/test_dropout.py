@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import LRUCell, LSTMCell, SimpleRNNCell
 from rnnjax.errors import UsageError
-from rnnjax.recurrence import RNN, StackedRNN
+from rnnjax.layers.cells import LRUCell, LSTMCell, SimpleRNNCell
+from rnnjax.layers.recurrence import RNN, StackedRNN
 from tests.cell_cases import BATCH, FEATURES, PLAIN_RUN_FIRST, STEPS, close, drawn_inputs, name_of, run_case
 
 KEY = {"dropout": jax.random.key(5)}

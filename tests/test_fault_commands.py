@@ -16,9 +16,9 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.logs import read_metrics
-from rnnjax.predict import load
-from rnnjax.workdir import WorkDir
+from rnnjax.runs.log import read_metrics
+from rnnjax.runs.predict import load
+from rnnjax.runs.workdir import WorkDir
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 EPOCHS = 40

@@ -19,14 +19,14 @@ from experiments.digits_rows import EXPERIMENT as DIGITS
 from rnnjax import terminal
 from rnnjax.cli import main
 from rnnjax.data import Examples
+from rnnjax.data.tokens import Vocabulary
 from rnnjax.errors import AuditError, DataError, Interrupted, RunError, UsageError
-from rnnjax.logs import read_metrics
-from rnnjax.loop import fit
-from rnnjax.models import ImageClassifier
-from rnnjax.predict import load
-from rnnjax.program import Program
-from rnnjax.text import Vocabulary
-from rnnjax.workdir import WorkDir, locked
+from rnnjax.models.image import ImageClassifier
+from rnnjax.runs.log import read_metrics
+from rnnjax.runs.loop import fit
+from rnnjax.runs.predict import load
+from rnnjax.runs.workdir import WorkDir, locked
+from rnnjax.training.program import Program
 from tests import damage
 from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program
 
@@ -420,7 +420,7 @@ def test_every_signal_saves_also_when_it_comes_twice(number, program, unbroken, 
 
 
 def test_a_third_interrupt_ends_it_and_what_was_ignored_stays_ignored():
-    from rnnjax.interrupt import on_signals
+    from rnnjax.training.interrupt import on_signals
 
     with on_signals() as request:
         for _ in range(2):

@@ -19,7 +19,7 @@ from rnnjax.cli import main
 from rnnjax.config import ImageFolderData
 from rnnjax.data import cache, image_files
 from rnnjax.errors import DataError, UsageError
-from rnnjax.predict import load
+from rnnjax.runs.predict import load
 
 RNG = np.random.default_rng(0)
 

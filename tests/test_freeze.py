@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnjax.config import OptimConfig
-from rnnjax.freeze import frozen
+from rnnjax.training.freeze import frozen
 from tests.toy import one_by_one, plain_images, plan, trained, with_holes
 
 VARIABLES = {

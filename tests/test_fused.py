@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from rnnjax.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnjax.errors import UsageError
-from rnnjax.fused import gru_sequence, lstm_sequence, project, simple_rnn_sequence
-from rnnjax.recurrence import RNN
+from rnnjax.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnjax.layers.fused import gru_sequence, lstm_sequence, project, simple_rnn_sequence
+from rnnjax.layers.recurrence import RNN
 
 CELLS = {
     "lstm": LSTMCell,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnjax import RNN, GRUCell, LSTMCell, SimpleRNNCell
-from rnnjax.fused import projection
+from rnnjax.layers.fused import projection
 
 CELLS = {"lstm": LSTMCell, "gru": GRUCell, "simple": functools.partial(SimpleRNNCell, activation=nn.relu)}
 every_cell = pytest.mark.parametrize("name", CELLS)

@@ -9,9 +9,9 @@ import pytest
 from jax.test_util import check_grads
 
 from rnnjax.errors import UsageError
-from rnnjax.fused import Extras, gru_sequence, loops, lstm_sequence, simple_rnn_sequence
-from rnnjax.fused.reverse import reverse_mode_only
-from rnnjax.recurrence import RNN
+from rnnjax.layers.fused import Extras, gru_sequence, loops, lstm_sequence, simple_rnn_sequence
+from rnnjax.layers.fused.reverse import reverse_mode_only
+from rnnjax.layers.recurrence import RNN
 from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, every_cell, problem
 
 RESETS = np.array([[0, 0, 1, 0, 0, 1], [1, 0, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], bool)

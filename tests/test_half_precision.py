@@ -7,9 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from rnnjax import losses, metrics
 from rnnjax.config import OptimConfig
-from rnnjax.optim import make_optimizer
+from rnnjax.tasks import losses, metrics
+from rnnjax.training.optim import make_optimizer
 from tests.toy import one_by_one, plain_images, plan, trained
 
 HALVES = pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from rnnjax import RNN, LSTMCell
-from rnnjax.build import build_model
-from rnnjax.identity import module_identity
-from rnnjax.program import Program
+from rnnjax.models.build import build_model
+from rnnjax.training.identity import module_identity
+from rnnjax.training.program import Program
 from tests.toy import IMAGES, digits_like, program_for
 
 

@@ -12,14 +12,14 @@ import pytest
 from experiments.imdb_bilstm import EXPERIMENT as IMDB
 from experiments.mnist_rows import EXPERIMENT as MNIST
 from rnnjax import data
-from rnnjax.checkpoint import Checkpoints
 from rnnjax.config import to_json
 from rnnjax.errors import Interrupted, RunError, UsageError
-from rnnjax.logs import read_metrics
-from rnnjax.loop import fit
-from rnnjax.predict import load
-from rnnjax.results import command, environment, without_folders
-from rnnjax.workdir import WorkDir
+from rnnjax.runs.environment import command, environment, without_folders
+from rnnjax.runs.log import read_metrics
+from rnnjax.runs.loop import fit
+from rnnjax.runs.predict import load
+from rnnjax.runs.workdir import WorkDir
+from rnnjax.training.checkpoint import Checkpoints
 from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
 
 
@@ -239,7 +239,7 @@ def test_a_search_leaves_the_test_split_alone_until_it_is_asked_for(digits, tmp_
     asked = digits.config
     searching = dataclasses.replace(asked, train=dataclasses.replace(asked.train, test=False))
     monkeypatch.setattr(digits, "config", searching)
-    monkeypatch.setattr("rnnjax.results._commit", lambda: "earlier")
+    monkeypatch.setattr("rnnjax.runs.environment._commit", lambda: "earlier")
     found = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
     assert "test" not in looked_at
     assert found["metrics"]["test"] is None
@@ -249,7 +249,7 @@ def test_a_search_leaves_the_test_split_alone_until_it_is_asked_for(digits, tmp_
     assert fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append) == found
     monkeypatch.setattr(digits, "config", asked)
     taken = len(steps)
-    monkeypatch.setattr("rnnjax.results._commit", lambda: "later")
+    monkeypatch.setattr("rnnjax.runs.environment._commit", lambda: "later")
     tested = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
     assert len(steps) == taken, "what was trained is not trained again"
     assert looked_at[-1] == "test"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from rnnjax import losses, metrics
 from rnnjax.errors import UsageError
+from rnnjax.tasks import losses, metrics
 
 RNG = np.random.default_rng(0)
 LOGITS = (3 * RNG.normal(size=(9, 5))).astype(np.float32)

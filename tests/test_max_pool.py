@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.max_pool import max_pool
+from rnnjax.layers.max_pool import max_pool
 
 RNG = np.random.default_rng(0)
 

@@ -16,11 +16,11 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax import hosts as several
 from rnnjax.cli import main
 from rnnjax.config import ParallelConfig, from_json, identity_differences, to_json
 from rnnjax.errors import RunError, UsageError
-from rnnjax.predict import load
+from rnnjax.runs.predict import load
+from rnnjax.training import hosts as several
 from tests.small import CONFIG, EXPERIMENT
 
 WORKER = Path(__file__).with_name("multihost_worker.py")

@@ -7,7 +7,7 @@ import pytest
 
 from rnnjax.config import OptimConfig
 from rnnjax.errors import UsageError
-from rnnjax.optim import check_groups, decayed, factors, make_optimizer, make_schedule, reduce_on_plateau
+from rnnjax.training.optim import check_groups, decayed, factors, make_optimizer, make_schedule, reduce_on_plateau
 
 
 def rates(total, **config):

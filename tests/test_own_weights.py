@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.build import build_model
-from rnnjax.cells import GRUCell, LSTMCell
 from rnnjax.config import TextModel
-from rnnjax.convert import from_torch, to_torch
-from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.layers.cells import GRUCell, LSTMCell
+from rnnjax.layers.convert import from_torch, to_torch
+from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.models.build import build_model
 from tests.cell_cases import close
 from tests.small import made_up_texts
 

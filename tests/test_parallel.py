@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax import parallel
 from rnnjax.config import TextData
 from rnnjax.data.plan import Chunk
 from rnnjax.errors import UsageError
-from rnnjax.losses import for_outputs
-from rnnjax.program import Program
+from rnnjax.tasks.losses import for_outputs
+from rnnjax.training import parallel
+from rnnjax.training.program import Program
 from tests.toy import IMAGES, TEXTS, assert_close, both_kinds, plan, program_for, start_of, with_holes
 
 

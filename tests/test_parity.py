@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import GRUCell, LSTMCell, ProjectedLSTMCell, ResetBeforeGRUCell, SimpleRNNCell
-from rnnjax.convert import carry_from_torch, carry_to_torch, from_keras, from_torch, to_keras, to_torch
-from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.layers.cells import GRUCell, LSTMCell, ProjectedLSTMCell, ResetBeforeGRUCell, SimpleRNNCell
+from rnnjax.layers.convert import carry_from_torch, carry_to_torch, from_keras, from_torch, to_keras, to_torch
+from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from tests.parity_cases import LIVE_KERAS, LIVE_TORCH, STORED_KERAS, STORED_TORCH, Case, keras_case, torch_case
 
 VECTORS = Path(__file__).parent / "vectors"

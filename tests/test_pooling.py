@@ -7,7 +7,7 @@ import pytest
 
 from rnnjax import RNN, Bidirectional, GRUCell, LSTMCell, PooledHead, ProjectedLSTMCell, StackedRNN, TextClassifier
 from rnnjax.errors import UsageError
-from rnnjax.pooling import AttentionPool, pool
+from rnnjax.layers.pooling import AttentionPool, pool
 
 RANDOM = np.random.default_rng(0)
 OUTPUTS = RANDOM.normal(size=(2, 3, 5, 4)).astype(np.float32) - 3  # below zero, so that padding would win a maximum

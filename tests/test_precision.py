@@ -12,10 +12,10 @@ from rnnjax import data
 from rnnjax.cli import main
 from rnnjax.config import ImageModel, TextModel, from_json, identity_differences, to_json
 from rnnjax.errors import UsageError
-from rnnjax.loop import fit
-from rnnjax.predict import load
-from rnnjax.run import Run
-from rnnjax.workdir import WorkDir, locked, open_run
+from rnnjax.runs.loop import fit
+from rnnjax.runs.predict import load
+from rnnjax.runs.record import Run
+from rnnjax.runs.workdir import WorkDir, locked, open_run
 from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
 
 # JAX's three levels by its documentation of jax.lax.Precision and jax.default_matmul_precision.

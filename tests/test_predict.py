@@ -7,12 +7,12 @@ import types
 import numpy as np
 import pytest
 
-from rnnjax import predict
 from rnnjax.data import ImagePreprocess, TextPreprocess
 from rnnjax.data.preprocess import TOKENIZERS
+from rnnjax.data.tokens import Vocabulary
 from rnnjax.errors import DataError
-from rnnjax.predict import _label, image_inputs, text_inputs
-from rnnjax.text import Vocabulary
+from rnnjax.runs import predict
+from rnnjax.runs.predict import _label, image_inputs, text_inputs
 
 TEXT = TextPreprocess(Vocabulary(("<pad>", "<unk>", "a", "b", "c", ".")), 4, ("no", "yes"))
 IMAGE = ImagePreprocess((2, 3, 1), (0.25,), (0.5,), ("no", "yes"))

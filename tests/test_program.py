@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rnnjax.errors import UsageError
-from rnnjax.program import Program
-from rnnjax.state import check_seed, seed_key
+from rnnjax.training.program import Program
+from rnnjax.training.state import check_seed, seed_key
 from tests.toy import IMAGES, TEXTS, digits_like, program_for, reviews_like
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import rnnjax
-from rnnjax.cells import GRUCell, LSTMCell, MinGRUCell, ProjectedLSTMCell, SimpleRNNCell
 from rnnjax.errors import UsageError
-from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.layers.cells import GRUCell, LSTMCell, MinGRUCell, ProjectedLSTMCell, SimpleRNNCell
+from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from tests.cell_cases import BATCH, FEATURES, INPUTS, STEPS, close, drawn_inputs
 
 LENGTHS = np.array([STEPS, 2, 0])

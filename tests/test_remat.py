@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from rnnjax.cells import GRUCell, LSTMCell
-from rnnjax.recurrence import RNN
+from rnnjax.layers.cells import GRUCell, LSTMCell
+from rnnjax.layers.recurrence import RNN
 from tests.cell_cases import (
     BATCH,
     CELLS,

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.cells import GRUCell, LSTMCell, MinGRUCell
-from rnnjax.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.layers.cells import GRUCell, LSTMCell, MinGRUCell
+from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from tests.cell_cases import BATCH, FEATURES, STEPS, close, drawn_inputs
 
 CUTS = (0, 2, 5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnnjax.errors import UsageError
-from rnnjax.sequences import columns, patches, pixel_permutation, pixels, rows
+from rnnjax.layers.sequences import columns, patches, pixel_permutation, pixels, rows
 
 IMAGES = np.arange(2 * 3 * 4 * 6 * 5).reshape(2, 3, 4, 6, 5)  # two leading axes, 4 rows, 6 columns, 5 channels
 

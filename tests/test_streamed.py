@@ -11,15 +11,16 @@ from PIL import Image
 from sklearn.preprocessing import StandardScaler
 
 from experiments.imagenet_cnn_rnn import EXPERIMENT
-from rnnjax import data, logs
+from rnnjax import data
 from rnnjax.config import ImageData, ImageModel
 from rnnjax.data import crops, streamed
 from rnnjax.data.plan import eval_plan
 from rnnjax.errors import DataError
-from rnnjax.feed import Feed
-from rnnjax.loop import fit
-from rnnjax.parallel import DataParallel
-from rnnjax.predict import image_inputs, load, predict
+from rnnjax.runs import log as logs
+from rnnjax.runs.loop import fit
+from rnnjax.runs.predict import image_inputs, load, predict
+from rnnjax.training.feed import Feed
+from rnnjax.training.parallel import DataParallel
 from tests.prepared_tfds import jpeg, write
 from tests.small import small_program
 from tests.test_loop import assert_identical, fit_with_stops, outcome
@@ -279,8 +280,8 @@ def test_the_wait_for_slow_data_is_measured(folder, dataset, monkeypatch):
 
 def test_the_model_of_the_experiment_fits_its_images():
     """At its own size, by shapes alone."""
-    from rnnjax.build import build_model
     from rnnjax.data import ImagePreprocess
+    from rnnjax.models.build import build_model
 
     config = EXPERIMENT.config
     assert isinstance(config.model, ImageModel)

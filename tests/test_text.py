@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnjax.text import _IGNORABLE, PADDING, TOKENIZERS, UNKNOWN, Vocabulary, characters, utf8_bytes, words
+from rnnjax.data.tokens import _IGNORABLE, PADDING, TOKENIZERS, UNKNOWN, Vocabulary, characters, utf8_bytes, words
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from experiments.linear import Linear, scores, terms
 from experiments.text_table import EXPERIMENT as TEXT_TABLE
 from rnnjax import cli
 from rnnjax.data import sources
-from rnnjax.text import words
+from rnnjax.data.tokens import words
 from tests.test_table import many, written
 
 SMALL = ["--model.features", "8", "--model.embedding-features", "8", "--train.epochs", "12", "--data.batch-size", "16"]

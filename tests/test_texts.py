@@ -8,7 +8,7 @@ import pytest
 from rnnjax.config import TextData
 from rnnjax.config.data import Tokenizer
 from rnnjax.data import texts
-from rnnjax.text import TOKENIZERS
+from rnnjax.data.tokens import TOKENIZERS
 
 LABELS = np.array([0, 1] * 10, np.int32)
 
@@ -59,7 +59,7 @@ def test_what_decides_the_ids_names_them_in_the_cache(tmp_path, monkeypatch):
         for options in differing:
             dataset(calls, cache_dir=str(tmp_path), **options)
     assert len(calls) == len(differing)
-    monkeypatch.setattr("rnnjax.text.VERSION", 1_000)
+    monkeypatch.setattr("rnnjax.data.tokens.VERSION", 1_000)
     dataset(calls, cache_dir=str(tmp_path))
     assert len(calls) == len(differing) + 1, "another tokenizer reads anew"
 

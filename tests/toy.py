@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.build import build_model
 from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel, TrainConfig
 from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess
 from rnnjax.data.plan import Chunk
-from rnnjax.program import Program
-from rnnjax.text import Vocabulary
+from rnnjax.data.tokens import Vocabulary
+from rnnjax.models.build import build_model
+from rnnjax.training.program import Program
 
 OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", label_smoothing=0.1, weight_decay=0.01, ema_decay=0.9)
 TRAIN = TrainConfig(epochs=1, steps_per_call=2)

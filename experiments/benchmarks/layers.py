@@ -12,7 +12,7 @@ from experiments.benchmarks import charts, goals, harness, memory_limit, peers, 
 from experiments.benchmarks.task import FORMS, GATES, MODES, Shape, Task
 from rnnjax.config import Dtype, Precision
 from rnnjax.errors import UsageError
-from rnnjax.precision import matmul_precision
+from rnnjax.layers.precision import matmul_precision
 
 SHAPES = (
     "128,28,28,128",

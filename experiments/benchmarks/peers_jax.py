@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import optax
 
 from experiments.benchmarks.task import LEARNING_RATE, Task
-from rnnjax.cells import GRUCell, LSTMCell, SimpleRNNCell
-from rnnjax.convert import to_flax, to_torch
-from rnnjax.parallel import DataParallel
-from rnnjax.recurrence import RNN, Bidirectional
+from rnnjax.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
+from rnnjax.layers.convert import to_flax, to_torch
+from rnnjax.layers.recurrence import RNN, Bidirectional
+from rnnjax.training.parallel import DataParallel
 
 Layer = tuple[Any, Callable[..., Any]]
 

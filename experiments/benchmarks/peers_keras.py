@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks.task import CLASSES, LEARNING_RATE, Task
-from rnnjax.convert import to_keras
 from rnnjax.errors import UsageError
+from rnnjax.layers.convert import to_keras
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read when Keras is imported
 keras: Any = importlib.import_module("keras")

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.task import CLASSES, LEARNING_RATE, Task
-from rnnjax.convert import to_torch
+from rnnjax.layers.convert import to_torch
 
 torch: Any = importlib.import_module("torch")
 

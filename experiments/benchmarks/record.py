@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from rnnjax import results
+from rnnjax.runs import environment as results
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 """Results of the default choices; what other choices give is written below ``runs/``."""
@@ -37,7 +37,7 @@ def start(devices: int) -> float:
     """
     import jax
 
-    from rnnjax import parallel
+    from rnnjax.training import parallel
 
     jax.config.update("jax_enable_compilation_cache", False)
     os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -61,7 +61,7 @@ def cores() -> int:
 
 def circumstances() -> dict[str, Any]:
     """When, from what source, with which versions, and on what; times depend on each of them."""
-    from rnnjax.parallel import DataParallel
+    from rnnjax.training.parallel import DataParallel
 
     environment = results.environment()
     versions = environment.pop("versions") | {name: _version(name) for name in _PEERS}

@@ -27,9 +27,10 @@ import tyro
 from experiments.benchmarks import record
 from experiments.benchmarks.training_recipes import DIFFERENCES, TASKS, Course, Peer, recipe
 from experiments.benchmarks.training_show import save_curves, show
-from rnnjax import parallel, results
 from rnnjax.data.plan import Chunk
 from rnnjax.errors import DataError, RnnjaxError, UsageError
+from rnnjax.runs import environment as results
+from rnnjax.training import parallel
 
 PEERS = ("rnnjax", "keras", "torch")
 DEFAULTS = (TASKS, PEERS, 5, 0, True, (0,), False)

@@ -9,9 +9,9 @@ import numpy as np
 
 from experiments.benchmarks.training_recipes import Course
 from rnnjax.config import Config, TextModel
-from rnnjax.convert import to_keras
 from rnnjax.data.plan import Chunk
 from rnnjax.errors import UsageError
+from rnnjax.layers.convert import to_keras
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read when Keras is imported
 keras: Any = importlib.import_module("keras")  # of the extra bench; without it, only this peer fails

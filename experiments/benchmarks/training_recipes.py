@@ -11,10 +11,10 @@ import numpy as np
 
 from experiments import load
 from rnnjax import data
-from rnnjax.build import build_model
 from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel
 from rnnjax.data import Dataset, TextPreprocess
 from rnnjax.data.plan import Chunk, eval_plan, train_plan
+from rnnjax.models.build import build_model
 
 TASKS = ("digits_rows", "mnist_rows", "imdb_bilstm")
 

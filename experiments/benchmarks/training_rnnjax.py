@@ -1,4 +1,4 @@
-"""The training benchmark's rnnjax: the road that ``rnnjax.loop`` takes, without checkpoints."""
+"""The training benchmark's rnnjax: the road that ``rnnjax.runs.loop`` takes, without checkpoints."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 
 from experiments.benchmarks.training_recipes import Course
 from rnnjax.data.plan import Chunk
-from rnnjax.program import Program
+from rnnjax.training.program import Program
 
 
 class RnnjaxPeer:
-    """Trains by :class:`rnnjax.program.Program`.
+    """Trains by :class:`rnnjax.training.program.Program`.
 
     Args:
       course: what to train.

@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments.benchmarks.training_recipes import Course
 from rnnjax.config import TextModel
-from rnnjax.convert import to_torch
 from rnnjax.data.plan import Chunk
+from rnnjax.layers.convert import to_torch
 
 torch: Any = importlib.import_module("torch")  # of the extra bench; without it, only this peer fails
 functional: Any = torch.nn.functional

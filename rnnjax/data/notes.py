@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rnnjax.data.examples import Dataset, Examples
-from rnnjax.text import UNKNOWN
+from rnnjax.data.tokens import UNKNOWN
 
 _MOST_BYTES = 2**31
 """Larger splits are not searched for repeated examples: that would take longer than a glance."""

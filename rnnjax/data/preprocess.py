@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.data import image_files
+from rnnjax.data.tokens import TOKENIZERS, UNKNOWN, Vocabulary
 from rnnjax.errors import DataError, RnnjaxError
 from rnnjax.files import read_json, write_text
-from rnnjax.text import TOKENIZERS, UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class TextPreprocess:
       vocabulary: tokens in the order of their ids.
       max_length: the most tokens of a document that are kept.
       class_names: names of the classes in the order of their numbers.
-      tokenizer: name of what splits a document, in :data:`rnnjax.text.TOKENIZERS`.
+      tokenizer: name of what splits a document, in :data:`rnnjax.data.tokens.TOKENIZERS`.
     """
 
     vocabulary: Vocabulary

@@ -13,8 +13,8 @@ from rnnjax.config import TextTable
 from rnnjax.data import texts
 from rnnjax.data.examples import Dataset
 from rnnjax.data.table import Table, read
+from rnnjax.data.tokens import UNKNOWN
 from rnnjax.errors import DataError, UsageError
-from rnnjax.text import UNKNOWN
 
 _SAMPLES = 5
 

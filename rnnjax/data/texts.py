@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax import text
 from rnnjax.config import TextData
 from rnnjax.data import cache
+from rnnjax.data import tokens as text
 from rnnjax.data.examples import Dataset, Examples, hold_out
 from rnnjax.data.preprocess import TextPreprocess
-from rnnjax.text import TOKENIZERS, Vocabulary
+from rnnjax.data.tokens import TOKENIZERS, Vocabulary
 
 Documents = tuple[Sequence[str], np.ndarray]
 """Documents and their labels ``[N]`` int32."""

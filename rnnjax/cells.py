@@ -1,0 +1,3 @@
+"""An earlier name of :mod:`rnnjax.layers.cells`."""
+
+from rnnjax.layers.cells import *  # noqa: F403

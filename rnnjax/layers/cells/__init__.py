@@ -1,0 +1,31 @@
+"""Recurrent cells: one step of each recurrence, in two phases (see :mod:`rnnjax.layers.cells.base`)."""
+
+from rnnjax.layers.cells.base import Array, Carry, Initializer, Noise, RecurrentCell
+from rnnjax.layers.cells.gru import GRUCell, ResetBeforeGRUCell
+from rnnjax.layers.cells.initializers import chrono, identity
+from rnnjax.layers.cells.linear import LinearCell, LRUCell, MinGRUCell
+from rnnjax.layers.cells.lstm import CoupledLSTMCell, LSTMCell, PeepholeLSTMCell, ProjectedLSTMCell
+from rnnjax.layers.cells.normalized import LayerNormGRUCell, LayerNormLSTMCell
+from rnnjax.layers.cells.simple import SimpleRNNCell
+
+__all__ = [
+    "Array",
+    "Carry",
+    "CoupledLSTMCell",
+    "GRUCell",
+    "Initializer",
+    "LRUCell",
+    "LSTMCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "LinearCell",
+    "MinGRUCell",
+    "Noise",
+    "PeepholeLSTMCell",
+    "ProjectedLSTMCell",
+    "RecurrentCell",
+    "ResetBeforeGRUCell",
+    "SimpleRNNCell",
+    "chrono",
+    "identity",
+]

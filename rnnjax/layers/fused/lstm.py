@@ -1,0 +1,142 @@
+"""The LSTM's recurrence with a hand-written backward pass."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnjax.layers.fused.loops import (
+    PLAIN,
+    Array,
+    Extras,
+    add,
+    bias_gradient,
+    keep,
+    kernel_gradient,
+    operands,
+    outputs_from,
+    passing,
+    scan,
+    scan_replacing,
+)
+
+
+def lstm_sequence(
+    projected: Array,
+    recurrent_kernel: Array,
+    carry: tuple[Array, Array],
+    mask: Array | None = None,
+    extras: Extras = PLAIN,
+    *,
+    bias: Array | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[tuple[Array, Array], Array]:
+    """The recurrence of :class:`rnnjax.layers.cells.LSTMCell` over a sequence.
+
+    Args:
+      projected: ``[T, B, 4H]``, the cell's projected inputs in gate order i, f, g, o.
+      recurrent_kernel: ``[H, 4H]``.
+      carry: ``(c, h)`` before the first step, each ``[B, H]``.
+      mask: ``[T, B]`` booleans, True at real steps, or None when every step is real.
+      extras: resets, dropout and zoneout.
+      bias: ``[4H]``, added to ``projected`` at every step; None when it already is in there.
+      reverse: run from the last step to the first; outputs stay in the inputs' order.
+      unroll: steps in one iteration of the compiled loops.
+
+    Returns:
+      ``((c, h), outputs)`` with outputs ``[T, B, H]``, all in ``projected``'s dtype.
+
+    Raises:
+      UsageError: if the shapes do not fit together or the mask is not boolean.
+    """
+    given = operands("lstm_sequence", 4, projected, recurrent_kernel, bias, tuple(carry), mask, extras)
+    return _lstm(reverse, unroll, *given)
+
+
+def _gates(tanh: Array) -> list[Array]:
+    """The gates i, f, g and o, told by the one tanh over all: sigmoid(z) = tanh(z / 2) / 2 + 1/2."""
+    scale, offset = _scale(tanh.shape[-1] // 4, tanh.dtype)
+    return jnp.split(tanh * scale + offset, 4, axis=-1)
+
+
+def _step(projected, products, bias, cell):
+    """One step: the new cell and hidden state, and the tanh that tells all four gates."""
+    scale, _ = _scale(cell.shape[-1], projected.dtype)
+    tanh = jnp.tanh(add(projected, products, bias) * scale)
+    i, f, g, o = _gates(tanh)
+    cell = f * cell + i * g
+    return cell, o * jnp.tanh(cell), tanh
+
+
+def _scale(features: int, dtype) -> tuple[np.ndarray, np.ndarray]:
+    scale = np.repeat([0.5, 0.5, 1.0, 0.5], features).astype(dtype)
+    return scale, np.repeat([0.5, 0.5, 0.0, 0.5], features).astype(dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+    def step(carry, inputs):
+        projected, real, now = inputs
+        now = extras.at(now)
+        old = now.begin(carry)
+        cell, hidden, _ = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0])
+        cell, hidden = now.mixed(old, (cell, hidden))
+        cell, hidden = keep(real, cell, old[0]), keep(real, hidden, old[1])
+        return (cell, hidden), keep(real, hidden, 0)
+
+    return scan(step, carry, (projected, mask, extras.each()), reverse, unroll)
+
+
+def _forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+    def step(carry, projected, inputs):
+        real, now = inputs
+        now = extras.at(now)
+        old = now.begin(carry)
+        cell, hidden, tanh = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0])
+        cell, hidden = now.mixed(old, (cell, hidden))
+        carry = (keep(real, cell, old[0]), keep(real, hidden, old[1]))
+        # Where a step can begin anew, the hidden state before the next one is not this one's output.
+        output = None if now.starts is None else keep(real, hidden, 0)
+        return carry, keep(real, tanh, 0), (*old, output)
+
+    last, gates, saved = scan_replacing(step, carry, projected, (mask, extras.each()), reverse, unroll)
+    cells, before, outputs = saved
+    if outputs is None:
+        outputs = outputs_from(before, last[1], mask, reverse)
+    return (last, outputs), (recurrent_kernel, bias, mask, extras, cells, before, gates)
+
+
+def _backward(reverse, unroll, residuals, cotangents):
+    recurrent_kernel, bias, mask, extras, cells, before, gates = residuals
+    d_last, d_outputs = cotangents
+    # Before the loop: of few rows, XLA's CPU product is slow with what it has to transpose.
+    transposed = recurrent_kernel.T
+    scale, _ = _scale(before.shape[-1], before.dtype)
+
+    def step(state, tanh, inputs):
+        (d_cell, d_hidden), d_initial = state
+        real, now, d_output, old_cell = inputs
+        now = extras.at(now)
+        i, f, g, o = _gates(tanh)
+        tanh_cell = jnp.tanh(f * old_cell + i * g)
+        (kept_cell, kept_hidden), (d_cell, d_new) = now.mixed_backward((d_cell, d_hidden + keep(real, d_output, 0)))
+        around = passing(real, kept_hidden, d_hidden)
+        d_cell = d_cell + keep(real, d_new * o * (1 - tanh_cell * tanh_cell), 0)
+        d_gates = jnp.concatenate([d_cell * g, d_cell * old_cell, d_cell * i, d_new * tanh_cell], axis=-1)
+        # scale twice: what the tanh is taken of is scaled, and so is what is made of it.
+        d_projected = keep(real, d_gates * ((1 - tanh * tanh) * (scale * scale)), 0)
+        d_hidden = add(now.dropped(d_projected @ transposed), around)
+        state = now.begin_backward((add(d_cell * keep(real, f, 1), kept_cell), d_hidden), d_initial)
+        return state, d_projected, None
+
+    steps = (mask, extras.each(), d_outputs, cells)
+    state = (d_last, extras.no_initial())
+    (d_carry, d_initial), d_projected, _ = scan_replacing(step, state, gates, steps, not reverse, unroll, ahead=True)
+    d_kernel = kernel_gradient(extras.dropped(before), d_projected)
+    d_extras = extras.backward(before, d_projected, recurrent_kernel, d_initial)
+    return d_projected, d_kernel, bias_gradient(bias, d_projected), d_carry, None, d_extras
+
+
+_lstm.defvjp(_forward, _backward)

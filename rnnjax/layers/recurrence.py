@@ -1,0 +1,363 @@
+"""Recurrence over a sequence: one direction, two directions, and stacks of layers.
+
+All three are called alike and return alike, so that each can stand where another stands:
+
+    carry, outputs = layer(inputs, lengths=lengths, train=train)
+
+Axes: B batch (any number of leading axes), T time, D input features, H hidden features.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import Scope
+
+from rnnjax.errors import UsageError
+from rnnjax.layers.cells import Carry, Noise, RecurrentCell
+from rnnjax.layers.cells.noise import dropout_mask
+from rnnjax.layers.implementations import Rules, Steps, run, run_chunks, settled
+from rnnjax.layers.masks import sequence_mask, sequence_starts
+from rnnjax.layers.pooling import pool
+
+__all__ = ["RNN", "Bidirectional", "StackedRNN", "pool", "sequence_mask"]
+
+Array = jax.Array
+
+
+class RNN(nn.Module):
+    """Runs a cell over time.
+
+    The weights are the layer's own: it copies the cell that it is given, so that one cell in two layers makes two
+    sets of weights, under ``cell`` of either layer. To share weights, call one layer twice.
+
+    All dropout needs a ``dropout`` key and is off unless ``train=True``.
+
+    Attributes:
+      cell: the recurrent cell.
+      reverse: scan from each row's last real step to its first; outputs stay in the inputs' order.
+      unroll: steps in one iteration of the compiled loop.
+      input_dropout: rate of dropout on the inputs.
+      recurrent_dropout: rate of dropout on the hidden state where it meets ``recurrent_kernel``.
+      variational: draw the masks of both once a sequence (Gal and Ghahramani 2016,
+        arXiv:1512.05287, and Keras) instead of once a step.
+      weight_dropout: rate of DropConnect on ``recurrent_kernel``, one mask for the call (Merity et
+        al. 2018, arXiv:1708.02182).
+      zoneout: probability that a unit of the carry keeps its old value (Krueger et al. 2017,
+        arXiv:1606.01305), or one for each array of the carry: ``(c, h)`` for the LSTM. Without
+        ``train`` it is what that paper has at test time, the expectation over the draws.
+      remat: length of the chunks of time whose inside is computed again in the backward pass, or
+        ``"sqrt"`` for chunks of about √T steps, with which the memory for gradients grows like √T.
+      implementation: ``"scan"`` is ``nn.scan`` under ordinary differentiation, for every cell and
+        option. ``"fused"`` is the hand-written backward pass of :mod:`rnnjax.layers.fused`, for SimpleRNN,
+        LSTM and GRU with every option but a carry of another dtype than the products; it has no
+        forward-mode derivatives. ``"associative"`` is ``lax.associative_scan``, for linear cells
+        without zoneout. ``"auto"`` takes ``"fused"`` where it can, ``"associative"`` where it can and
+        there is an accelerator, and else ``"scan"``. These share their
+        parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
+        (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
+        without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does.
+    """
+
+    cell: RecurrentCell
+    reverse: bool = False
+    unroll: int = 1
+    input_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    variational: bool = True
+    weight_dropout: float = 0.0
+    zoneout: float | tuple[float, ...] = 0.0
+    remat: int | str | None = None
+    implementation: str = "auto"
+
+    def __post_init__(self):
+        rates = {name: getattr(self, name) for name in ("input_dropout", "recurrent_dropout", "weight_dropout")}
+        for place, rate in enumerate(self.zoneout if isinstance(self.zoneout, Sequence) else [self.zoneout]):
+            rates[f"zoneout {place}"] = rate
+        for name, rate in rates.items():
+            if not 0 <= rate < 1:
+                raise UsageError(f"RNN: {name} must lie in [0, 1), got {rate}")
+        if not (self.remat is None or self.remat == "sqrt" or (isinstance(self.remat, int) and self.remat > 0)):
+            raise UsageError(f"RNN: remat must be a positive number of steps, 'sqrt' or None, got {self.remat!r}")
+        if self.implementation not in ("auto", "scan", "fused", "associative", "cudnn"):
+            raise UsageError(
+                f"RNN: implementation must be auto, scan, fused, associative or cudnn, got {self.implementation!r}"
+            )
+        self.cell = _own(self, self.cell)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Array,
+        *,
+        lengths: Array | None = None,
+        mask: Array | None = None,
+        resets: Array | None = None,
+        initial_carry: Carry | None = None,
+        reset_carry: Carry | None = None,
+        train: bool = False,
+    ) -> tuple[Carry, Array]:
+        """Runs the recurrence.
+
+        Args:
+          inputs: ``[..., T, D]``.
+          lengths: ``[...]`` integers in 0..T: how many leading steps of each row are real.
+          mask: ``[..., T]`` booleans, True at real steps; use it or ``lengths``. A masked step
+            leaves the carry as it is.
+          resets: ``[..., T]`` booleans, True at the first step of each of the sequences that are
+            packed into a row, or of the episodes in a stream: they start from ``reset_carry`` and never
+            see the carry before them. A reverse recurrence starts each at its last real step.
+          initial_carry: the cell's carry before the first step that is taken, such as that of the chunk
+            before; the cell's own, zeros, by default.
+          reset_carry: the cell's carry from which a reset starts, whatever ``initial_carry`` is; the
+            cell's own, zeros, by default.
+          train: whether dropout is active.
+
+        Returns:
+          ``(carry, outputs)``: each row's carry after its own last real step (the initial carry
+          where there is none), and outputs ``[..., T, H]``, zero at masked steps. What stands in
+          masked steps, NaN included, changes neither results nor gradients.
+
+        Raises:
+          UsageError: if ``inputs`` lack a time axis; if ``lengths``, ``mask``, ``resets``,
+            ``initial_carry`` or ``reset_carry`` have a wrong shape or dtype, or concrete lengths lie outside 0..T.
+        """
+        mask = sequence_mask(inputs, lengths, mask)
+        starts = sequence_starts(inputs, resets, mask, self.reverse)
+        if mask is not None:
+            # NaN * 0 is NaN: padding must be gone before it meets a kernel, or gradients see it.
+            inputs = jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
+        if self.input_dropout:
+            shared = (-2,) if self.variational else ()
+            inputs = nn.Dropout(self.input_dropout, broadcast_dims=shared)(inputs, deterministic=not train)
+        carry = _checked_carry(self.cell, inputs, initial_carry, "initial")
+        rules = self._rules(inputs, _checked_carry(self.cell, inputs, reset_carry, "reset"), train)
+        steps = Steps(
+            jnp.moveaxis(inputs, -2, 0),
+            None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None],
+            None if starts is None else jnp.moveaxis(starts, -1, 0)[..., None],
+        )
+        if lengths is not None:
+            rules = rules._replace(lengths=jnp.asarray(lengths))
+        rules = settled(self.implementation, self.cell, steps, rules, self.path)
+        carry, outputs = (run if self.remat is None else run_chunks)(self.cell, carry, steps, rules)
+        return carry, jnp.moveaxis(outputs, 0, -2)
+
+    @property
+    def backward_features(self) -> int:
+        """How many of the outputs' last features were read from the end, for :func:`rnnjax.layers.pooling.pool`."""
+        return self.cell.output_features if self.reverse else 0
+
+    def step(self, carry: Carry | None, inputs: Array) -> tuple[Carry, Array]:
+        """One step for streaming: ``inputs [..., D]`` give ``(carry, output [..., H])``; None starts a stream."""
+        if self.reverse:
+            raise UsageError("RNN.step: a reverse recurrence cannot stream, it begins with the last step")
+        carry, outputs = self(inputs[..., None, :], initial_carry=carry)
+        return carry, outputs[..., 0, :]
+
+    def _rules(self, inputs: Array, reset_carry: Carry, train: bool) -> "Rules":
+        """Checks the options against the cell and draws what is drawn once a sequence."""
+        name, shape = type(self.cell).__name__, self.cell.recurrent_shape or (0, 0)
+        if not shape[0] and (self.recurrent_dropout or self.weight_dropout):
+            raise UsageError(f"RNN: {name} has no recurrent kernel for recurrent_dropout or weight_dropout")
+        leaves, tree = jax.tree.flatten(reset_carry)
+        rates = self.zoneout if isinstance(self.zoneout, Sequence) else (self.zoneout,) * len(leaves)
+        if len(rates) != len(leaves):
+            raise UsageError(f"RNN: {len(rates)} zoneout rates, but the carry of {name} has {len(leaves)} arrays")
+        keep = jax.tree.unflatten(tree, rates) if any(rates) else None
+        noise, step_rate = Noise(), 0.0
+        if train and self.recurrent_dropout and self.variational:
+            noise = noise._replace(
+                hidden=dropout_mask(self.make_rng("dropout"), (*inputs.shape[:-2], shape[0]), self.recurrent_dropout)
+            )
+        elif train:
+            step_rate = self.recurrent_dropout
+        if train and self.weight_dropout:
+            noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
+        return Rules(
+            reset_carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat, None, self.implementation
+        )
+
+
+def _checked_carry(cell: RecurrentCell, inputs: Array, given: Carry | None, which: str) -> Carry:
+    """The given initial or reset carry, checked, or the cell's own; in the dtype that the scan keeps."""
+    shape = inputs.shape[:-2] + inputs.shape[-1:]
+    own = cell.initialize_carry(None, shape, cell.compute_dtype(inputs))
+    name = type(cell).__name__
+    if given is not None:
+        want, got = jax.tree.structure(own), jax.tree.structure(given)
+        if want != got:
+            raise UsageError(f"the {which} carry of {name} must be built as {want}, got {got}")
+        for want, leaf in zip(jax.tree.leaves(own), jax.tree.leaves(given), strict=True):
+            if jnp.shape(leaf) != want.shape or jnp.result_type(leaf) != want.dtype:
+                raise UsageError(
+                    f"the {which} carry of {name} needs {want.dtype} {want.shape}, "
+                    f"got {jnp.result_type(leaf)} {jnp.shape(leaf)}"
+                )
+        own = jax.tree.map(jnp.asarray, given)
+    # Inside jax.shard_map a scan's carry must vary over the same mesh axes as what it becomes.
+    return jax.tree.map(lambda leaf: _varying_like(leaf, inputs), own)
+
+
+def _varying_like(leaf: Array, inputs: Array) -> Array:
+    missing = jax.typeof(inputs).manual_axis_type.varying - jax.typeof(leaf).manual_axis_type.varying
+    return jax.lax.pcast(leaf, tuple(missing), to="varying") if missing else leaf
+
+
+class Bidirectional(nn.Module):
+    """A forward and a backward recurrence over the same inputs (Schuster and Paliwal 1997).
+
+    The carry is the pair of both carries. The weights are the layer's own, as those of :class:`RNN`: one cell in both
+    directions makes two sets. The directions are two loops; side by side in one, or as one batched product, they were
+    not faster on a CPU.
+
+    Attributes:
+      forward: the recurrence in the inputs' order.
+      backward: the other, with ``reverse=True``.
+      merge: ``"concat"`` (outputs ``[..., T, H_f + H_b]``), ``"sum"``, ``"mean"`` or ``"mul"``.
+    """
+
+    forward: RNN
+    backward: RNN
+    merge: str = "concat"
+
+    def __post_init__(self):
+        if isinstance(self.backward, RNN) and not self.backward.reverse:
+            raise UsageError("Bidirectional: the backward RNN needs reverse=True")
+        if isinstance(self.forward, RNN) and self.forward.reverse:
+            raise UsageError("Bidirectional: the forward RNN needs reverse=False")
+        if self.merge not in ("concat", "sum", "mean", "mul"):
+            raise UsageError(f"Bidirectional: merge must be one of concat, sum, mean, mul, got {self.merge!r}")
+        self.forward, self.backward = _own(self, self.forward), _own(self, self.backward)
+        super().__post_init__()
+
+    def __call__(
+        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=False
+    ):
+        """As :meth:`RNN.__call__`; ``initial_carry`` and ``reset_carry`` are pairs of both directions' carries.
+
+        In chunks of a long sequence only the forward carry is that of the step before a chunk. The backward direction
+        begins at the chunk's end: its carry from the chunk before has not read what follows.
+        """
+        first = _carries("Bidirectional", initial_carry, 2, "initial")
+        reset = _carries("Bidirectional", reset_carry, 2, "reset")
+        options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
+        forward, ahead = self.forward(inputs, initial_carry=first[0], reset_carry=reset[0], **options)
+        backward, behind = self.backward(inputs, initial_carry=first[1], reset_carry=reset[1], **options)
+        return (forward, backward), self._merged(ahead, behind)
+
+    @property
+    def backward_features(self) -> int:
+        """As :attr:`RNN.backward_features`.
+
+        Raises:
+          UsageError: if the directions are merged feature by feature: no step then holds what both have read last.
+        """
+        if self.merge != "concat":
+            raise UsageError(
+                f"Bidirectional: with merge={self.merge!r} no step of the outputs holds what both directions have read "
+                "last; pool mean or max, or use merge='concat', or the carries"
+            )
+        return self.backward.backward_features
+
+    def _merged(self, ahead: Array, behind: Array) -> Array:
+        if self.merge == "concat":
+            return jnp.concatenate([ahead, behind], axis=-1)
+        if ahead.shape != behind.shape:
+            raise UsageError(f"Bidirectional: cannot {self.merge} outputs {ahead.shape} and {behind.shape}")
+        if self.merge == "mul":
+            return ahead * behind
+        return ahead + behind if self.merge == "sum" else (ahead + behind) / 2
+
+
+class StackedRNN(nn.Module):
+    """Recurrent layers one above the other, with dropout between them (Zaremba et al. 2014, arXiv:1409.2329).
+
+    The weights are the layers' own, as those of :class:`RNN`: ``[layer] * 2`` makes two sets.
+
+    Attributes:
+      layers: :class:`RNN` or :class:`Bidirectional` modules, lowest first.
+      dropout: rate of dropout on the inputs of every layer but the first; needs a ``dropout`` key.
+      residual: add each layer's inputs to its outputs (Wu et al. 2016, arXiv:1609.08144). The first
+        layer, which usually changes the width, has none where it does.
+      pre_norm: layer-normalise each layer's inputs (not what ``residual`` adds).
+    """
+
+    layers: Sequence[nn.Module]
+    dropout: float = 0.0
+    residual: bool = False
+    pre_norm: bool = False
+
+    def __post_init__(self):
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"StackedRNN: dropout must lie in [0, 1), got {self.dropout}")
+        self.layers = tuple(_own(self, layer) for layer in self.layers)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=False
+    ):
+        """As :meth:`RNN.__call__`; carries, ``reset_carry`` among them, are tuples with one entry a layer."""
+        carries = _carries("StackedRNN", initial_carry, len(self.layers), "initial")
+        fresh = _carries("StackedRNN", reset_carry, len(self.layers), "reset")
+        # Every layer is told what was given: cuDNN can use lengths and no mask.
+        options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
+        mask = sequence_mask(inputs, lengths, mask)
+        if mask is not None:
+            inputs = jnp.where(mask[..., None], inputs, jnp.zeros((), inputs.dtype))
+        outputs, last = inputs, []
+        for depth, (layer, carry, reset) in enumerate(zip(self.layers, carries, fresh, strict=True)):
+            below = outputs
+            if self.pre_norm:
+                outputs = nn.LayerNorm(dtype=outputs.dtype, name=f"norm_{depth}")(outputs)
+            if depth and self.dropout:
+                outputs = nn.Dropout(self.dropout)(outputs, deterministic=not train)
+            carry, outputs = layer(outputs, initial_carry=carry, reset_carry=reset, **options)
+            if self.residual and (depth or below.shape == outputs.shape):
+                if below.shape != outputs.shape:
+                    raise UsageError(
+                        f"StackedRNN: residual needs layers of one width, layer {depth} makes {outputs.shape[-1]} "
+                        f"features of {below.shape[-1]}"
+                    )
+                outputs = outputs + below.astype(outputs.dtype)
+            last.append(carry)
+        return tuple(last), outputs
+
+    @property
+    def backward_features(self) -> int:
+        """As :attr:`RNN.backward_features`, of the highest layer."""
+        return self.layers[-1].backward_features
+
+    def step(self, carry, inputs: Array):
+        """One step for streaming, as :meth:`RNN.step`."""
+        if not all(isinstance(layer, RNN) and not layer.reverse for layer in self.layers):
+            raise UsageError("StackedRNN.step: every layer must be a forward RNN, a backward one cannot stream")
+        carry, outputs = self(inputs[..., None, :], initial_carry=carry)
+        return carry, outputs[..., 0, :]
+
+
+def _own(owner: nn.Module, part: Any) -> Any:
+    """A copy of a cell or layer that is given to a layer: under the owner's name, and with weights of its own.
+
+    Linen itself takes a module as it is, which shares the weights of one that is given twice, and leaves one that was
+    made inside ``@nn.compact`` under a name beside its owner's.
+    """
+    # To apply a module, and inside a transform, Linen makes it anew with the parts it had, which may be bound: without
+    # a parent, or with a Scope. One made with `parent=None` by hand gets its copies when a module takes it in.
+    if owner.parent is None or isinstance(owner.parent, Scope) or not isinstance(part, nn.Module):
+        return part
+    return part.copy(parent=None, name=None)
+
+
+def _carries(name: str, given: Any, count: int, which: str) -> Sequence[Any]:
+    """One initial or reset carry a part, None where none was given."""
+    if given is None:
+        return [None] * count
+    if not isinstance(given, Sequence) or len(given) != count:
+        size = len(given) if isinstance(given, Sequence) else "no tuple of"
+        raise UsageError(f"{name}: {count} layers or directions, but {size} {which} carries")
+    return given

@@ -1,0 +1,43 @@
+"""From a sequence to logits."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.layers.pooling import pool
+
+Array = jax.Array
+
+
+class PooledHead(nn.Module):
+    """Pools a sequence over its real steps and maps it to logits.
+
+    Attributes:
+      outputs: number of logits.
+      pooling: any of ``last``, ``mean`` and ``max``; several are concatenated.
+      dropout: rate of dropout on the pooled features.
+      dense: features of the hidden layers before the logits, each followed by ReLU.
+    """
+
+    outputs: int
+    pooling: Sequence[str] = ("last",)
+    dropout: float = 0.0
+    dense: Sequence[int] = ()
+
+    @nn.compact
+    def __call__(self, outputs: Array, mask: Array | None, *, train: bool, backward: int = 0) -> Array:
+        """``[B, T, H]`` and ``mask [B, T]`` (or None) to logits ``[B, outputs]``; ``backward`` as in :func:`pool`."""
+        # Sums over time and logits need float32, whatever the layers below compute in.
+        outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+        pooled = jnp.concatenate([pool(outputs, mask, kind, backward=backward) for kind in self.pooling], axis=-1)
+        pooled = nn.Dropout(self.dropout)(pooled, deterministic=not train)
+        for features in self.dense:
+            pooled = nn.relu(nn.Dense(features)(pooled))
+        return nn.Dense(self.outputs)(pooled)
+
+
+def backward_features(head: PooledHead, recurrent: nn.Module) -> int:
+    """How many of the outputs' last features were read from the end; a layer of another library has none."""
+    return getattr(recurrent, "backward_features", 0) if "last" in head.pooling else 0

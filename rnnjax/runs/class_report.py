@@ -1,0 +1,71 @@
+"""What accuracy does not tell: each class by itself, how classes are confused, and how well scores rank."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnjax.files import write_file, write_text
+from rnnjax.tasks.metrics import class_probabilities
+from rnnjax.runs.plots import save_confusion
+from rnnjax.runs.workdir import WorkDir
+
+
+def class_report(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+    """A split's report, every example counted once.
+
+    Args:
+      logits: ``[N, C]``; C = 1 is a single logit that means class 1 of two.
+      labels: ``[N]`` integers in 0..len(class_names)-1.
+      class_names: names of the classes in the order of their numbers.
+
+    Returns:
+      JSON values: ``examples``, ``accuracy``, ``macro_f1`` (mean over the classes that occur in labels or
+      predictions), ``weighted_f1`` (weighted by support), ``auc`` (area under the ROC curve; None unless there are
+      two classes and both occur), ``classes`` (``name``, ``precision``, ``recall``, ``f1``, ``support`` of each;
+      what is 0 / 0 is 0) and ``confusion`` (counts, a row for each true class, a column for each predicted one).
+    """
+    from sklearn import metrics  # a second of import that a run needs at its end only
+
+    probabilities = class_probabilities(logits)
+    predicted, numbers = probabilities.argmax(-1), np.arange(len(class_names))
+    confusion = metrics.confusion_matrix(labels, predicted, labels=numbers)
+    zero: Any = 0.0  # scikit-learn's own type for it lacks the numbers that it takes
+    by_class: Any = metrics.precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=zero)
+    columns = zip(class_names, *(column.tolist() for column in by_class), strict=True)
+    names = ("name", "precision", "recall", "f1", "support")
+    occurring = confusion.sum(0) + confusion.sum(1) > 0
+    ranked = len(class_names) == 2 and len(np.unique(labels)) == 2
+    return {
+        "examples": len(labels),
+        "accuracy": float((predicted == labels).mean()),
+        "macro_f1": float(by_class[2][occurring].mean()),
+        "weighted_f1": float(np.average(by_class[2], weights=by_class[3])),
+        "auc": float(metrics.roc_auc_score(labels, _scores(logits))) if ranked else None,
+        "classes": [dict(zip(names, row, strict=True)) for row in columns],
+        "confusion": confusion.tolist(),
+    }
+
+
+def headline(report: dict[str, Any]) -> dict[str, float]:
+    """The report's F1 and, where it has one, its AUC."""
+    values = {name: report[name] for name in ("macro_f1", "weighted_f1", "auc")}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def save(report: dict[str, Any], workdir: WorkDir, split: str) -> None:
+    """Writes a split's report and its confusion matrix as an image."""
+    rows = ",\n".join(f"    {row}" for row in report["confusion"])  # a line for each class, not for each number
+    rest = {name: value for name, value in report.items() if name != "confusion"}
+    text = json.dumps({"split": split, **rest}, indent=2, ensure_ascii=False).removesuffix("\n}")
+    write_text(workdir.report(split), f'{text},\n  "confusion": [\n{rows}\n  ]\n}}\n')
+    names = [row["name"] for row in report["classes"]]
+    title = f"{split}: accuracy {report['accuracy']:.2%}, macro F1 {report['macro_f1']:.2%}"
+    counts = np.array(report["confusion"])
+    write_file(workdir.confusion(split), lambda path: save_confusion(counts, names, path, title))
+
+
+def _scores(logits: np.ndarray) -> np.ndarray:
+    """What ranks examples by class 1: the logit, since probabilities near 0 and 1 round to ties."""
+    return logits[:, 0] if logits.shape[-1] == 1 else logits[:, 1] - logits[:, 0]

@@ -1,0 +1,103 @@
+"""Which run a folder holds: the record in its ``config.json``."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnjax import digests
+from rnnjax.runs import changes
+from rnnjax.config import Config, from_json, identity, identity_differences, to_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which run a folder holds: the record in its ``config.json``, which the checkpoints name too.
+
+    Attributes:
+      experiment, seed, config: what is run.
+      id: of this run, drawn when its folder was made.
+      data: digest of each split.
+      preprocess: digest of the preprocessing.
+      model: what tells its module from others, see :func:`rnnjax.training.identity.module_identity`.
+      version: of what the configuration meant in its training, see :mod:`rnnjax.runs.changes`. Version 1 has none of the
+        four above, and its checkpoints have no digests.
+    """
+
+    experiment: str
+    seed: int
+    config: Config
+    id: str = ""
+    data: Mapping[str, str] = field(default_factory=dict)
+    preprocess: str = ""
+    model: Mapping[str, Any] | None = None
+    version: int = changes.VERSION
+
+    @property
+    def digested(self) -> bool:
+        """Whether all its checkpoints hold digests, so that none is read unchecked."""
+        return self.version > 1
+
+    def mark(self) -> dict[str, Any]:
+        """What a checkpoint says of the run that it is of, as JSON values."""
+        return {
+            "experiment": self.experiment,
+            "seed": self.seed,
+            "id": self.id,
+            "config": identity(self.config),
+            "data": dict(self.data),
+            "preprocess": self.preprocess,
+            "model": self.model,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The record, sealed with its own digest; where its data lie is told by absolute paths."""
+        located = dataclasses.replace(self.config, data=self.config.data.located())
+        return digests.sealed(
+            {
+                "experiment": self.experiment,
+                "seed": self.seed,
+                "config": to_json(located),
+                "run": self.id,
+                "data": dict(self.data),
+                "preprocess": self.preprocess,
+                "model": self.model,
+                "version": self.version,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Run":
+        """The inverse of :meth:`to_json`; raises ValueError, KeyError, TypeError or UsageError at what is none."""
+        if not isinstance(values["experiment"], str) or type(values["seed"]) is not int:
+            raise ValueError("experiment must be a name and seed an integer")
+        if not set(values) <= {"experiment", "seed", "config"} and not digests.is_whole(values):
+            raise ValueError("it is not as it was written: its digest differs")
+        return cls(
+            values["experiment"],
+            values["seed"],
+            from_json(values["config"]),
+            values.get("run", ""),
+            values.get("data", {}),
+            values.get("preprocess", ""),
+            values.get("model"),
+            values.get("version", 1),
+        )
+
+    def differences(self, other: "Run") -> list[str]:
+        """In what this run is not the other one, a line each; data, preprocessing and module apart."""
+        lines = [f"experiment: {self.experiment!r}, not {other.experiment!r}"] * (other.experiment != self.experiment)
+        lines += [f"seed: {self.seed}, not {other.seed}"] * (other.seed != self.seed)
+        return lines + identity_differences(self.config, other.config)
+
+    def other_module(self, other: "Run") -> list[str]:
+        """Where this run's module is not the other's, a line; none where either is not known."""
+        if not (self.model and other.model):
+            return []
+        apart = digests.first_difference(self.model, other.model, "model")
+        return [] if apart is None else [digests.shown_difference(self.model, other.model, apart)]
+
+    def other_data(self, other: "Run") -> list[str]:
+        """The splits, and the preprocessing, in which this run's data are not the other's."""
+        names = [name for name, digest in other.data.items() if self.data.get(name) != digest]
+        return names + (["preprocessing"] if other.preprocess and other.preprocess != self.preprocess else [])

@@ -1,0 +1,1 @@
+"""What outputs mean: losses, metrics, reports and answers."""

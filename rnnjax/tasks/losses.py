@@ -1,0 +1,65 @@
+"""Cross-entropies from logits, one value a row; masks and means belong to the caller.
+
+Logits in half precision are taken to float32 first: a sum over classes rounds and overflows in it.
+
+Axes: B batch, C classes.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rnnjax.errors import UsageError
+from rnnjax.layers.cells.initializers import single_or_wider
+
+Array = jax.Array
+Loss = Callable[[Array, Array, float], Array]
+
+
+def sparse_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
+    """Cross-entropy of integer labels.
+
+    Args:
+      logits: ``[B, C]``, not normalised.
+      labels: ``[B]`` integers in 0..C-1.
+      smoothing: mass spread evenly over all classes (Szegedy et al. 2016, arXiv:1512.00567).
+
+    Returns:
+      ``[B]`` in nats, float32 or wider.
+
+    Raises:
+      UsageError: if the shapes are others.
+    """
+    check_shapes(logits, labels)
+    logits = logits.astype(single_or_wider(logits.dtype))
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype), smoothing)
+    return optax.softmax_cross_entropy(logits, targets)
+
+
+def binary_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
+    """Cross-entropy of labels 0 and 1 with a single logit, ``[B, 1]`` and ``[B]`` to ``[B]`` in nats.
+
+    Raises:
+      UsageError: if the shapes are others.
+    """
+    check_shapes(logits, labels)
+    if logits.shape[-1] != 1:
+        raise UsageError(f"the binary cross-entropy needs one logit a row, got logits {list(logits.shape)}")
+    logits = logits.astype(single_or_wider(logits.dtype))
+    targets = labels.astype(logits.dtype) * (1 - smoothing) + smoothing / 2
+    return optax.sigmoid_binary_cross_entropy(jnp.squeeze(logits, -1), targets)
+
+
+def for_outputs(outputs: int) -> Loss:
+    """The loss for a model with this many logits: binary for one, sparse for more."""
+    return binary_cross_entropy if outputs == 1 else sparse_cross_entropy
+
+
+def check_shapes(logits: Array, labels: Array) -> None:
+    """Raises UsageError unless logits are ``[B, C]`` and labels ``[B]``: others would broadcast to a wrong number."""
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise UsageError(
+            f"logits {list(logits.shape)} and labels {list(labels.shape)} do not fit; they must be [B, C] and [B]"
+        )

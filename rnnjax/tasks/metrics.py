@@ -1,0 +1,65 @@
+"""Masked sums, which add up over batches, devices and hosts, and the scalars made of them at the end.
+
+Axes: B batch, C classes (1 for a single logit that means class 1 of two).
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnjax.errors import UsageError
+from rnnjax.layers.cells.initializers import single_or_wider
+from rnnjax.tasks.losses import check_shapes
+
+Array = jax.Array
+
+
+def sums(logits: Array, labels: Array, losses: Array, mask: Array) -> dict[str, Array]:
+    """Sums over the real rows of a batch.
+
+    Args:
+      logits: ``[B, C]``, not normalised.
+      labels: ``[B]`` integers.
+      losses: ``[B]``, one a row.
+      mask: ``[B]`` booleans, False at padding rows.
+
+    Returns:
+      Scalars ``loss`` (summed in float32 or wider), ``correct`` and ``count``.
+
+    Raises:
+      UsageError: if the shapes are others.
+    """
+    check_shapes(logits, labels)
+    if losses.shape != labels.shape or mask.shape != labels.shape:
+        raise UsageError(f"losses {list(losses.shape)} and mask {list(mask.shape)} must be [{len(labels)}]")
+    losses = losses.astype(single_or_wider(losses.dtype))
+    correct = predicted_class(logits) == labels
+    return {
+        "loss": jnp.where(mask, losses, 0).sum(),
+        "correct": jnp.where(mask, correct, False).sum(),
+        "count": mask.sum(),
+    }
+
+
+def predicted_class(logits: Array) -> Array:
+    """The most probable class of each row: ``[B, C] -> [B]``; for one logit, whether it is positive."""
+    if logits.shape[-1] == 1:
+        return (logits[..., 0] > 0).astype(jnp.int32)
+    return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+
+
+def class_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Probabilities ``[B, max(C, 2)]`` of logits ``[B, C]``."""
+    logits = np.asarray(logits, np.float64)
+    if logits.shape[-1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    exp = np.exp(logits - logits.max(-1, keepdims=True))
+    return exp / exp.sum(-1, keepdims=True)
+
+
+def scalars(total: Mapping[str, float]) -> dict[str, float]:
+    """Mean loss and accuracy of summed :func:`sums`; both are 0 of no rows."""
+    count = max(float(total["count"]), 1.0)
+    return {"loss": float(total["loss"]) / count, "accuracy": float(total["correct"]) / count}

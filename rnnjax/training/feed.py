@@ -1,0 +1,102 @@
+"""Feeds the compiled steps with a split, chunk by chunk of a plan.
+
+A split within the byte budget is put on the devices once, as it is stored, and a chunk sends row
+numbers only. A larger one is streamed: grain gathers the rows of the next chunks on the host while
+the devices work. Both follow the same plan and give the same numbers. Images that are still encoded
+are always streamed, and grain's threads decode them.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from rnnjax.data import Examples, image_files
+from rnnjax.data.plan import Chunk
+from rnnjax.training.parallel import DataParallel
+
+_READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
+
+_PART = 16
+"""Images that a thread decodes at once."""
+
+CHUNK_AXES = {"rows": 0, "ids": 0, "mask": 0, "valid": None, "epoch": None}
+"""Mapped axes of a chunk's arguments."""
+
+
+class Feed:
+    """One split, ready for the devices.
+
+    Attributes:
+      resident: whether the split lives on the devices.
+      data_axis: mapped axis of the data argument: None when resident, else 0.
+    """
+
+    def __init__(self, examples: Examples, parallel: DataParallel, budget_bytes: int, workers: int = 0):
+        self._examples = examples
+        self._parallel = parallel
+        self._workers = image_files.decoding_threads(workers)
+        self.resident = examples.nbytes <= budget_bytes and not examples.streamed
+        self.data_axis = None if self.resident else 0
+        self._data = parallel.replicate(examples.arrays()) if self.resident else None
+
+    def __call__(
+        self, chunks: Sequence[Chunk], epoch: int = 0, seed: int | None = None
+    ) -> Iterator[tuple[Chunk, Any, dict[str, Any]]]:
+        """Yields each chunk with the data and chunk arguments of :mod:`rnnjax.training.step`'s functions.
+
+        Args:
+          chunks: of a plan.
+          epoch: its number.
+          seed: of the random crops of images that are decoded here; None for no randomness.
+        """
+        if self.resident:
+            for chunk in chunks:
+                ids = self._parallel.shard(chunk.rows)
+                yield chunk, self._data, self._arguments(chunk, epoch, rows=ids, ids=ids)
+        elif self._examples.streamed:
+            yield from self._decoded(chunks, epoch, None if seed is None else (seed, epoch))
+        elif chunks:
+            stream = grain.MapDataset.source(chunks).map(lambda chunk: self._gathered(chunk, epoch))
+            yield from stream.to_iter_dataset(_READ_AHEAD)
+
+    def _gathered(self, chunk: Chunk, epoch: int) -> tuple[Chunk, Any, dict[str, Any]]:
+        ids = self._parallel.shard(chunk.rows)
+        flat = ids.reshape(ids.shape[0], -1)
+        data = {name: array[flat] for name, array in self._examples.arrays().items()}
+        return chunk, data, self._arguments(chunk, epoch, rows=_places(ids.shape), ids=ids)
+
+    def _decoded(
+        self, chunks: Sequence[Chunk], epoch: int, key: tuple[int, int] | None
+    ) -> Iterator[tuple[Chunk, Any, dict[str, Any]]]:
+        """Threads decode parts of the next two chunks; here they are put together."""
+        every = [self._parallel.shard(chunk.rows) for chunk in chunks]
+        parts = [(number, start) for number, ids in enumerate(every) for start in range(0, ids.size, _PART)]
+        if not parts:
+            return
+        images: Any = self._examples.inputs
+
+        def decode(part: tuple[int, int]) -> np.ndarray:
+            number, start = part
+            return images.crops(every[number].reshape(-1)[start : start + _PART], key)
+
+        ahead = max(2 * len(parts) // len(chunks), self._workers)
+        options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=ahead)
+        decoded = iter(grain.MapDataset.source(parts).map(decode).to_iter_dataset(options))
+        for chunk, ids in zip(chunks, every, strict=True):
+            pieces = [next(decoded) for _ in range(0, ids.size, _PART)]
+            devices, steps, batch = ids.shape
+            inputs = np.concatenate(pieces).reshape(devices, steps * batch, *images.shape[1:])
+            data = {"inputs": inputs, "labels": self._examples.labels[ids.reshape(devices, -1)]}
+            yield chunk, data, self._arguments(chunk, epoch, rows=_places(ids.shape), ids=ids)
+
+    def _arguments(self, chunk: Chunk, epoch: int, **rows: np.ndarray) -> dict[str, Any]:
+        valid = chunk.mask.any(1)
+        return {**rows, "mask": self._parallel.shard(chunk.mask), "valid": valid, "epoch": np.int32(epoch)}
+
+
+def _places(shape: tuple[int, ...]) -> np.ndarray:
+    """Where the rows of a streamed chunk lie in its data: ``[devices, K, B]``."""
+    _, steps, batch = shape
+    return np.broadcast_to(np.arange(steps * batch, dtype=np.int32).reshape(steps, batch), shape)

@@ -1,0 +1,146 @@
+"""Optimizers and learning-rate schedules, put together from optax."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rnnjax.config import OptimConfig
+from rnnjax.errors import UsageError
+from rnnjax.layers.cells.initializers import single_or_wider
+
+
+def make_schedule(config: OptimConfig, total_steps: int) -> Callable[[Any], Any]:
+    """The learning rate as a function of the step, 0-based, over ``total_steps`` steps."""
+    peak = config.learning_rate
+    if config.schedule == "one-cycle":
+        return optax.cosine_onecycle_schedule(max(total_steps, 2), peak)
+    warmup = int(config.warmup_fraction * total_steps)
+    if config.schedule == "cosine":
+        after = optax.cosine_decay_schedule(peak, max(total_steps - warmup, 1))
+    else:
+        after = optax.constant_schedule(peak)
+    if not warmup:
+        return after
+    # The first step already moves: a learning rate of 0 would waste it.
+    rise = optax.linear_schedule(peak / warmup, peak, warmup - 1 or 1)
+    return optax.join_schedules([rise, after], [warmup])
+
+
+def make_optimizer(config: OptimConfig, total_steps: int) -> optax.GradientTransformation:
+    """Clipping by global norm, then the optimizer under its schedule, then the factors of the groups.
+
+    What is frozen counts in no norm, does not decay, and gathers no momentum.
+    """
+    schedule = make_schedule(config, total_steps)
+    parts = [_freeze(config.groups)] if config.groups else []
+    parts += [_clip(config.clip_norm)] if config.clip_norm else []
+
+    def mask(params: Any) -> Any:
+        return jax.tree.map(
+            lambda decays, factor: decays and factor > 0, decayed(params), factors(config.groups, params)
+        )
+
+    if config.weight_decay and config.optimizer != "adamw":
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=mask))
+    if config.optimizer == "sgd":
+        parts.append(optax.sgd(schedule, momentum=config.momentum or None, nesterov=bool(config.momentum)))
+    elif config.optimizer == "adam":
+        parts.append(optax.adam(schedule))
+    else:
+        parts.append(optax.adamw(schedule, weight_decay=config.weight_decay, mask=mask))
+    if config.groups:
+        parts.append(
+            optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, factors(config.groups, updates)))
+        )
+    return optax.chain(*parts)
+
+
+def factors(groups: Sequence[str], params: Any) -> Any:
+    """What each parameter's learning rate is multiplied with: floats in the structure of ``params``.
+
+    Args:
+      groups: ``PATTERN=FACTOR`` each; a parameter takes the factor of the first whose pattern is found in its
+        path (names joined by ``/``), and 1 if there is none.
+      params: a tree; only its structure matters.
+    """
+    split = [group.rpartition("=") for group in groups]
+
+    def factor(path: Any, leaf: Any) -> float:
+        del leaf
+        return next((float(value) for pattern, _, value in split if re.search(pattern, _path(path))), 1.0)
+
+    return jax.tree_util.tree_map_with_path(factor, params)
+
+
+def check_groups(groups: Sequence[str], params: Any) -> None:
+    """Raises UsageError if a pattern is found in no parameter's path, or if all parameters are frozen."""
+    paths = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    listed = "".join(f"\n  {path}" for path in paths)
+    for group in groups:
+        pattern = group.rpartition("=")[0]
+        if not any(re.search(pattern, path) for path in paths):
+            raise UsageError(f"--optim.groups: {pattern!r} is found in no parameter's path; these are:{listed}")
+    if not any(jax.tree.leaves(factors(groups, params))):
+        raise UsageError(f"--optim.groups: nothing is left to train; the parameters are:{listed}")
+
+
+def _freeze(groups: Sequence[str]) -> optax.GradientTransformation:
+    def update(gradients: Any, params: Any) -> Any:
+        del params
+        return jax.tree.map(
+            lambda gradient, factor: gradient if factor else jnp.zeros_like(gradient),
+            gradients,
+            factors(groups, gradients),
+        )
+
+    return optax.stateless(update)
+
+
+def global_norm(tree: Any) -> jax.Array:
+    """The Euclidean norm of all leaves together, in float32 or wider: squares in float16 overflow from 256 on."""
+    return optax.tree.norm(jax.tree.map(lambda leaf: leaf.astype(single_or_wider(leaf.dtype)), tree))
+
+
+def _clip(most: float) -> optax.GradientTransformation:
+    """``optax.clip_by_global_norm``, with the norm in float32 or wider."""
+
+    def update(gradients: Any, params: Any) -> Any:
+        del params
+        norm = global_norm(gradients)
+
+        def clipped(gradient: jax.Array) -> jax.Array:
+            wide = gradient.astype(single_or_wider(gradient.dtype))
+            return jnp.where(norm < most, wide, wide / norm * most).astype(gradient.dtype)
+
+        return jax.tree.map(clipped, gradients)
+
+    return optax.stateless(update)
+
+
+def _path(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def reduce_on_plateau(config: OptimConfig, scale: float, stale_epochs: int) -> tuple[float, int]:
+    """What the plateau schedule does after an epoch; the other schedules do nothing.
+
+    Args:
+      config: of the schedule.
+      scale: what the learning rate was multiplied with in that epoch.
+      stale_epochs: epochs since validation was best, or since the last reduction if that is less.
+
+    Returns:
+      Both for the next epoch.
+    """
+    if config.schedule != "plateau" or stale_epochs < config.plateau_patience:
+        return scale, stale_epochs
+    return max(scale * config.plateau_factor, config.plateau_least), 0
+
+
+def decayed(params: Any) -> Any:
+    """Which parameters weight decay applies to: those with two axes or more, so no biases and no norms."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
