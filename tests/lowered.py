@@ -2,8 +2,9 @@
 
 Nothing is compiled and no data are read. The file is remade by a change that is meant to change what a step computes,
 and by no other. Names, the order of arguments and lines, and what is a function of its own do not matter to a hash;
-every operation, shape, dtype and constant does, and how many arguments are donated. ``python -m tests.lowered NAME``
-prints what is hashed, to compare it with what another commit prints.
+every operation, shape, dtype and constant does, and how many arguments are donated. Which value goes into which
+operation does not show here; it shows in ``tests/golden.json``. ``python -m tests.lowered NAME`` prints what is hashed,
+to compare it with what another commit prints.
 """
 
 import dataclasses
