@@ -1,0 +1,133 @@
+"""What each experiment's train step is lowered to: ``python -m tests.lowered --write`` remakes ``tests/lowered.json``.
+
+Nothing is compiled and no data are read. The file is remade by a change that is meant to change what a step computes,
+and by no other. Names, the order of arguments and lines, and what is a function of its own do not matter to a hash;
+every operation, shape, dtype and constant does, and how many arguments are donated. Which value goes into which
+operation does not show here; it shows in ``tests/golden.json``. ``python -m tests.lowered NAME`` prints what is hashed,
+to compare it with what another commit prints.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import re
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import experiments
+from rnnjax.build import build_model
+from rnnjax.config import Config, ImageFolderData, TextData
+from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess
+from rnnjax.experiment import Experiment
+from rnnjax.program import Program
+from rnnjax.text import Vocabulary
+
+STORED = Path(__file__).with_name("lowered.json")
+DEVICES = 2
+SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "imagenet2012": (224, 224, 3)}
+
+
+def lowered(config: Config) -> str:
+    """The StableHLO of a chunk of two steps.
+
+    What a restructuring changes of making and calling a program changes here, and nowhere else in this file.
+    """
+    dataset = made_up(config)
+    if getattr(config.data, "crop_size", 0):  # as of images that are decoded anew: streamed
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, device_budget_mib=0))
+    model = build_model(config.model, dataset.preprocess)
+    program = Program(config, dataset, model, jax.devices()[:DEVICES])
+    state = jax.eval_shape(program._initialize, jax.random.key(0))
+    feed = program._feed("train")
+    chunk, data, arguments = next(iter(feed(program.train_plan(seed=0, epoch=0), 0, 0)))
+    arguments["learning_rate_scale"] = np.float32(1)
+    return program._function("train", feed, chunk).lower(state, data, arguments).as_text()
+
+
+EXPERIMENTS = {e.name: e.config for e in experiments.every() if isinstance(e, Experiment)}
+
+
+def made_up(config: Config) -> Dataset:
+    """Two batches of the experiment's shapes and dtypes; documents are as long as the largest bucket."""
+    data, count = config.data, 2 * config.data.batch_size
+    if isinstance(data, TextData):
+        length = (data.bucket_lengths or (400,))[-1]
+        words = Vocabulary(tuple(map(str, range(data.vocabulary_size))))
+        preprocess, classes = TextPreprocess(words, length, ("0", "1")), 2
+        inputs, lengths = np.zeros((count, length), np.int32), np.full(count, length, np.int32)
+    else:
+        folder = isinstance(data, ImageFolderData)
+        shape = (data.height, data.width, 3) if folder else SHAPES[data.name]
+        classes = 1000 if data.name == "imagenet2012" else 10
+        names, channels = tuple(map(str, range(classes))), shape[-1]
+        preprocess = ImagePreprocess(shape, (0.5,) * channels, (0.25,) * channels, names)
+        inputs, lengths = np.zeros((count, *shape), np.uint8), None
+    every = Examples(inputs, (np.arange(count) % classes).astype(np.int32), lengths)
+    return Dataset(data.name, every, every, every, preprocess, () if lengths is None else (length,))
+
+
+def made_with() -> dict[str, str]:
+    """What the text depends on."""
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")}
+    return {"platform": jax.default_backend(), **versions}
+
+
+def described(text: str) -> dict[str, Any]:
+    """The hash of a module, and the number of each of its operations."""
+    lines = plain_lines(text)
+    operations: Counter[str] = Counter()
+    for line, count in lines.items():
+        if operation := re.match(r'(?:% = )?"?([a-z]+\.\w+)', line):
+            operations[operation[1]] += count
+    hashed = hashlib.sha256(json.dumps(sorted(lines.items())).encode()).hexdigest()
+    return {"hash": hashed, "operations": dict(sorted(operations.items()))}
+
+
+def plain_lines(text: str) -> Counter[str]:
+    """How often each line of a module is there, names left out; a function's lines count once for each call of it."""
+    own: dict[str, Counter[str]] = defaultdict(Counter)
+    calls: dict[str, list[str]] = defaultdict(list)
+    function = ""
+    for line in map(str.strip, text.splitlines()):
+        if start := re.match(r"func\.func \w+ @(\w+)", line):
+            function = start[1]
+            if function == "main":
+                own[function] += Counter({"donated": line.count("tf.aliasing_output"), _in_no_order(line): 1})
+        elif called := re.search(r"\bcall @(\w+)", line):
+            calls[function].append(called[1])
+        elif function and line != "}" and not line.startswith("return"):
+            listing = re.search(r"stablehlo\.(while|return)\b|sdy\.(manual_computation|return)\b|^} : ", line)
+            own[function][_in_no_order(line) if listing else re.sub(r"%[\w:#]+", "%", line)] += 1
+
+    @functools.cache
+    def of(function: str) -> Counter[str]:
+        return sum(map(of, calls[function]), own[function])
+
+    return of("main")
+
+
+def _in_no_order(line: str) -> str:
+    """What a line that lists all arguments, or all that a loop carries, says of their types."""
+    operation = re.search(r"[a-z]+\.\w+", line)
+    return " ".join([operation[0] if operation else "", *sorted(re.findall(r"tensor<[^>]*>", line))])
+
+
+def compute() -> dict[str, Any]:
+    """What the file holds."""
+    return {"made_with": made_with(), "steps": {name: described(lowered(c)) for name, c in EXPERIMENTS.items()}}
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", DEVICES)
+    if sys.argv[1:] == ["--write"]:
+        STORED.write_text(json.dumps(compute(), indent=1) + "\n", encoding="utf-8")
+    else:
+        print("\n".join(f"{n} {line}" for line, n in sorted(plain_lines(lowered(EXPERIMENTS[sys.argv[1]])).items())))
