@@ -3,7 +3,7 @@
 import sys
 
 from experiments import every
-from experiments.report import measured, read_results
+from experiments.tables import measured, read_results
 
 
 def main(arguments: list[str]) -> int:

@@ -1,100 +1,52 @@
-"""Makes the README's tables and performance section from committed result files: ``python -m experiments.report``."""
+"""Makes the tables of the Markdown pages from the committed result files: ``python -m experiments.report``."""
 
 import json
 import shutil
-import statistics
 import sys
-from collections import defaultdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from experiments import every, load, trials
-from experiments.benchmarks import readme as performance
-from rnnjax.errors import UsageError
-from rnnjax.experiment import Listed
-from rnnjax.runs.log import duration
+from experiments import load, tables, trials
+from experiments.benchmarks import markdown
+from rnnjax.errors import DataError, RnnjaxError, UsageError
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- results: made by python -m experiments.report -->", "<!-- end of results -->"
-
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = tables.RESULTS
 TRIALS = RESULTS / "trials"
-TRIED, END_TRIED = "<!-- trials: made by python -m experiments.report -->", "<!-- end of trials -->"
 
-Results = list[dict[str, Any]]
+README = ROOT / "README.md"
+EXPERIMENTS = ROOT / "experiments" / "README.md"
+BENCHMARKS = markdown.PAGE
+PAGES = (README, EXPERIMENTS, BENCHMARKS)
+"""What is made by the command stands in them between two marks each."""
 
-
-def read_results(folder: Path = RESULTS) -> dict[str, Results]:
-    """The committed results by experiment, in the order of their seeds."""
-    found: dict[str, Results] = defaultdict(list)
-    for path in sorted(folder.glob("*-seed-*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found[result["experiment"]].append(result)
-    return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
+Sections = dict[str, str]
 
 
-def measured(experiment: Listed, results: Results) -> str:
-    """Mean test accuracy with its spread over seeds, and whether the target was reached."""
-    if not results:
-        return "not yet measured"
-    accuracies = [result["metrics"]["test"]["accuracy"] for result in results]
-    mean = statistics.fmean(accuracies)
-    spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
-    missed = " (missed)" if experiment.reached(mean) is False else ""
-    return f"{mean:.2%}{spread}{missed}"
+def sections(results: dict[str, tables.Results], tried: dict[str, tables.Results]) -> dict[Path, Sections]:
+    """What is made for each page, by the name in its marks."""
+    return {
+        README: {"results": tables.short(results), "speed": markdown.short(page=README)},
+        EXPERIMENTS: {"results": tables.full(results), "trials": trials.table(tried, results)},
+        BENCHMARKS: {"performance": markdown.section(page=BENCHMARKS)},
+    }
 
 
-def table(results: dict[str, Results]) -> str:
-    """The results table in Markdown."""
-    lines = [
-        "| experiment | what | target | measured | seeds | data | device | fastest seed (compiling) "
-        "| parameters | commit |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for experiment in every():
-        if experiment.target is None:
-            continue  # for a user's own data: there is nothing to measure here
-        found = results.get(experiment.name, [])
-        cells = [
-            f"[`{experiment.name}`](experiments/{experiment.name.partition('-')[0]}.py)",
-            experiment.summary,
-            experiment.target.shown(),
-            measured(experiment, found),
-            *_facts(found),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def made_anew(text: str, made: Sections) -> str:
+    """A page's text with what stands between its marks made anew.
 
-
-def _facts(results: Results) -> list[str]:
-    if not results:
-        return [""] * 6
-    first = results[0]
-    # Other work on the machine makes a seed slower, nothing makes it faster.
-    fastest = min((result["seconds"] for result in results), key=lambda seconds: seconds["wall"])
-    return [
-        str(len(results)),
-        trials.data(first),
-        trials.device(first),
-        f"{duration(fastest['wall'])} ({duration(fastest['compile'])})",
-        f"{first['parameters']:,}",
-        ", ".join(sorted({(result["commit"] or "unknown")[:8] for result in results})),
-    ]
-
-
-def with_table(text: str, results: dict[str, Results], tried: dict[str, Results]) -> str:
-    """A README's text with the tables of results and of trials, between their marks, made anew."""
-    text = _between(text, BEGIN, END, table(results))
-    return _between(text, TRIED, END_TRIED, trials.table(tried, results))
-
-
-def _between(text: str, begin: str, end: str, made: str) -> str:
-    before, rest = text.split(begin)
-    _, after = rest.split(end)
-    return f"{before}{begin}\n{made}\n{end}{after}"
+    Raises:
+      DataError: if a section's two marks are not there, once each and in their order.
+    """
+    for name, content in made.items():
+        begin, end = f"<!-- {name}: made by python -m experiments.report -->", f"<!-- end of {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+            raise DataError(f"a page needs one line {begin} and, after it, one line {end}; put them back")
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{content}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def collect(workdirs: tuple[Path, ...]) -> None:
@@ -114,11 +66,11 @@ def collect(workdirs: tuple[Path, ...]) -> None:
             target = TRIALS / trials.file_name(result)
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(workdir / "result.json", target)
-        print(f"{workdir / 'result.json'} -> {target.relative_to(HERE.parent)}")
+        print(f"{workdir / 'result.json'} -> {target.relative_to(ROOT)}")
 
 
 def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False) -> int:
-    """Make the README's results tables and its performance section from the result files.
+    """Make the tables of README.md, experiments/README.md and experiments/benchmarks/README.md from the result files.
 
     Args:
       workdirs: Finished work folders whose result.json is to be added first: to experiments/results, or to its folder
@@ -134,17 +86,32 @@ def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check
         return 1
     try:
         collect(workdirs)
-    except UsageError as error:
+        return int(bool(_write(check)) and check)
+    except RnnjaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    old = README.read_text(encoding="utf-8")
-    new = performance.with_section(with_table(old, read_results(), trials.read(TRIALS)))
-    if check:
-        if old != new:
-            print("error: README.md's results are not those of experiments/results; run python -m experiments.report")
-        return int(old != new)
-    README.write_text(new, encoding="utf-8")
-    return 0
+
+
+def _write(check: bool) -> list[Path]:
+    """Writes the pages that differ from what the result files make, or names them; returns them."""
+    differing = []
+    for page, made in sections(tables.read_results(), trials.read(TRIALS)).items():
+        old = page.read_text(encoding="utf-8")
+        try:
+            new = made_anew(old, made)
+        except DataError as error:
+            raise DataError(f"{page.relative_to(ROOT)}: {error}") from error
+        if old == new:
+            continue
+        differing.append(page)
+        if check:
+            name = page.relative_to(ROOT)
+            print(
+                f"error: {name} is not what experiments/results make; run python -m experiments.report", file=sys.stderr
+            )
+        else:
+            page.write_text(new, encoding="utf-8")
+    return differing
 
 
 if __name__ == "__main__":

@@ -61,8 +61,12 @@ def read(folder: Path) -> dict[str, list[Result]]:
 
 def data(result: Result) -> str:
     """What a table calls the data of a result."""
-    name = result["data"]["name"]
-    _, shown = COPIES.get(name.partition("/")[0], ("", name))
+    return copy(result) or result["data"]["name"]
+
+
+def copy(result: Result) -> str | None:
+    """What the tables call the copy of a data set that a result was measured on; None where it was the data set."""
+    _, shown = COPIES.get(result["data"]["name"].partition("/")[0], ("", None))
     return shown
 
 

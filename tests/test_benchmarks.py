@@ -13,11 +13,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import report
 from experiments.benchmarks import __main__ as command
-from experiments.benchmarks import goals, harness, layers, memory_limit, peers, readme, record
-from experiments.benchmarks.summary import Timings, geometric_mean, quartiles
+from experiments.benchmarks import goals, harness, layers, markdown, memory_limit, peers, record
 from experiments.benchmarks.task import Shape, Task
+from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 from rnnjax.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -332,7 +331,7 @@ def test_quick_layers_from_end_to_end(tmp_path):
         np.testing.assert_allclose(values, values[0], rtol=1e-5)
     assert (tmp_path / "layers-cpu-lstm.png").stat().st_size < 150_000
     assert result["goals"][0]["measured"] is not None
-    assert "**layers** on" in readme.section(tmp_path, tmp_path)
+    assert "**layers** on" in markdown.section(tmp_path, tmp_path / "README.md")
 
 
 # The same computation.
@@ -441,7 +440,7 @@ def test_two_devices_compute_the_same(mode):
         np.testing.assert_allclose(np.asarray(two()).reshape(-1), np.asarray(one()).reshape(-1), rtol=1e-5, atol=1e-6)
 
 
-# The README.
+# The page.
 
 DEVICE = {"platform": "cpu", "kind": "A CPU", "count": 2, "hosts": 1, "cores": 2}
 CIRCUMSTANCES = {
@@ -451,7 +450,7 @@ CIRCUMSTANCES = {
 
 
 def test_without_result_files_the_section_says_so(tmp_path):
-    assert readme.section(tmp_path) == "Not yet measured."
+    assert markdown.section(tmp_path) == "Not yet measured."
 
 
 def test_the_section_is_made_of_the_files(tmp_path):
@@ -476,7 +475,7 @@ def test_the_section_is_made_of_the_files(tmp_path):
         record.write({"part": part, **CIRCUMSTANCES, **content}, tmp_path / f"{part}-cpu.json")
     (tmp_path / "layers-cpu-lstm.png").touch()
     (tmp_path / "causes.json").write_text('{"LSTM, 1 device: time / flax\'s": "a slow product"}', encoding="utf-8")
-    section = readme.section(tmp_path, tmp_path)
+    section = markdown.section(tmp_path, tmp_path / "README.md")
     for line in (
         "| B16 T2 D3 H4 | 11.0 (10.5-11.5) | 10.0 (10.0-10.0) |  |",
         "| LSTM, 1 device: time / flax's | ≤ 0.88 | 1.100 | 1 | missed | a slow product |",
@@ -491,11 +490,7 @@ def test_the_section_is_made_of_the_files(tmp_path):
         "commit 01234567",
     ):
         assert line in section, f"{line}\nis not in\n{section}"
-    text = f"before {readme.BEGIN}\nold\n{readme.END} after"
-    assert readme.with_section(text, tmp_path, tmp_path).startswith(
-        f"before {readme.BEGIN}\n**layers** on A CPU, 2 cores"
-    )
-    assert readme.with_section(text, tmp_path, tmp_path).endswith(f"{readme.END} after")
+    assert section.startswith("**layers** on A CPU, 2 cores")
 
 
 def test_under_another_allocator_the_goals_stand_beside_the_others(tmp_path, monkeypatch):
@@ -508,16 +503,11 @@ def test_under_another_allocator_the_goals_stand_beside_the_others(tmp_path, mon
     rows = [row("rnnjax fused", [0.010]), row("flax", [0.010])]
     content = {"part": "layers", **CIRCUMSTANCES, "choice": ["All of it."], "rows": rows, "goals": goals.evaluate(rows)}
     record.write(content | {"malloc": record.allocator()}, tmp_path / tuned.name)
-    section = readme.section(tmp_path, tmp_path)
+    section = markdown.section(tmp_path, tmp_path / "README.md")
     assert (
         "malloc: `MALLOC_ARENA_MAX=1`; " in section and "| LSTM, 1 device: time / flax's | ≤ 0.88 | 1.000 |" in section
     )
     assert "All of it." not in section and "milliseconds" not in section
-
-
-def test_the_readme_has_the_section_of_the_committed_files():
-    text = report.README.read_text(encoding="utf-8")
-    assert readme.with_section(text) == text, "run python -m experiments.report"
 
 
 def test_committed_results_are_whole_and_of_a_commit():

@@ -1,4 +1,4 @@
-"""The README's table is the one that the committed result files make, and nothing else is in it."""
+"""The tables of the pages are the ones that the committed result files make, and nothing else is in them."""
 
 import copy
 import json
@@ -8,16 +8,72 @@ import pytest
 
 import experiments
 from experiments import __main__ as index
-from experiments import report, trials
+from experiments import report, tables, trials
+from experiments.benchmarks import markdown
+from rnnjax.errors import DataError
 from rnnjax.experiment import Experiment
 
-RESULTS = report.read_results()
+RESULTS = tables.read_results()
+TRIED = trials.read(report.TRIALS)
 
 
-def test_the_readme_agrees_with_the_result_files():
-    text = report.README.read_text(encoding="utf-8")
-    tried = trials.read(report.TRIALS)
-    assert report.with_table(text, report.read_results(), tried) == text, "run python -m experiments.report"
+@pytest.mark.parametrize("page", report.PAGES, ids=lambda page: page.parent.name)
+def test_a_page_agrees_with_the_result_files(page):
+    text = page.read_text(encoding="utf-8")
+    assert report.made_anew(text, report.sections(RESULTS, TRIED)[page]) == text, "run python -m experiments.report"
+
+
+def test_check_names_every_page_that_differs_and_changes_none(monkeypatch, capsys):
+    assert report.main(check=True) == 0
+    results = copy.deepcopy(RESULTS)
+    results["digits_rows"][0]["metrics"]["test"]["accuracy"] -= 0.5
+    monkeypatch.setattr(tables, "read_results", lambda: results)
+    before = [page.read_text(encoding="utf-8") for page in report.PAGES]
+    assert report.main(check=True) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in said] == ["README.md", "experiments/README.md"]
+    assert [page.read_text(encoding="utf-8") for page in report.PAGES] == before
+
+
+@pytest.mark.parametrize("text", ["", "{begin}", "{end} {begin}", "{begin} {end} {begin} {end}"])
+def test_marks_that_are_not_there_once_are_named(text):
+    marks = {"begin": "<!-- results: made by python -m experiments.report -->", "end": "<!-- end of results -->"}
+    with pytest.raises(DataError, match="needs one line <!-- results"):
+        report.made_anew(text.format(**marks), {"results": "made"})
+
+
+def test_what_stands_around_the_marks_is_kept():
+    begin, end = "<!-- results: made by python -m experiments.report -->", "<!-- end of results -->"
+    made = report.made_anew(f"before {begin}\nold\n{end} after", {"results": "new"})
+    assert made == f"before {begin}\nnew\n{end} after"
+
+
+def test_the_sentence_of_ratios_has_those_that_missed_their_goal():
+    said = markdown.short(page=report.README)
+    layers = json.loads((report.RESULTS / "benchmarks" / "layers-cpu.json").read_text(encoding="utf-8"))
+    training = json.loads((report.RESULTS / "benchmarks" / "training-cpu.json").read_text(encoding="utf-8"))
+    ratios = {goal["what"]: f"{goal['measured']:.2f}" for goal in layers["goals"] + training["goals"]}
+    for peer, title in (("flax", "Flax"), ("keras", "Keras"), ("torch", "PyTorch")):
+        ratio = ratios[f"LSTM, 1 device: time / {peer}'s"]
+        assert f"{ratio} × {title}'s" in said
+    for goal in layers["goals"]:
+        if goal["goal"] is not None and "peer" in goal["what"]:
+            assert f"{goal['what'].partition(':')[0]}: {ratios[goal['what']]} × the fastest peer's" in said
+    for peer, title in (("keras", "Keras"), ("torch", "PyTorch")):
+        assert f"{ratios[f'geometric mean of 3 tasks: examples/s, rnnjax / {peer}']} × {title}" in said
+    assert "(experiments/results/benchmarks/training-cpu.png)" in said
+
+
+def test_the_short_table_has_the_results_of_the_full_one():
+    def rows(table):
+        return [[cell.replace("](experiments/", "](") for cell in line.split(" | ")] for line in table.splitlines()[2:]]
+
+    short, full = rows(tables.short(RESULTS)), rows(tables.full(RESULTS))
+    assert len(short) == len(full)
+    for ours, theirs in zip(short, full, strict=True):
+        assert ours[:3] == theirs[:3]
+        copied = "CIFAR-10 (JPEG re-encoding)" in theirs
+        assert ours[3] == theirs[3] + " on CIFAR-10 (JPEG re-encoding)" * copied
 
 
 def test_bag_of_words_with_other_settings_is_a_trial():
@@ -51,18 +107,18 @@ def test_private_data_and_checks_that_would_write_are_refused(tmp_path, capsys):
 
 
 def test_a_changed_result_changes_the_table():
-    results = report.read_results()
+    results = tables.read_results()
     assert results, "no result file is committed"
     results["digits_rows"][0]["metrics"]["test"]["accuracy"] -= 0.5
-    text = report.README.read_text(encoding="utf-8")
-    assert report.with_table(text, results, trials.read(report.TRIALS)) != text
+    for make in (tables.short, tables.full):
+        assert make(results) != make(RESULTS)
 
 
 def test_a_missed_target_and_a_missing_measurement_are_shown():
     experiment = experiments.load("mnist_rows")
     result = {"metrics": {"test": {"accuracy": 0.5}}}
-    assert report.measured(experiment, [result]) == "50.00% (missed)"
-    assert report.measured(experiment, []) == "not yet measured"
+    assert tables.measured(experiment, [result]) == "50.00% (missed)"
+    assert tables.measured(experiment, []) == "not yet measured"
 
 
 @pytest.mark.parametrize("path", sorted(report.RESULTS.glob("*.json")), ids=lambda path: path.stem)
@@ -84,7 +140,7 @@ def test_committed_trials_are_of_other_settings(path: Path):
 def test_a_run_of_other_settings_is_collected_as_a_trial(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "RESULTS", tmp_path / "committed")
     monkeypatch.setattr(report, "TRIALS", tmp_path / "committed" / "trials")
-    monkeypatch.setattr(report, "HERE", tmp_path / "experiments")
+    monkeypatch.setattr(report, "ROOT", tmp_path)
     (tmp_path / "committed").mkdir()
     own = next(r[0] for name, r in RESULTS.items() if name == "digits_rows")
     other = copy.deepcopy(own)
@@ -116,15 +172,15 @@ def test_every_experiment_says_what_it_is(experiment):
 
 
 def test_a_copy_of_a_data_set_is_named_in_the_table():
-    (facts,) = [r[0] for name, r in report.read_results().items() if name == "digits_rows"]
+    (facts,) = [r[0] for name, r in tables.read_results().items() if name == "digits_rows"]
     copied = {**facts, "data": {**facts["data"], "name": "cifar10_jpeg/1.0.0"}}
-    assert "| CIFAR-10 (JPEG re-encoding) |" in report.table({"cifar10_cnn_rnn": [copied]})
-    assert "CIFAR-10 (JPEG" not in report.table({"digits_rows": [facts]})
+    assert "| CIFAR-10 (JPEG re-encoding) |" in tables.full({"cifar10_cnn_rnn": [copied]})
+    assert "CIFAR-10 (JPEG" not in tables.full({"digits_rows": [facts]})
 
 
 def test_an_experiment_without_a_target_neither_reaches_nor_misses_it():
     experiment = experiments.load("image_folder")
-    assert report.measured(experiment, [{"metrics": {"test": {"accuracy": 0.5}}}]) == "50.00%"
+    assert tables.measured(experiment, [{"metrics": {"test": {"accuracy": 0.5}}}]) == "50.00%"
     assert "works on any" in experiment.aim
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks.summary import Timings, quartiles
+from experiments.benchmarks.timings import Timings, quartiles
 
 COLOURS = {
     "rnnjax fused": "#1b6ca8",

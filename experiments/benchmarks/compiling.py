@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from experiments.benchmarks import charts, peers, record, tables
+from experiments.benchmarks import charts, peers, record, terminal
 from experiments.benchmarks.harness import first_line
-from experiments.benchmarks.summary import quartiles
 from experiments.benchmarks.task import Shape, Task
+from experiments.benchmarks.timings import quartiles
 from rnnjax.errors import UsageError
 
 PEERS = ("rnnjax fused", "rnnjax scan", "flax", "equinox", "keras", "torch")
@@ -62,7 +62,7 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         partial = True
     result = {"part": "compile", "partial": partial, "load_at_start": load, **record.circumstances(), "rows": rows}
-    console = tables.console()
+    console = terminal.console()
     console.print(_table(rows))
     whole = dataclasses.replace(options, out=None) == Options() and not partial
     path = record.out_path("compile", options.out, whole=whole)
@@ -158,4 +158,4 @@ def _table(rows: Sequence[dict[str, Any]]) -> Any:
         shown = ["" if value is None else f"{value:.2f}" for value in medians]
         lines.append([row["peer"], str(row["unroll"]), str(row["T"]), *shown, row["error"] or ""])
     columns = ["peer", "unroll", "T", "lower + compile, s", "to the end of the first step, s", ""]
-    return tables.make("LSTM training step, medians", columns, lines)
+    return terminal.make("LSTM training step, medians", columns, lines)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from experiments.benchmarks.summary import Timings, geometric_mean, quartiles
+from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 
 FUSED = "rnnjax fused"
 OTHERS = ("flax", "keras", "torch", "torch padded", "equinox")

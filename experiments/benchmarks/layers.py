@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import jax
 
-from experiments.benchmarks import charts, goals, harness, memory_limit, peers, record, tables
+from experiments.benchmarks import charts, goals, harness, memory_limit, peers, record, terminal
 from experiments.benchmarks.task import FORMS, GATES, MODES, Shape, Task
 from rnnjax.config import Dtype, Precision
 from rnnjax.errors import UsageError
@@ -99,7 +99,7 @@ def run(options: Options) -> int:
     groups = _groups(options)
     memory_limit.check([task for group in groups for task, _, _ in group], memory_limit.available())
     chosen, rows, partial = _is_default(options), [], False
-    console = tables.console()
+    console = terminal.console()
     console.print(f"layers in {options.dtype}, float32 products at precision {options.precision}")
     console.print("\n".join(CHOICE) if chosen else f"{sum(map(len, groups))} combinations")
     try:
@@ -112,7 +112,7 @@ def run(options: Options) -> int:
             finally:
                 rows += [entry.result() for entry in entries]
                 task = group[0][0]
-                console.print(tables.of_group(f"{task.cell.upper()} {task.shape}", rows[-len(entries) :]))
+                console.print(terminal.of_group(f"{task.cell.upper()} {task.shape}", rows[-len(entries) :]))
             jax.clear_caches()  # what has been timed is not needed any more
     except KeyboardInterrupt:
         partial = True
@@ -123,9 +123,9 @@ def run(options: Options) -> int:
 
 def _finish(options: Options, rows: list[dict[str, Any]], run: dict[str, float], partial: bool) -> None:
     """Shows and writes what was measured."""
-    console, found = tables.console(), goals.evaluate(rows)
-    console.print(tables.of_means(rows))
-    console.print(tables.of_goals(found, "goals (geometric means over shapes with B >= 16)"))
+    console, found = terminal.console(), goals.evaluate(rows)
+    console.print(terminal.of_means(rows))
+    console.print(terminal.of_goals(found, "goals (geometric means over shapes with B >= 16)"))
     result = {
         "part": "layers",
         "partial": partial,

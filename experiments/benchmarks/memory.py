@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from experiments.benchmarks import charts, record, tables
+from experiments.benchmarks import charts, record, terminal
 from experiments.benchmarks.harness import first_line
 from experiments.benchmarks.task import Shape, Task
 from rnnjax.errors import UsageError
@@ -60,8 +60,8 @@ def run(options: Options) -> int:
         partial = True
     goals = evaluate(rows)
     result = {"part": "memory", "partial": partial, **record.circumstances(), "goals": goals, "rows": rows}
-    console = tables.console()
-    console.print(_table(rows, steps), tables.of_goals(goals, "goals (at the largest T)"), sep="\n")
+    console = terminal.console()
+    console.print(_table(rows, steps), terminal.of_goals(goals, "goals (at the largest T)"), sep="\n")
     whole = dataclasses.replace(options, out=None) == Options() and not partial
     path = record.out_path("memory", options.out, whole=whole)
     record.write(result, path)
@@ -131,4 +131,4 @@ def _table(rows: Sequence[dict[str, Any]], steps: Sequence[int]) -> Any:
         failed = next((row["error"] for row in found.values() if row["error"]), "")
         lines.append([_title(cell), peer, *("" if size is None else f"{size:.1f}" for size in sizes), failed])
     columns = ["cell", "peer", *(f"T = {T}" for T in steps), ""]
-    return tables.make("temporaries of the compiled gradient, MiB", columns, lines, left=2)
+    return terminal.make("temporaries of the compiled gradient, MiB", columns, lines, left=2)

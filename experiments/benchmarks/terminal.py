@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.benchmarks import goals
-from experiments.benchmarks.summary import Timings, geometric_mean, quartiles
+from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 
 WIDTH = 118
 
 
 def console() -> Console:
     """A terminal, or a file of fixed width."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=WIDTH)
+    screen = Console()
+    return screen if screen.is_terminal else Console(width=WIDTH)
 
 
 def make(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Table:

@@ -1,30 +1,29 @@
-"""The README's performance section, made from the committed result files of the benchmarks."""
+"""The benchmarks' tables and pictures in Markdown, made from their committed result files."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import goals as targets
-from experiments.benchmarks import record, tables
-from experiments.benchmarks.summary import Timings, quartiles
+from experiments.benchmarks import record, terminal
+from experiments.benchmarks.timings import Timings, quartiles
 
-BEGIN = "<!-- performance: made by python -m experiments.report -->"
-END = "<!-- end of performance -->"
+PAGE = Path(__file__).with_name("README.md")
 NOTHING = "Not yet measured."
 
 Result = dict[str, Any]
 
 
-def section(folder: Path = record.COMMITTED, root: Path | None = None) -> str:
-    """The section in Markdown.
+def section(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
+    """All that was measured.
 
     Args:
       folder: of the result files, their plots, and ``causes.json``: a reason for each missed goal's ``what``.
-      root: of the links to the plots; by default the folder above ``experiments``.
+      page: the Markdown file that the links to the plots are for.
     """
-    root = record.COMMITTED.parents[2] if root is None else root
-    results = {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-*.json"))}
+    results = _read(folder)
     file = folder / "causes.json"
     causes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     parts = []
@@ -35,29 +34,74 @@ def section(folder: Path = record.COMMITTED, root: Path | None = None) -> str:
                 if result.get("goals"):
                     parts.append(_goals(result["goals"], causes))
                 # Under another allocator than the default one, the goals say enough.
-                parts += [*show(result), *_plots(path, root)] if _malloc(result) == "default" else []
+                parts += [*show(result), *_plots(path, page)] if _malloc(result) == "default" else []
     return "\n\n".join(parts) if parts else NOTHING
 
 
-def with_section(text: str, folder: Path = record.COMMITTED, root: Path | None = None) -> str:
-    """A README's text with the section between its two marks made anew; arguments as of :func:`section`."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{section(folder, root)}\n{END}{after}"
+def short(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
+    """A sentence of ratios to other libraries and the picture of whole training runs; arguments as of `section`."""
+    sentences, plots = [], []
+    for path, result in _read(folder).items():
+        if _malloc(result) == "default" and result["part"] in ("layers", "training"):
+            sentences.append((_step_ratios if result["part"] == "layers" else _training_ratios)(result))
+            plots += _plots(path, page) if result["part"] == "training" else []
+    return "\n\n".join([" ".join(sentences), *plots]) if sentences else NOTHING
+
+
+def _read(folder: Path) -> dict[Path, Result]:
+    return {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-*.json"))}
+
+
+def _step_ratios(result: Result) -> str:
+    """Every ratio to another library that was a goal, reached or missed."""
+    ratios: dict[str, list[str]] = {}
+    for goal in result["goals"]:
+        of, _, peer = goal["what"].partition(": time / ")
+        if goal["goal"] is not None and goal["measured"] is not None and peer and "plain" not in peer:
+            ratios.setdefault(of, []).append(f"{goal['measured']:.2f} × {_titled(peer)}")
+    said = "; ".join(f"{of}: {', '.join(found)}" for of, found in ratios.items())
+    return (
+        f"Time of a training step over a peer's on {_machine(result)} (geometric means; below 1 is faster; one device "
+        f"where none is named). {said}."
+    )
+
+
+def _training_ratios(result: Result) -> str:
+    """Of whole training runs: the mean over the tasks, or the one task's."""
+    found = [goal for goal in result["goals"] if goal["measured"] is not None]
+    means = [goal for goal in found if goal["what"].startswith("geometric mean")] or found
+    said = []
+    for goal in means:
+        tasks, _, peer = goal["what"].partition(": examples/s, rnnjax / ")
+        said.append(f"{goal['measured']:.2f} × {_titled(peer)} ({tasks})")
+    devices = max(row["devices"] for row in result["rows"] if row.get("peer") == "rnnjax")
+    return f"Examples a second in whole training runs, rnnjax on {devices} devices: {', '.join(said)}."
+
+
+def _titled(peer: str) -> str:
+    """``torch's`` as ``PyTorch's``."""
+    for name, title in (("torch", "PyTorch"), ("keras", "Keras"), ("flax", "Flax"), ("fastest", "the fastest")):
+        if peer.startswith(name):
+            return title + peer.removeprefix(name)
+    return peer
 
 
 def _heading(result: Result) -> str:
     """What was measured, on what, and by which command."""
-    device = result["device"]
-    cores = f", {device['cores']} cores" if "cores" in device and device["platform"] == "cpu" else ""
     packages = ("jax", "flax", "keras", "torch", "equinox")
     versions = [f"{name} {result['versions'][name]}" for name in packages if result["versions"].get(name)]
     return (
-        f"**{result['part']}** on {device['kind']}{cores}; {', '.join(versions)}; malloc: {_malloc(result)}; "
+        f"**{result['part']}** on {_machine(result)}; {', '.join(versions)}; malloc: {_malloc(result)}; "
         f"{_numbers(result)}commit {(result['commit'] or 'unknown')[:8]}; `{result['command']}`."
         + " Stopped before its end."
         * bool(result.get("partial"))
     )
+
+
+def _machine(result: Result) -> str:
+    device = result["device"]
+    cores = f", {device['cores']} cores" if "cores" in device and device["platform"] == "cpu" else ""
+    return device["kind"] + cores
 
 
 def _malloc(result: Result) -> str:
@@ -104,7 +148,7 @@ def _layers(result: Result) -> list[str]:
                 at = {"cell": cell, "form": "plain", "mode": mode, "shape": shape}
                 found = [timings.samples(**at, peer=peer, devices=devices) for peer, devices in names]
                 lines.append(["B{} T{} D{} H{}".format(*shape), *map(_spread, found)])
-            columns = [tables.peer_name({"peer": peer, "devices": devices}) for peer, devices in names]
+            columns = [terminal.peer_name({"peer": peer, "devices": devices}) for peer, devices in names]
             heading = f"{cell.upper()}, {title}, milliseconds: median (quartiles)"
             parts.append(f"{heading}\n\n" + _table(["shape", *columns], lines))
     failed = {f"{row['peer']}: {row['error']}" for row in result["rows"] if row["error"] and row["form"] == "plain"}
@@ -122,7 +166,7 @@ def _training(result: Result) -> list[str]:
         lines.append(
             [
                 row["task"],
-                tables.peer_name(row),
+                terminal.peer_name(row),
                 speed,
                 _number(seconds, 1),
                 "" if accuracy is None else f"{accuracy:.2%}",
@@ -165,15 +209,15 @@ def _compile(result: Result) -> list[str]:
     ]
 
 
-def _plots(path: Path, root: Path) -> list[str]:
+def _plots(path: Path, page: Path) -> list[str]:
     names = sorted(plot for kind in ("png", "svg") for plot in path.parent.glob(f"{path.stem}*.{kind}"))
-    return [f"![{plot.stem}]({plot.relative_to(root).as_posix()})" for plot in names]
+    return [f"![{plot.stem}]({Path(os.path.relpath(plot, page.parent)).as_posix()})" for plot in names]
 
 
 def _spread(samples: list[float] | None) -> str:
     if not samples:
         return ""
-    q1, median, q3 = map(tables.milliseconds, quartiles(samples))
+    q1, median, q3 = map(terminal.milliseconds, quartiles(samples))
     return f"{median} ({q1}-{q3})"
 
 

@@ -1,0 +1,85 @@
+"""The tables of results in Markdown, made from the committed result files."""
+
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from experiments import every, trials
+from rnnjax.experiment import Listed
+from rnnjax.runs.log import duration
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+Results = list[dict[str, Any]]
+
+
+def read_results(folder: Path = RESULTS) -> dict[str, Results]:
+    """The committed results by experiment, in the order of their seeds."""
+    found: dict[str, Results] = defaultdict(list)
+    for path in sorted(folder.glob("*-seed-*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found[result["experiment"]].append(result)
+    return {name: sorted(results, key=lambda r: r["seed"]) for name, results in found.items()}
+
+
+def measured(experiment: Listed, results: Results) -> str:
+    """Mean test accuracy with its spread over seeds, and whether the target was reached."""
+    if not results:
+        return "not yet measured"
+    accuracies = [result["metrics"]["test"]["accuracy"] for result in results]
+    mean = statistics.fmean(accuracies)
+    spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
+    missed = " (missed)" if experiment.reached(mean) is False else ""
+    return f"{mean:.2%}{spread}{missed}"
+
+
+def full(results: dict[str, Results]) -> str:
+    """The results with all that belongs to them, for the page beside the experiments."""
+    columns = ["experiment", "what", "target", "measured", "seeds", "data", "device", "fastest seed (compiling)",
+               "parameters", "commit"]  # fmt: skip
+    return _table(columns, [[*row, *_facts(found)] for row, found in _rows(results, "")])
+
+
+def short(results: dict[str, Results]) -> str:
+    """The results alone, for the first page."""
+    columns = ["experiment", "what", "target", "measured", "seeds"]
+    rows = []
+    for (*row, accuracy), found in _rows(results, "experiments/"):
+        copies = sorted({copy for result in found if (copy := trials.copy(result))})
+        rows.append([*row, " on ".join([accuracy, *copies]), str(len(found) or "")])
+    return _table(columns, rows)
+
+
+def _table(columns: list[str], rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def _rows(results: dict[str, Results], folder: str) -> list[tuple[list[str], Results]]:
+    """What both tables begin with, and the experiment's results; ``folder`` leads to the experiments' modules."""
+    rows = []
+    for experiment in every():
+        if experiment.target is None:
+            continue  # for a user's own data: there is nothing to measure here
+        found = results.get(experiment.name, [])
+        link = f"[`{experiment.name}`]({folder}{experiment.name.partition('-')[0]}.py)"
+        rows.append(([link, experiment.summary, experiment.target.shown(), measured(experiment, found)], found))
+    return rows
+
+
+def _facts(results: Results) -> list[str]:
+    if not results:
+        return [""] * 6
+    first = results[0]
+    # Other work on the machine makes a seed slower, nothing makes it faster.
+    fastest = min((result["seconds"] for result in results), key=lambda seconds: seconds["wall"])
+    return [
+        str(len(results)),
+        trials.data(first),
+        trials.device(first),
+        f"{duration(fastest['wall'])} ({duration(fastest['compile'])})",
+        f"{first['parameters']:,}",
+        ", ".join(sorted({(result["commit"] or "unknown")[:8] for result in results})),
+    ]
