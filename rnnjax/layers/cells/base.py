@@ -124,6 +124,14 @@ class RecurrentCell(nn.Module):
         del projected
         return carry
 
+    def linear_obstacle(self) -> str | None:
+        """Why the recurrence is not ``x' = a * x + b`` with :meth:`coefficients`, or None where it is."""
+        return "its recurrence is not linear"
+
+    def coefficients(self, projected: Any) -> tuple[Array, Array]:
+        """``(a, b)`` of the recurrence, ``a`` broadcastable to ``b``; any leading axes."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its coefficients")
+
     def fused_obstacle(self) -> str | None:
         """Why the cell has no :meth:`fused_sequence`, or None where it has one."""
         return "only SimpleRNNCell, LSTMCell and GRUCell themselves have a fused recurrence"
