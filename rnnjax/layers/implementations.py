@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
-from rnnjax.layers import cudnn, fused, linear_scan, plain_scan
+from rnnjax.layers import cudnn, fused, linear_scan, plain_scan, variables
 from rnnjax.layers.cells import Carry, RecurrentCell
 from rnnjax.layers.rules import Implementation, Rules, Steps
 
@@ -94,6 +94,8 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
     """As :func:`run`, in chunks of time of which the backward pass keeps only the carries between them."""
     total, length = steps.inputs.shape[0], rules.remat
     length = max(1, math.isqrt(total)) if length == "sqrt" else max(1, min(length, total))
+    if cell.carried and cell.is_initializing():
+        return run(cell, carry, steps, rules)  # the loop over chunks carries variables, which must be there before it
     extra = -total % length
     if extra:
         if steps.real is None:
@@ -102,13 +104,9 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
     # Sizes in full: with a batch of no rows, reshape cannot tell what -1 would be.
     count = (total + extra) // length
     chunks = jax.tree.map(lambda part: part.reshape(count, length, *part.shape[1:]), steps)
-    scan = nn.scan(
-        nn.remat(functools.partial(run, rules=rules), prevent_cse=False),
-        variable_broadcast="params",
-        split_rngs={"params": False, "dropout": True},
-        reverse=rules.reverse,
-    )
-    carry, outputs = scan(cell, carry, chunks)
+    body = nn.remat(functools.partial(run, rules=rules), prevent_cse=False)
+    scan = nn.scan(body, reverse=rules.reverse, **variables.lifted(cell))
+    carry, outputs = variables.in_chunks(scan, cell, total, length)(cell, carry, chunks)
     return carry, outputs.reshape(count * length, *outputs.shape[2:])[:total]
 
 

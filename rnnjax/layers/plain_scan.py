@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.layers import variables
 from rnnjax.layers.cells import Carry, Noise, RecurrentCell
 from rnnjax.layers.cells.base import keep_dtypes
 from rnnjax.layers.cells.noise import dropout_mask, zoneout, zoneout_mask
@@ -22,18 +23,14 @@ Array = jax.Array
 def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """The projection of all steps at once, then the cell's step in a loop."""
     projected = steps._replace(inputs=cell.project(steps.inputs))
-    return over_time(functools.partial(_step, rules=rules), rules)(cell, carry, projected)
+    step = functools.partial(_step, rules=rules)
+    with variables.as_initialised(cell, step, carry, projected, rules):
+        return over_time(step, cell, rules)(cell, carry, projected)
 
 
-def over_time(step: Callable, rules: Rules) -> Callable:
+def over_time(step: Callable, cell: RecurrentCell, rules: Rules) -> Callable:
     """``nn.scan`` over ``step(cell, carry, inputs) -> (carry, outputs)``."""
-    return nn.scan(
-        step,
-        variable_broadcast="params",
-        split_rngs={"params": False, "dropout": True},
-        reverse=rules.reverse,
-        unroll=rules.unroll,
-    )
+    return nn.scan(step, reverse=rules.reverse, unroll=rules.unroll, **variables.lifted(cell))
 
 
 def drawn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Array | None, Any]:
@@ -46,7 +43,7 @@ def drawn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tupl
         noise = _step_noise(cell, carry, rules).hidden if rules.step_dropout else None
         return None, (noise, _step_stay(cell, carry, rules))
 
-    noise, stay = over_time(draw, rules)(cell, None, jnp.arange(steps.inputs.shape[0]))[1]
+    noise, stay = over_time(draw, cell, rules)(cell, None, jnp.arange(steps.inputs.shape[0]))[1]
     return noise if rules.step_dropout else rules.noise.hidden, stay
 
 
@@ -54,13 +51,15 @@ def _step(cell: RecurrentCell, carry: Carry, step: Steps, *, rules: Rules) -> tu
     projected, real, start = step
     if start is not None:
         carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.reset_carry, carry)
-    new_carry, output = cell.step(carry, projected, _step_noise(cell, carry, rules))
+    before = variables.of_steps(cell)
+    new_carry, output = cell.step(carry, projected, _step_noise(cell, carry, rules)._replace(real=real))
     new_carry = keep_dtypes(new_carry, carry)
     if rules.zoneout is not None:
         new_carry = zoneout(_step_stay(cell, carry, rules), carry, new_carry)
         output = cell.readout(new_carry, projected)
     if real is not None:
         new_carry = jax.tree.map(lambda new, old: jnp.where(real, new, old), new_carry, carry)
+    variables.settle(cell, before, real)
     return new_carry, output
 
 

@@ -1,6 +1,6 @@
 """Recurrent cells: one step of each recurrence, in two phases (see :mod:`rnnjax.layers.cells.base`)."""
 
-from rnnjax.layers.cells.base import Array, Carry, Initializer, Noise, RecurrentCell
+from rnnjax.layers.cells.base import SILENT, Array, Carry, Initializer, Noise, RecurrentCell
 from rnnjax.layers.cells.gru import GRUCell, ResetBeforeGRUCell
 from rnnjax.layers.cells.initializers import chrono, identity
 from rnnjax.layers.cells.linear import LinearCell, LRUCell, MinGRUCell
@@ -9,6 +9,7 @@ from rnnjax.layers.cells.normalized import LayerNormGRUCell, LayerNormLSTMCell
 from rnnjax.layers.cells.simple import SimpleRNNCell
 
 __all__ = [
+    "SILENT",
     "Array",
     "Carry",
     "CoupledLSTMCell",

@@ -23,7 +23,9 @@ class LinearCell(RecurrentCell):
         return None
 
     def linear_obstacle(self) -> str | None:
-        return None if type(self).step is LinearCell.step else "its step is its own"
+        if type(self).step is not LinearCell.step:
+            return "its step is its own"
+        return "it has variables that go on from step to step" if self.carried else None
 
     def step(self, carry: Carry, projected: Any, noise: Noise = SILENT) -> tuple[Carry, Array]:
         del noise  # RNN refuses recurrent and weight dropout for a cell without recurrent kernel.
