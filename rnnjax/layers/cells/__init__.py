@@ -8,7 +8,23 @@ from rnnjax.layers.cells.lstm import CoupledLSTMCell, LSTMCell, PeepholeLSTMCell
 from rnnjax.layers.cells.normalized import LayerNormGRUCell, LayerNormLSTMCell
 from rnnjax.layers.cells.simple import SimpleRNNCell
 
+CELLS: dict[str, type[RecurrentCell]] = {
+    "simple_rnn": SimpleRNNCell,
+    "lstm": LSTMCell,
+    "peephole_lstm": PeepholeLSTMCell,
+    "projected_lstm": ProjectedLSTMCell,
+    "coupled_lstm": CoupledLSTMCell,
+    "layer_norm_lstm": LayerNormLSTMCell,
+    "gru": GRUCell,
+    "reset_before_gru": ResetBeforeGRUCell,
+    "layer_norm_gru": LayerNormGRUCell,
+    "min_gru": MinGRUCell,
+    "lru": LRUCell,
+}
+"""Every cell of the library by its name in configurations; each is made as ``CELLS[name](features, dtype=dtype)``."""
+
 __all__ = [
+    "CELLS",
     "SILENT",
     "Array",
     "Carry",
