@@ -169,6 +169,38 @@ def test_what_a_step_sows_is_stacked_over_time(options):
     np.testing.assert_allclose(sown, theirs, atol=2e-6)
 
 
+@pytest.mark.parametrize("remat", [None, 3])
+def test_a_second_call_sows_after_the_first_and_project_beside_the_step(remat):
+    class Telling(DenseCell):
+        def project(self, inputs):
+            self.sow("intermediates", "seen", inputs)
+            self.sow("intermediates", "size", jnp.abs(inputs).max())
+            return super().project(inputs)
+
+    class Twice(nn.Module):
+        @nn.compact
+        def __call__(self, inputs):
+            layer = RNN(Telling(FEATURES), remat=remat, name="layer")
+            layer(inputs[:, :2])
+            return layer(inputs)
+
+    model = Twice()
+    state = model.apply(initialised(model), INPUT, mutable=["intermediates"])[1]
+    sown = state["intermediates"]["layer"]["cell"]
+    assert [part.shape for part in sown["inner"]] == [(2, BATCH, 5), (STEPS, BATCH, 5)]
+    np.testing.assert_array_equal(sown["seen"][1], np.moveaxis(INPUT, 1, 0))
+    assert np.max(sown["size"][1]) == np.abs(INPUT).max()
+
+
+def test_linens_own_capture_sees_every_step():
+    layer = RNN(DenseCell(FEATURES))
+    options = {"capture_intermediates": True, "mutable": ["intermediates"]}
+    state = layer.apply(initialised(layer), INPUT, **options)[1]["intermediates"]["cell"]
+    assert state["enter"]["__call__"][0].shape == (STEPS, BATCH, 5)
+    captured = layer.apply(initialised(layer), INPUT, capture_intermediates=lambda *_: True, mutable=["intermediates"])
+    assert captured[1]["intermediates"]["cell"]["project"][0].shape == (STEPS, BATCH, FEATURES)
+
+
 def test_gradients_of_a_perturbed_step_are_those_of_each_step():
     class Perturbed(RecurrentCell):
         def step(self, carry, projected, noise=SILENT):

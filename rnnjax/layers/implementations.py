@@ -106,7 +106,8 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
     chunks = jax.tree.map(lambda part: part.reshape(count, length, *part.shape[1:]), steps)
     body = nn.remat(functools.partial(run, rules=rules), prevent_cse=False)
     scan = nn.scan(body, reverse=rules.reverse, **variables.lifted(cell))
-    carry, outputs = variables.in_chunks(scan, cell, total, length)(cell, carry, chunks)
+    with variables.appending(cell):
+        carry, outputs = variables.in_chunks(scan, cell, total, length)(cell, carry, chunks)
     return carry, outputs.reshape(count * length, *outputs.shape[2:])[:total]
 
 

@@ -3,7 +3,6 @@
 Axes: T time (first here), B batch (any number of axes), D input features, H hidden features.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,9 +22,12 @@ Array = jax.Array
 def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """The projection of all steps at once, then the cell's step in a loop."""
     projected = steps._replace(inputs=cell.project(steps.inputs))
-    step = functools.partial(_step, rules=rules)
-    with variables.as_initialised(cell, step, carry, projected, rules):
-        return over_time(step, cell, rules)(cell, carry, projected)
+
+    def body(cell, carry, inputs):  # no partial: Linen's capture_intermediates asks for its name
+        return _step(cell, carry, inputs, rules)
+
+    with variables.appending(cell), variables.as_initialised(cell, body, carry, projected, rules):
+        return over_time(body, cell, rules)(cell, carry, projected)
 
 
 def over_time(step: Callable, cell: RecurrentCell, rules: Rules) -> Callable:
@@ -47,7 +49,7 @@ def drawn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tupl
     return noise if rules.step_dropout else rules.noise.hidden, stay
 
 
-def _step(cell: RecurrentCell, carry: Carry, step: Steps, *, rules: Rules) -> tuple[Carry, Array]:
+def _step(cell: RecurrentCell, carry: Carry, step: Steps, rules: Rules) -> tuple[Carry, Array]:
     projected, real, start = step
     if start is not None:
         carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.reset_carry, carry)

@@ -18,8 +18,9 @@ does once a sequence (once a chunk, with ``remat``). In ``step``:
   belongs to a row belongs in the carry. Where no row is real, a step leaves it as it is. A step that takes statistics
   over rows leaves padding out with :attr:`Noise.counted`. ``init`` leaves what one step makes of it, unless that step
   changes it only where ``not self.is_initializing()``;
-* what a step sows (``self.sow("intermediates", ...)``) is stacked, ``[T, B, ...]``, in the inputs' order in a reverse
-  scan as well. At padded steps there is something in it, but nothing that means anything.
+* what a step sows (``self.sow("intermediates", ...)``, and collections in :attr:`RecurrentCell.stacked`) is stacked,
+  ``[T, B, ...]``, in the inputs' order in a reverse scan as well, and so are its perturbations (``self.perturb``). At
+  padded steps there is something in it, but nothing that means anything.
 
 Axes: B batch, T time, D input features, H hidden features.
 """
@@ -69,8 +70,8 @@ class RecurrentCell(nn.Module):
     """Blocks of the fused kernels."""
     carried: ClassVar[tuple[str, ...]] = ()
     """Collections whose variables a step changes, such as ``("batch_stats",)``."""
-    stacked: ClassVar[tuple[str, ...]] = ("intermediates", "perturbations")
-    """Collections of which every step has values of its own, as those that it sows."""
+    stacked: ClassVar[tuple[str, ...]] = ("intermediates",)
+    """Collections into which a step sows."""
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
