@@ -10,8 +10,9 @@ import pytest
 from jax.test_util import check_grads
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.cells import CELLS as NAMED
 from rnnjax.layers.cells import LRUCell, LSTMCell, ProjectedLSTMCell, RecurrentCell, SimpleRNNCell, chrono, identity
-from rnnjax.layers.recurrence import RNN
+from rnnjax.layers.recurrence import RNN, Bidirectional
 from tests.cell_cases import (
     BATCH,
     CELLS,
@@ -201,7 +202,7 @@ def test_lru_starts_on_the_ring_with_a_normalised_state():
     [
         (lambda: LSTMCell(0), "features must be positive, got 0"),
         (lambda: SimpleRNNCell(-2), "features must be positive"),
-        (lambda: ProjectedLSTMCell(4), "projection must be positive"),
+        (lambda: ProjectedLSTMCell(4, projection=0), "projection must be positive"),
         (lambda: LRUCell(4, states=0), "states must be positive"),
         (lambda: LRUCell(4, min_radius=0.9, max_radius=0.5), "min_radius < max_radius"),
     ],
@@ -218,3 +219,33 @@ def test_every_exported_cell_is_in_the_list():
     abstract = {rnnjax.layers.cells.LinearCell, RecurrentCell}
     assert exported - abstract == {case.cell for case in CELLS}
     assert all(case.make().features == FEATURES and INPUTS for case in CELLS)
+
+
+def test_every_public_cell_has_a_name_for_configurations():
+    import rnnjax.layers.cells as cells
+
+    public = [value for name, value in vars(cells).items() if not name.startswith("_") and isinstance(value, type)]
+    made = {value for value in public if issubclass(value, RecurrentCell)} - {RecurrentCell, cells.LinearCell}
+    assert made == set(cells.CELLS.values()) and len(made) == len(cells.CELLS)
+    assert {"simple_rnn", "lstm", "gru"} <= set(cells.CELLS)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_cells_are_made_by_name_with_features_alone(name):
+    lengths, inputs = np.array([STEPS, 2, 0]), drawn_inputs()
+    make = functools.partial(NAMED[name], dtype=jnp.float32)
+    one, both = RNN(make(5)), Bidirectional(RNN(make(5)), RNN(make(5), reverse=True))
+    width = one.cell.output_features
+    run = jax.jit(lambda inputs: both.init_with_output(jax.random.key(0), inputs, lengths=lengths)[0])
+    outputs = run(inputs)[1]
+    assert outputs.shape == (BATCH, STEPS, 2 * width)
+    assert outputs[0].all() and np.isfinite(outputs).all()
+    assert not outputs[np.arange(STEPS) >= lengths[:, None]].any()
+    alone, params = jax.eval_shape(lambda: one.init_with_output(jax.random.key(0), inputs, lengths=lengths))
+    assert alone[1].shape == (BATCH, STEPS, width) and jax.tree.leaves(params)
+    jax.eval_shape(RNN(NAMED[name](1)).init, jax.random.key(0), inputs)
+
+
+def test_a_projection_is_half_the_features_unless_said():
+    assert [ProjectedLSTMCell(features).output_features for features in (1, 5, 8)] == [1, 2, 4]
+    assert ProjectedLSTMCell(8, projection=3).output_features == 3

@@ -18,9 +18,10 @@ from flax.core import Scope
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells import Carry, Noise, RecurrentCell
 from rnnjax.layers.cells.noise import dropout_mask
-from rnnjax.layers.implementations import Rules, Steps, run, run_chunks, settled
+from rnnjax.layers.implementations import checked, run, run_chunks, settled
 from rnnjax.layers.masks import sequence_mask, sequence_starts
 from rnnjax.layers.pooling import pool
+from rnnjax.layers.rules import Implementation, Rules, Steps
 
 __all__ = ["RNN", "Bidirectional", "StackedRNN", "pool", "sequence_mask"]
 
@@ -58,7 +59,8 @@ class RNN(nn.Module):
         there is an accelerator, and else ``"scan"``. These share their
         parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
         (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
-        without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does.
+        without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does. A
+        :class:`rnnjax.layers.rules.Implementation` of your own runs where it names no obstacle.
     """
 
     cell: RecurrentCell
@@ -70,7 +72,7 @@ class RNN(nn.Module):
     weight_dropout: float = 0.0
     zoneout: float | tuple[float, ...] = 0.0
     remat: int | str | None = None
-    implementation: str = "auto"
+    implementation: str | Implementation = "auto"
 
     def __post_init__(self):
         rates = {name: getattr(self, name) for name in ("input_dropout", "recurrent_dropout", "weight_dropout")}
@@ -81,10 +83,7 @@ class RNN(nn.Module):
                 raise UsageError(f"RNN: {name} must lie in [0, 1), got {rate}")
         if not (self.remat is None or self.remat == "sqrt" or (isinstance(self.remat, int) and self.remat > 0)):
             raise UsageError(f"RNN: remat must be a positive number of steps, 'sqrt' or None, got {self.remat!r}")
-        if self.implementation not in ("auto", "scan", "fused", "associative", "cudnn"):
-            raise UsageError(
-                f"RNN: implementation must be auto, scan, fused, associative or cudnn, got {self.implementation!r}"
-            )
+        checked(self.implementation)
         self.cell = _own(self, self.cell)
         super().__post_init__()
 
@@ -158,7 +157,7 @@ class RNN(nn.Module):
         carry, outputs = self(inputs[..., None, :], initial_carry=carry)
         return carry, outputs[..., 0, :]
 
-    def _rules(self, inputs: Array, reset_carry: Carry, train: bool) -> "Rules":
+    def _rules(self, inputs: Array, reset_carry: Carry, train: bool) -> Rules:
         """Checks the options against the cell and draws what is drawn once a sequence."""
         name, shape = type(self.cell).__name__, self.cell.recurrent_shape or (0, 0)
         if not shape[0] and (self.recurrent_dropout or self.weight_dropout):
@@ -177,9 +176,7 @@ class RNN(nn.Module):
             step_rate = self.recurrent_dropout
         if train and self.weight_dropout:
             noise = noise._replace(kernel=dropout_mask(self.make_rng("dropout"), shape, self.weight_dropout))
-        return Rules(
-            reset_carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat, None, self.implementation
-        )
+        return Rules(reset_carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat)
 
 
 def _checked_carry(cell: RecurrentCell, inputs: Array, given: Carry | None, which: str) -> Carry:

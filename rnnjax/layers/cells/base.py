@@ -8,6 +8,20 @@ not depend on the carry. A cell therefore splits its step in two:
 
 ``cell(carry, x)`` is ``step(carry, project(x))``, for streaming and for reading the mathematics.
 
+Submodules and variables. Both phases may call modules, made in ``setup`` or, in one of the two, under ``@nn.compact``;
+they are under the cell's name in all collections, as in ``cell/Dense_0/kernel``. What ``project`` does to variables it
+does once a sequence (once a chunk, with ``remat``). In ``step``:
+
+* parameters are the same at all steps, and so are other variables, which a step may read but not change;
+* a variable of a collection in :attr:`RecurrentCell.carried` goes on from step to step in the direction of the scan,
+  and from call to call like any variable of Linen. It is one for all rows of the batch and knows no resets: what
+  belongs to a row belongs in the carry. Where no row is real, a step leaves it as it is. A step that takes statistics
+  over rows leaves padding out with :attr:`Noise.counted`. ``init`` leaves what one step makes of it, unless that step
+  changes it only where ``not self.is_initializing()``;
+* what a step sows (``self.sow("intermediates", ...)``, and collections in :attr:`RecurrentCell.stacked`) is stacked,
+  ``[T, B, ...]``, in the inputs' order in a reverse scan as well, and so are its perturbations (``self.perturb``). At
+  padded steps there is something in it, but nothing that means anything.
+
 Axes: B batch, T time, D input features, H hidden features.
 """
 
@@ -54,6 +68,20 @@ class RecurrentCell(nn.Module):
 
     gates: ClassVar[int] = 1
     """Blocks of the fused kernels."""
+    carried: ClassVar[tuple[str, ...]] = ()
+    """Collections whose variables a step changes, such as ``("batch_stats",)``."""
+    stacked: ClassVar[tuple[str, ...]] = ("intermediates",)
+    """Collections into which a step sows."""
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        phases = ("project", "coefficients", "step", "readout")
+        compact = [name for name in phases if hasattr(getattr(cls, name), "compact")]
+        if len(compact) > 1:
+            raise UsageError(
+                f"{cls.__name__}: {' and '.join(compact)} are both @nn.compact, so that the first nn.Dense of either "
+                "would be Dense_0, with one kernel; make the submodules in setup"
+            )
 
     def __post_init__(self):
         if self.features <= 0:
@@ -123,6 +151,14 @@ class RecurrentCell(nn.Module):
         """The output ``[..., H]`` that belongs to a carry; for most cells it is a part of the carry."""
         del projected
         return carry
+
+    def linear_obstacle(self) -> str | None:
+        """Why the recurrence is not ``x' = a * x + b`` with :meth:`coefficients`, or None where it is."""
+        return "its recurrence is not linear"
+
+    def coefficients(self, projected: Any) -> tuple[Array, Array]:
+        """``(a, b)`` of the recurrence, ``a`` broadcastable to ``b``; any leading axes."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its coefficients")
 
     def fused_obstacle(self) -> str | None:
         """Why the cell has no :meth:`fused_sequence`, or None where it has one."""

@@ -22,9 +22,10 @@ class LinearCell(RecurrentCell):
     def recurrent_shape(self) -> None:
         return None
 
-    def coefficients(self, projected: Any) -> tuple[Array, Array]:
-        """``(a, b)`` of the recurrence, ``a`` broadcastable to ``b``; any leading axes."""
-        raise NotImplementedError(f"{type(self).__name__} does not define its coefficients")
+    def linear_obstacle(self) -> str | None:
+        if type(self).step is not LinearCell.step:
+            return "its step is its own"
+        return "it has variables that go on from step to step" if self.carried else None
 
     def step(self, carry: Carry, projected: Any, noise: Noise = SILENT) -> tuple[Carry, Array]:
         del noise  # RNN refuses recurrent and weight dropout for a cell without recurrent kernel.

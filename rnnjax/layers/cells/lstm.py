@@ -115,33 +115,33 @@ class ProjectedLSTMCell(LSTMCell):
     ``recurrent_kernel [P, 4H]``. Carry: ``(c [..., H], h [..., P])``; outputs have P features.
 
     Attributes:
-      projection: number of projected features, P, which must be positive.
+      projection: number of projected features, P, which must be positive; None takes half of H, but at least one.
       projection_init: initialiser of ``projection_kernel``.
     """
 
-    projection: int = 0
+    projection: int | None = None
     projection_init: Initializer = nn.initializers.glorot_uniform()
 
     def __post_init__(self):
-        if self.projection <= 0:
+        if self.projection is not None and self.projection <= 0:
             raise UsageError(f"ProjectedLSTMCell: projection must be positive, got {self.projection}")
         super().__post_init__()
 
     @property
     def recurrent_shape(self) -> tuple[int, int]:
-        return self.projection, 4 * self.features
+        return self.output_features, 4 * self.features
 
     @property
     def output_features(self) -> int:
-        return self.projection
+        return self.projection or max(1, self.features // 2)
 
     def initialize_carry(self, rng, input_shape, dtype=None):
         cell, _ = super().initialize_carry(rng, input_shape, dtype)
-        return cell, jnp.zeros((*input_shape[:-1], self.projection), cell.dtype)
+        return cell, jnp.zeros((*input_shape[:-1], self.output_features), cell.dtype)
 
     def step(self, carry: Carry, projected: Array, noise: Noise = SILENT) -> tuple[Carry, Array]:
         (cell, _), unprojected = super().step(carry, projected, noise)
-        kernel = self._parameter("projection_kernel", self.projection_init, self.features, self.projection)
+        kernel = self._parameter("projection_kernel", self.projection_init, self.features, self.output_features)
         unprojected, kernel = promote_dtype(unprojected, kernel, dtype=self.dtype)
         hidden = unprojected @ kernel
         return (cell, hidden), hidden

@@ -9,15 +9,23 @@ Array = jax.Array
 
 
 class Noise(NamedTuple):
-    """Dropout masks of the recurrent product, already divided by the probability of keeping.
+    """Dropout masks of the recurrent product, already divided by the probability of keeping; and the sequence mask.
 
     Attributes:
       hidden: ``[..., H]``, multiplies the hidden state where it meets ``recurrent_kernel``.
       kernel: the shape of ``recurrent_kernel``, multiplies it (DropConnect).
+      real: ``[..., 1]`` booleans, True for the rows whose step is real; None where all are. Most steps need none, since
+        what they make of other rows is thrown away; one that takes statistics over rows needs :attr:`counted`.
     """
 
     hidden: Array | None = None
     kernel: Array | None = None
+    real: Array | None = None
+
+    @property
+    def counted(self) -> Array | None:
+        """:attr:`real`, but all True where no row is: a mean over no rows would be NaN, and so would its gradient."""
+        return None if self.real is None else self.real | ~self.real.any()
 
 
 SILENT = Noise()
