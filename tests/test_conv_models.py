@@ -81,6 +81,7 @@ def test_gradients_of_convolutions_are_xlas(size, window):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.optimized
 def test_a_loop_over_steps_of_convolutions_is_not_slow_on_cpu():
     """In the layout that XLA's own gradient leaves in a loop, this loop took 50 times as long as without it."""
     if jax.default_backend() != "cpu":

@@ -92,6 +92,7 @@ def test_gradients_do_not_depend_on_chunks(name, monkeypatch):
 
 
 @every_cell
+@pytest.mark.optimized
 def test_projected_inputs_are_never_there_at_once(name):
     """Flax projects within its loop; chunks need no more than that, where one product needs several times as much."""
     inputs = jnp.ones((32, 256, 64))

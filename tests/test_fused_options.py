@@ -137,6 +137,7 @@ def test_gradients_of_gradients_vmap_and_checkpoint(x64, name):
 
 @every_cell
 @pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.optimized
 def test_no_loop_copies_a_whole_sequence(name, reverse):
     """With every option at once, at shapes that tell arrays apart."""
     layer = RNN(CELLS[name](32), reverse=reverse, zoneout=0.1, recurrent_dropout=0.2, implementation="fused")
@@ -221,6 +222,7 @@ def test_what_refuses_forward_mode_compiles_to_nothing():
     assert text(reverse_mode_only) == text(identity)
 
 
+@pytest.mark.optimized
 def test_nn_scan_compiles_to_the_program_of_lax_scan():
     """As the loops are ``nn.scan`` within a ``custom_vjp``."""
 

@@ -84,6 +84,7 @@ def test_dropout_draws_the_same_masks_in_the_forward_and_the_recomputed_pass():
         check_grads(run, (inputs,), order=1, modes=["rev"])
 
 
+@pytest.mark.optimized
 def test_memory_grows_like_the_root_of_the_number_of_steps():
     """Temporaries of the compiled gradient at 2,500 and 10,000 steps: about 4 times more, and with remat 2 times."""
 
