@@ -55,8 +55,12 @@ def test_nothing_deprecated_is_called(small_chunks):
 
 
 @every_cell
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("steps", [8, 12, 13, 29])
+@pytest.mark.parametrize(
+    ("steps", "reverse"),
+    [(13, False), (29, True)]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(8, False), (12, False), (29, False)]]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(8, True), (12, True), (13, True)]],
+)
 def test_chunks_give_what_the_scan_gives(small_chunks, name, reverse, steps):
     inputs, mask, resets = draw(3, steps)
     close(*both(name, inputs, reverse=reverse))

@@ -56,7 +56,7 @@ def scalar(name, weights, implementation, train=True, resets=False, mask="none",
 
 
 CASES = [
-    pytest.param(name, option, marks=[] if name == "lstm" or option.startswith("all,") else pytest.mark.slow)
+    pytest.param(name, option, marks=[] if name == "lstm" or option == "all" else pytest.mark.slow)
     for name in CELLS
     for option in OPTIONS
 ]
