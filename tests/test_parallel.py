@@ -210,7 +210,7 @@ def test_cpu_devices_share_a_batch_evenly_and_each_has_enough_of_it(batch_size, 
 def test_no_more_cores_are_counted_than_the_process_may_use():
     assert 1 <= parallel._available_cores() <= len(os.sched_getaffinity(0))
     program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
-    program += "from rnnjax import parallel; parallel.start(batch_size=4096); "
+    program += "from rnnjax.training import parallel; parallel.start(batch_size=4096); "
     program += "import jax; print(len(jax.devices('cpu')))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "1", done.stderr
