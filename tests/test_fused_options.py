@@ -198,7 +198,7 @@ def test_forward_mode_is_refused_by_every_argument(name, argument):
         jax.jit(lambda value: jax.jvp(run, (value,), (value,)))(value)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_forward_over_reverse_is_there(x64, jit):
     """A Hessian's products take forward mode of the gradient, which consists of plain operations."""
     inputs, layer = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 2))), RNN(CELLS["lstm"](4))

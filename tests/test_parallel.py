@@ -84,7 +84,7 @@ def test_a_step_that_is_not_valid_leaves_the_state_as_it_is():
     assert_identical(other, half)
 
 
-@both_kinds
+@pytest.mark.parametrize("config", [IMAGES, pytest.param(TEXTS, marks=pytest.mark.slow)], ids=["images", "texts"])
 def test_streamed_data_train_and_evaluate_as_resident_data(config):
     """Bit for bit, with dropout and shifts on."""
     resident = program_for(config, 2, dropout=0.5)
