@@ -12,7 +12,6 @@ from rnnjax.layers.cells import GRUCell, LSTMCell
 from rnnjax.layers.recurrence import RNN
 from tests.cell_cases import (
     BATCH,
-    CELLS,
     INPUTS,
     PLAIN_RUN_FIRST,
     STEPS,
@@ -45,7 +44,7 @@ def test_any_chunk_length_without_a_mask(remat, reverse):
     close(jax.jit(gradients_of(layer.clone(remat=remat)))(params, inputs, carry), plain)
 
 
-@pytest.mark.parametrize("case", CELLS, ids=name_of)
+@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
 def test_a_batch_without_rows(case):
     """Any batch axis of size zero, and no steps: shapes as without remat, and gradients of zero."""
     params = case.params()
