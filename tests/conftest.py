@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Compiling is most of what the tests take, and a test of numbers does not need the fastest program: half the time.
+# JAX reads this once, and the processes that tests start inherit it; =0 compiles everything as a user's run does.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import jax
 import pytest
 
@@ -10,6 +14,20 @@ jax.config.update("jax_num_cpu_devices", 8)
 # A test is of what is compiled now; the tests of the cache itself turn it on.
 jax.config.update("jax_enable_compilation_cache", False)
 jax.devices()  # from here on the number holds, whatever a test of the command line asks for
+
+_PLAIN = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] not in ("0", "false", "False", "")
+_compiled_plainly = _PLAIN
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Compiles as asked for by the test, also for the fixtures of its module; the option is no key of JAX's memory."""
+    global _compiled_plainly
+    plainly = _PLAIN and item.get_closest_marker("optimized") is None
+    if plainly != _compiled_plainly:
+        jax.config.update("jax_disable_most_optimizations", plainly)
+        jax.clear_caches()
+        _compiled_plainly = plainly
 
 
 @pytest.fixture

@@ -122,7 +122,11 @@ def test_a_text_model_against_pytorch():
         np.testing.assert_allclose(ours, (parameter - parameter.grad).detach(), atol=2e-6, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("config", [images(OPTIM), dataclasses.replace(TEXTS, optim=OPTIM)], ids=["images", "texts"])
+@pytest.mark.parametrize(
+    "config",
+    [images(OPTIM), pytest.param(dataclasses.replace(TEXTS, optim=OPTIM), marks=pytest.mark.slow)],
+    ids=["images", "texts"],
+)
 def test_four_devices_take_the_step_of_one_with_uneven_rows_and_dropout_off(config):
     dataset = digits_like() if config.data == images(OPTIM).data else reviews_like()
     model = build_model(config.model, dataset.preprocess)

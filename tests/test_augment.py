@@ -265,6 +265,7 @@ def test_training_is_augmented_and_evaluation_is_not():
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_one_device_and_many_see_the_same_images():
     config = dataclasses.replace(
         CONFIG,

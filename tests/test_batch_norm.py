@@ -33,6 +33,7 @@ def trained(model, given):
 
 
 @pytest.mark.parametrize("mean", [0, 1e3, 1e4, 1e5])
+@pytest.mark.optimized
 def test_batch_norm_of_a_mean_far_from_zero(mean):
     """By the mean square less the squared mean, float32 errs by 0.5 at 1e3, and by a thousand at 1e4."""
     given = images(mean)
@@ -45,6 +46,7 @@ def test_batch_norm_of_a_mean_far_from_zero(mean):
 
 
 @pytest.mark.parametrize("mean", [0, 1e4])
+@pytest.mark.optimized
 def test_so_it_is_over_devices(mean):
     given = images(mean)
     model, devices = stack(axis_name="batch"), jax.devices()[:2]

@@ -77,6 +77,7 @@ def test_peers_have_the_same_logits(peer, ours, course):
         np.testing.assert_allclose(got[real], want[real], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_both_ways_of_pytorch_compute_the_same():
     torch = pytest.importorskip("torch", reason="torch (extra bench) is not installed")
     course = text_course()
@@ -94,6 +95,7 @@ def test_both_ways_of_pytorch_compute_the_same():
     assert set(peer.settle([chunk])) == {"packed", "padded"}
 
 
+@pytest.mark.slow
 def test_peers_take_the_same_steps(peer, ours, course):
     """Loss, clipping, weight decay, AdamW and the order of the data: after some steps the losses still agree."""
     if hasattr(peer, "model"):  # PyTorch's second bias would make its biases' steps twice as large
@@ -208,6 +210,7 @@ def test_what_other_processes_take_is_seen(monkeypatch):
     assert training.Neighbours().cores(2.0) == pytest.approx(1.5)
 
 
+@pytest.mark.slow
 def test_what_other_processes_take_is_measured():
     neighbours, start = training.Neighbours(), time.perf_counter()
     code = "import time; end = time.perf_counter() + 1.5\nwhile time.perf_counter() < end: pass"

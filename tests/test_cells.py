@@ -19,6 +19,7 @@ from tests.cell_cases import (
     FEATURES,
     INPUTS,
     LINEAR,
+    PLAIN_RUN_FIRST,
     STEPS,
     close,
     drawn_carry,
@@ -57,7 +58,7 @@ def test_scan_equals_a_loop_of_single_steps(case):
     close((carry, jnp.stack(outputs, 1)), whole, 1e-6)
 
 
-@each_cell
+@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
 def test_gradients_equal_finite_differences(case):
     with jax.enable_x64(not case.float32_only):
         dtype = np.float32 if case.float32_only else np.float64

@@ -148,6 +148,7 @@ def test_the_summary_names_what_comes_next(tmp_path, capsys):
         assert word in shown
 
 
+@pytest.mark.slow
 def test_a_search_says_that_it_was_not_tested_and_how_it_will_be(tmp_path, capsys):
     arguments = [*SMALL, "--runs-dir", str(tmp_path)]
     assert main(DIGITS, [*arguments, "--train.no-test"]) == 0
@@ -166,6 +167,7 @@ def test_a_search_says_that_it_was_not_tested_and_how_it_will_be(tmp_path, capsy
     assert "finished already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_until_accuracy_is_told_reached_or_not(tmp_path, capsys):
     arguments = [*SMALL, "--runs-dir", str(tmp_path)]
     assert main(DIGITS, [*arguments, "--until-accuracy", "0.001"]) == 0

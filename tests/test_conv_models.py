@@ -81,6 +81,7 @@ def test_gradients_of_convolutions_are_xlas(size, window):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.optimized
 def test_a_loop_over_steps_of_convolutions_is_not_slow_on_cpu():
     """In the layout that XLA's own gradient leaves in a loop, this loop took 50 times as long as without it."""
     if jax.default_backend() != "cpu":
@@ -257,7 +258,9 @@ def text_classifier(**options):
     )
 
 
-@pytest.mark.parametrize("conv", [None, SequenceConvStack((3,), 3, 2)], ids=["plain", "conv"])
+@pytest.mark.parametrize(
+    "conv", [pytest.param(None, marks=pytest.mark.slow), SequenceConvStack((3,), 3, 2)], ids=["plain", "conv"]
+)
 def test_a_document_is_read_without_its_padding(conv):
     """Neither what stands behind its length nor the padded length changes logits or gradients."""
     model = text_classifier(conv=conv)
@@ -425,6 +428,7 @@ def first_epoch(config, digits, devices):
     return jax.tree.map(np.asarray, state)
 
 
+@pytest.mark.slow
 def test_a_batch_normed_model_trains_alike_on_one_device_and_on_four(digits):
     """By SGD, whose update is as exact as its gradient: Adam divides by what may be nearly 0."""
     config = norm_config(optimizer="sgd", learning_rate=0.05, momentum=0.9)
@@ -460,7 +464,7 @@ def test_statistics_are_averaged_with_the_parameters(digits):
     )
 
 
-@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+@pytest.mark.parametrize("ema_decay", [pytest.param(0.0, marks=pytest.mark.slow), 0.9])
 def test_the_work_folder_carries_the_statistics(ema_decay, digits, tmp_path):
     program = small_program(norm_config(ema_decay=ema_decay), digits, devices=jax.devices()[:2])
     result = fit(EXPERIMENT, program, 0, tmp_path / "run")

@@ -36,7 +36,14 @@ def losses(program):
     return np.concatenate(found), state
 
 
-@pytest.mark.parametrize("config", [CONFIG, WITH_CONV, TEXT_CONFIG], ids=["image", "conv", "text"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(CONFIG, marks=pytest.mark.slow, id="image"),
+        pytest.param(WITH_CONV, id="conv"),
+        pytest.param(TEXT_CONFIG, marks=pytest.mark.slow, id="text"),
+    ],
+)
 def test_a_training_in_bfloat16_is_close_to_one_in_float32(config):
     (wide, _), (narrow, state) = (losses(program(config, dtype)) for dtype in ("float32", "bfloat16"))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((state.params, state.averaged)))
@@ -58,6 +65,7 @@ def test_layers_compute_in_bfloat16_and_logits_are_float32(cell):
         assert all(leaf.dtype == jnp.bfloat16 for leaf in inside[layer]), layer
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_stopped_and_resumed_is_the_unbroken_run(tmp_path):
     made = program(CONFIG, "bfloat16")
     fit(EXPERIMENT, made, 0, tmp_path / "unbroken")

@@ -76,6 +76,7 @@ def assert_as_unbroken(root, unbroken):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_twenty_damages_and_none_is_silent(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNJAX_CACHE_DIR", str(tmp_path / "user-cache"))
     sandbox = damage.make(tmp_path)
@@ -364,6 +365,7 @@ def vars_of(module):
     return {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.name not in ("parent", "name")}
 
 
+@pytest.mark.slow
 def test_a_run_from_before_a_change_of_meaning_says_so(tmp_path, capsys):
     """Version 1 took the backward half of 'last' at the last real step."""
     program = small_program(TEXT_CONFIG, made_up_texts())
@@ -469,6 +471,7 @@ def test_an_output_without_a_reader_never_ends_a_training(stream, program, unbro
         assert "the run goes on without a word" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_show_a_letter_shows_its_number():
     said = subprocess.run(
         [sys.executable, "-c", "from rnnjax import terminal; terminal.say('caf\\u00e9 \\u65e5')"],
@@ -559,6 +562,7 @@ def test_two_trainings_in_two_threads_save_in_turn(program, unbroken, tmp_path):
         assert_as_unbroken(tmp_path / name, unbroken)
 
 
+@pytest.mark.slow
 def test_other_data_are_named_before_what_follows_from_them(tmp_path):
     """A vocabulary of another size makes another model; what the user changed is the data."""
     one, two = made_up_texts(), made_up_texts()

@@ -394,6 +394,7 @@ def test_what_may_not_be_read_is_named(tmp_path, what, monkeypatch):
 # From the folder to answers, by the command line
 
 
+@pytest.mark.slow
 def test_a_folder_trains_and_predicts_in_one_command_each(tmp_path, capsys):
     make(tmp_path / "photos", 20)
     (tmp_path / "photos" / "red" / "broken.png").write_text("no image")

@@ -287,11 +287,13 @@ def copies_in_loops(program):
 
 @every_cell
 @pytest.mark.parametrize(("batch", "masked"), [(8, False), (8, True), (1, False)])
+@pytest.mark.optimized
 def test_no_loop_copies_a_whole_sequence(name, batch, masked):
     copied = copies_in_loops(compiled(name, batch, masked=masked))
     assert not [shape for shape in copied if shape[:1] == (200,)]
 
 
+@pytest.mark.optimized
 def test_a_loop_that_copies_is_noticed():
     def step(buffer, index):
         return buffer.at[index].set(buffer[::-1].sum(0)), buffer[-1] - buffer[0]
@@ -304,6 +306,7 @@ def test_a_loop_that_copies_is_noticed():
     ("name", "flax_cell", "share"),
     [("lstm", nn.OptimizedLSTMCell, 0.65), ("gru", nn.GRUCell, 0.8), ("tanh", nn.SimpleCell, 0.75)],
 )
+@pytest.mark.optimized
 def test_temporaries_against_flax(name, flax_cell, share):
     batch, steps, width, features = 64, 200, 128, 128
     layer = nn.RNN(flax_cell(features))
@@ -316,6 +319,7 @@ def test_temporaries_against_flax(name, flax_cell, share):
 
 
 @every_cell
+@pytest.mark.optimized
 def test_nothing_is_saved_without_a_gradient(name):
     gates = GATES[name]
     program = compiled(name, 8, gradient=False)

@@ -55,8 +55,12 @@ def test_nothing_deprecated_is_called(small_chunks):
 
 
 @every_cell
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("steps", [8, 12, 13, 29])
+@pytest.mark.parametrize(
+    ("steps", "reverse"),
+    [(13, False), (29, True)]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(8, False), (12, False), (29, False)]]
+    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(8, True), (12, True), (13, True)]],
+)
 def test_chunks_give_what_the_scan_gives(small_chunks, name, reverse, steps):
     inputs, mask, resets = draw(3, steps)
     close(*both(name, inputs, reverse=reverse))
@@ -67,6 +71,7 @@ def test_chunks_give_what_the_scan_gives(small_chunks, name, reverse, steps):
 
 @given(batch=st.integers(1, 5), steps=st.integers(0, 40), rows=st.integers(1, 24), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
+@pytest.mark.slow
 def test_any_size_of_chunk_gives_the_same(batch, steps, rows, seed):
     before = projection.ROWS
     inputs, mask, _ = draw(batch, steps, seed)
@@ -92,6 +97,7 @@ def test_gradients_do_not_depend_on_chunks(name, monkeypatch):
 
 
 @every_cell
+@pytest.mark.optimized
 def test_projected_inputs_are_never_there_at_once(name):
     """Flax projects within its loop; chunks need no more than that, where one product needs several times as much."""
     inputs = jnp.ones((32, 256, 64))

@@ -56,7 +56,7 @@ def scalar(name, weights, implementation, train=True, resets=False, mask="none",
 
 
 CASES = [
-    pytest.param(name, option, marks=[] if name == "lstm" or option.startswith("all,") else pytest.mark.slow)
+    pytest.param(name, option, marks=[] if name == "lstm" or option == "all" else pytest.mark.slow)
     for name in CELLS
     for option in OPTIONS
 ]
@@ -137,6 +137,7 @@ def test_gradients_of_gradients_vmap_and_checkpoint(x64, name):
 
 @every_cell
 @pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.optimized
 def test_no_loop_copies_a_whole_sequence(name, reverse):
     """With every option at once, at shapes that tell arrays apart."""
     layer = RNN(CELLS[name](32), reverse=reverse, zoneout=0.1, recurrent_dropout=0.2, implementation="fused")
@@ -197,7 +198,7 @@ def test_forward_mode_is_refused_by_every_argument(name, argument):
         jax.jit(lambda value: jax.jvp(run, (value,), (value,)))(value)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_forward_over_reverse_is_there(x64, jit):
     """A Hessian's products take forward mode of the gradient, which consists of plain operations."""
     inputs, layer = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 2))), RNN(CELLS["lstm"](4))
@@ -221,6 +222,7 @@ def test_what_refuses_forward_mode_compiles_to_nothing():
     assert text(reverse_mode_only) == text(identity)
 
 
+@pytest.mark.optimized
 def test_nn_scan_compiles_to_the_program_of_lax_scan():
     """As the loops are ``nn.scan`` within a ``custom_vjp``."""
 

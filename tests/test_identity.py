@@ -158,6 +158,7 @@ def test_it_is_json_and_holds_no_address(name):
     assert "0x" not in json.dumps(identity)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_in_every_process():
     """Whatever the order of sets, and on whatever line a function stands."""
     script = (

@@ -77,7 +77,9 @@ def plateau():
     return small_program(dataclasses.replace(CONFIG, optim=optim, train=train), devices=jax.devices()[:2])
 
 
-@pytest.mark.parametrize(("kind", "every"), [("digits", 3), ("texts", 1), ("plateau", 3)])
+@pytest.mark.parametrize(
+    ("kind", "every"), [("digits", 3), pytest.param("texts", 1, marks=pytest.mark.slow), ("plateau", 3)]
+)
 def test_a_run_stopped_at_chunks_and_resumed_is_the_unbroken_run(kind, every, tmp_path, request):
     program = request.getfixturevalue(kind)
     fit(EXPERIMENT, program, 0, tmp_path / "unbroken")

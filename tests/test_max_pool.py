@@ -36,6 +36,7 @@ def test_a_window_of_three_is_torchs():
     np.testing.assert_array_equal(ours, theirs.grad.numpy().transpose(0, 2, 3, 1))
 
 
+@pytest.mark.optimized
 def test_its_gradient_is_no_scatter_on_a_cpu():
     if jax.default_backend() != "cpu":
         pytest.skip("of the CPU's program")

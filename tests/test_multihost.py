@@ -297,7 +297,7 @@ print(len(got), got[0], flush=True)
 def watching(body: str) -> Iterator[subprocess.Popen]:
     """A process that watches a child with this body, in a process group of their own."""
     indented = "".join(f"    {line}\n" for line in body.splitlines())
-    program = f"import sys\nfrom rnnjax import hosts\ndef command():\n{indented}\n    return 0\n"
+    program = f"import sys\nfrom rnnjax.training import hosts\ndef command():\n{indented}\n    return 0\n"
     program += "sys.exit(hosts.watched(command, join_timeout=5, own=True))"
     process = subprocess.Popen(
         [sys.executable, "-c", program],

@@ -84,7 +84,7 @@ def test_a_step_that_is_not_valid_leaves_the_state_as_it_is():
     assert_identical(other, half)
 
 
-@both_kinds
+@pytest.mark.parametrize("config", [IMAGES, pytest.param(TEXTS, marks=pytest.mark.slow)], ids=["images", "texts"])
 def test_streamed_data_train_and_evaluate_as_resident_data(config):
     """Bit for bit, with dropout and shifts on."""
     resident = program_for(config, 2, dropout=0.5)
@@ -210,7 +210,7 @@ def test_cpu_devices_share_a_batch_evenly_and_each_has_enough_of_it(batch_size, 
 def test_no_more_cores_are_counted_than_the_process_may_use():
     assert 1 <= parallel._available_cores() <= len(os.sched_getaffinity(0))
     program = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); "
-    program += "from rnnjax import parallel; parallel.start(batch_size=4096); "
+    program += "from rnnjax.training import parallel; parallel.start(batch_size=4096); "
     program += "import jax; print(len(jax.devices('cpu')))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "1", done.stderr

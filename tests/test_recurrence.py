@@ -122,6 +122,7 @@ def test_streaming_equals_the_scan(model):
 
 
 @pytest.mark.parametrize("implementation", ["scan", "fused"])
+@pytest.mark.optimized
 def test_a_step_compiles_without_a_loop(implementation):
     model = lstm(implementation=implementation)
     variables, carry = initialised(model), (np.zeros((1, FEATURES), np.float32),) * 2

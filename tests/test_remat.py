@@ -12,7 +12,6 @@ from rnnjax.layers.cells import GRUCell, LSTMCell
 from rnnjax.layers.recurrence import RNN
 from tests.cell_cases import (
     BATCH,
-    CELLS,
     INPUTS,
     PLAIN_RUN_FIRST,
     STEPS,
@@ -45,7 +44,7 @@ def test_any_chunk_length_without_a_mask(remat, reverse):
     close(jax.jit(gradients_of(layer.clone(remat=remat)))(params, inputs, carry), plain)
 
 
-@pytest.mark.parametrize("case", CELLS, ids=name_of)
+@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
 def test_a_batch_without_rows(case):
     """Any batch axis of size zero, and no steps: shapes as without remat, and gradients of zero."""
     params = case.params()
@@ -84,6 +83,7 @@ def test_dropout_draws_the_same_masks_in_the_forward_and_the_recomputed_pass():
         check_grads(run, (inputs,), order=1, modes=["rev"])
 
 
+@pytest.mark.optimized
 def test_memory_grows_like_the_root_of_the_number_of_steps():
     """Temporaries of the compiled gradient at 2,500 and 10,000 steps: about 4 times more, and with remat 2 times."""
 

@@ -43,7 +43,9 @@ def one_by_one(layer, params, inputs, carry, reset_carry):
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "scan, remat" else name for name in LAYERS]
+)
 def test_each_packed_sequence_starts_from_the_reset_carry(name, reverse):
     """The numbers, and the gradients, of the sequences by themselves; both reach every carry that they should."""
     layer, inputs = LAYERS[name](reverse=reverse), drawn_inputs()

@@ -118,6 +118,7 @@ def test_bag_of_words_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert "gone.txt" in shown.err
 
 
+@pytest.mark.slow
 def test_bag_of_words_reads_the_splits_of_the_recurrent_models(tfds_dir):
     """The same documents in the same order, so that the bar and what it measures are compared on the same examples."""
     from rnnjax import data
