@@ -22,12 +22,12 @@ from rnnjax.data.tokens import words
 from rnnjax.errors import DataError, UsageError
 from rnnjax.experiment import Listed, Target
 from rnnjax.files import write_text
-from rnnjax.runs import environment as results
+from rnnjax.runs import environment as environments
 
 EXPERIMENT = Listed(
     name="bag_of_words",
     summary="TF-IDF and logistic regression (scikit-learn) on IMDB: the bar",
-    target=Target(accuracy=0.89, source="a bag-of-words MLP: 89.0 %"),
+    target=Target(value=0.89, source="a bag-of-words MLP: 89.0 %"),
     cost="one fit for each value of C on one CPU core; its time is in its result files",
 )
 
@@ -92,7 +92,7 @@ def train(config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> 
             raise UsageError(f"{root} holds a result of other options; --fresh replaces it, or name another --workdir")
         print(f"finished already in {root}; --fresh trains it again")
         return 0
-    environment, start = results.environment(), time.perf_counter()
+    environment, start = environments.environment(), time.perf_counter()
     name, class_names, splits = sources.documents(_data(config, data_dir))
     model, c, tried = fit(config, splits, class_names)
     metrics = {split: scores(model, *splits[split]) for split in ("test", "validation", "train")}
@@ -105,7 +105,7 @@ def train(config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> 
         "experiment": EXPERIMENT.name,
         "seed": 0,
         "metrics": metrics,
-        "target": {**asdict(target), "reached": accuracy >= target.accuracy},
+        "target": {"accuracy": target.value, "source": target.source, "reached": accuracy >= target.value},
         "chosen": {"c": c},
         "tried": tried,
         "parameters": model.kernel.size + model.bias.size,
@@ -114,14 +114,14 @@ def train(config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> 
         "seconds": {"wall": wall, "compile": 0.0},
         "config": to_json(config),
         **environment,
-        "finished": results.now(),
+        "finished": environments.now(),
     }
     write_text(root / "result.json", json.dumps(result, indent=2) + "\n")
     verdict = "reached" if result["target"]["reached"] else "MISSED"
     print(
         f"\n{EXPERIMENT.name}: {EXPERIMENT.summary}\n"
         f"  test accuracy {accuracy:.2%}, validation {metrics['validation']['accuracy']:.2%} with C {c:g}, "
-        f"{wall:.0f} s; target {target.accuracy:.2%}: {verdict}\n"
+        f"{wall:.0f} s; target {target.value:.2%}: {verdict}\n"
         f"result {root / 'result.json'}\n"
         f"next:\n  python -m experiments.{EXPERIMENT.name} predict --text 'A wonderful film.' --workdir {root}"
     )
@@ -139,7 +139,8 @@ def evaluate(root: Path, split: str, data_dir: str | None) -> int:
 
 
 def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
-    from rnnjax.runs.predict import Prediction, text_inputs
+    from rnnjax.data.text_preprocess import text_inputs
+    from rnnjax.runs.predict import Prediction
     from rnnjax.tasks.metrics import class_probabilities
 
     inputs = text_inputs(given, paths, sys.stdin)
@@ -155,9 +156,9 @@ def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: 
                 yield Prediction(name, error=str(error))
                 continue
             best = int(probabilities.argmax())
-            yield Prediction(name, model.class_names[best], float(probabilities[best]))
+            yield Prediction(name, {"label": model.class_names[best], "probability": float(probabilities[best])})
 
-    return cli.print_predictions(answers(), json_lines)
+    return cli.print_predictions(answers(), EXPERIMENT.task.line, json_lines)
 
 
 def to_json(config: BagOfWords) -> dict[str, Any]:

@@ -10,28 +10,24 @@ The work folder is ``runs/image_folder/seed-0``: for a second folder of images, 
 
 import sys
 
-from rnnjax.cli import main
-from rnnjax.config import Config, ImageFolderData, ImageModel, OptimConfig, TrainConfig
-from rnnjax.experiment import Experiment
+from rnnjax import Experiment, ImageFolderData, ImageModel, OptimConfig, TrainConfig, main
 
 EXPERIMENT = Experiment(
     name="image_folder",
     summary="convolutions and an LSTM classify the images in a folder of yours",
     target=None,
     cost="grows with the number of images and their size",
-    config=Config(
-        data=ImageFolderData(batch_size=16, validation_fraction=0.2, max_shift=2, shift_padding="reflect"),
-        model=ImageModel(
-            conv=(32, 64, 128),
-            features=(128,),
-            batch_norm=True,
-            dropout=0.2,
-            pooling=("mean", "max"),
-            bidirectional=True,
-        ),
-        optim=OptimConfig(learning_rate=2e-3, weight_decay=1e-2, label_smoothing=0.05, ema_decay=0.99),
-        train=TrainConfig(epochs=30, steps_per_call=8),
+    data=ImageFolderData(batch_size=16, validation_fraction=0.2, max_shift=2, shift_padding="reflect"),
+    model=ImageModel(
+        conv=(32, 64, 128),
+        features=(128,),
+        batch_norm=True,
+        dropout=0.2,
+        pooling=("mean", "max"),
+        bidirectional=True,
     ),
+    optim=OptimConfig(learning_rate=2e-3, weight_decay=1e-2, label_smoothing=0.05, ema_decay=0.99),
+    train=TrainConfig(epochs=30, steps_per_call=8),
 )
 
 if __name__ == "__main__":

@@ -8,36 +8,32 @@ review, beside much other regularisation.
 
 import sys
 
-from rnnjax.cli import main
-from rnnjax.config import Config, OptimConfig, TextData, TextModel, TrainConfig
-from rnnjax.experiment import Experiment, Target
+from rnnjax import Experiment, OptimConfig, Target, TextData, TextModel, TrainConfig, main
 
 EXPERIMENT = Experiment(
     name="imdb_bilstm",
     summary="two bidirectional LSTM(64) with masks read IMDB reviews",
-    target=Target(accuracy=0.90, source="a bag of words: 89.0 %; Keras' example: 84.3 %"),
+    target=Target(value=0.90, source="a bag of words: 89.0 %; Keras' example: 84.3 %"),
     cost="eight epochs of 22,500 reviews a seed; its time is in its result files",
     seeds=(0, 1, 2),
-    config=Config(
-        data=TextData(
-            name="imdb_reviews",
-            batch_size=128,
-            vocabulary_size=30_000,
-            bucket_lengths=(125, 175, 250, 400, 800),
-        ),
-        model=TextModel(
-            features=(64, 64),
-            bidirectional=True,
-            pooling=("mean", "max", "last"),
-            embedding_features=128,
-            embedding_dropout=0.6,
-            word_dropout=0.4,
-            word_dropout_of="types",
-            dropout=0.5,
-        ),
-        optim=OptimConfig(learning_rate=2e-3, weight_decay=0.1, label_smoothing=0.05, ema_decay=0.998),
-        train=TrainConfig(epochs=8, steps_per_call=8),
+    data=TextData(
+        name="imdb_reviews",
+        batch_size=128,
+        vocabulary_size=30_000,
+        bucket_lengths=(125, 175, 250, 400, 800),
     ),
+    model=TextModel(
+        features=(64, 64),
+        bidirectional=True,
+        pooling=("mean", "max", "last"),
+        embedding_features=128,
+        embedding_dropout=0.6,
+        word_dropout=0.4,
+        word_dropout_of="types",
+        dropout=0.5,
+    ),
+    optim=OptimConfig(learning_rate=2e-3, weight_decay=0.1, label_smoothing=0.05, ema_decay=0.998),
+    train=TrainConfig(epochs=8, steps_per_call=8),
     sample_texts=(
         "A moving, funny and beautifully acted film. I would gladly see it again.",
         "Two hours of my life that I will not get back. The plot is dull and the acting is worse.",

@@ -25,14 +25,15 @@ def read_results(folder: Path = RESULTS) -> dict[str, Results]:
 
 
 def measured(experiment: Listed, results: Results) -> str:
-    """Mean test accuracy with its spread over seeds, and whether the target was reached."""
+    """Mean of the headline metric on test with its spread over seeds, and whether the target was reached."""
     if not results:
         return "not yet measured"
-    accuracies = [result["metrics"]["test"]["accuracy"] for result in results]
-    mean = statistics.fmean(accuracies)
-    spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
+    headline = experiment.task.headline
+    values = [result["metrics"]["test"][headline.name] for result in results]
+    mean = statistics.fmean(values)
+    spread = f" ± {headline.show(statistics.stdev(values))}" if len(values) > 1 else ""
     missed = " (missed)" if experiment.reached(mean) is False else ""
-    return f"{mean:.2%}{spread}{missed}"
+    return f"{headline.show(mean)}{spread}{missed}"
 
 
 def full(results: dict[str, Results]) -> str:
@@ -46,9 +47,9 @@ def short(results: dict[str, Results]) -> str:
     """The results alone, for the first page."""
     columns = ["experiment", "what", "target", "measured", "seeds"]
     rows = []
-    for (*row, accuracy), found in _rows(results, "experiments/"):
+    for (*row, value), found in _rows(results, "experiments/"):
         copies = sorted({copy for result in found if (copy := trials.copy(result))})
-        rows.append([*row, " on ".join([accuracy, *copies]), str(len(found) or "")])
+        rows.append([*row, " on ".join([value, *copies]), str(len(found) or "")])
     return _table(columns, rows)
 
 
@@ -65,7 +66,8 @@ def _rows(results: dict[str, Results], folder: str) -> list[tuple[list[str], Res
             continue  # for a user's own data: there is nothing to measure here
         found = results.get(experiment.name, [])
         link = f"[`{experiment.name}`]({folder}{experiment.name.partition('-')[0]}.py)"
-        rows.append(([link, experiment.summary, experiment.target.shown(), measured(experiment, found)], found))
+        target = experiment.target.shown(experiment.task)
+        rows.append(([link, experiment.summary, target, measured(experiment, found)], found))
     return rows
 
 

@@ -9,29 +9,25 @@ The first line of a table names its columns; that of the documents is `text` and
 
 import sys
 
-from rnnjax.cli import main
-from rnnjax.config import Config, OptimConfig, TextModel, TextTable, TrainConfig
-from rnnjax.experiment import Experiment
+from rnnjax import Experiment, OptimConfig, TextModel, TextTable, TrainConfig, main
 
 EXPERIMENT = Experiment(
     name="text_table",
     summary="a bidirectional LSTM learns your own texts: --data.path FILE",
     target=None,
     cost="ten passes over your texts",
-    config=Config(
-        data=TextTable(batch_size=32),
-        model=TextModel(
-            features=(64,),
-            bidirectional=True,
-            pooling=("mean", "max", "last"),
-            embedding_features=64,
-            embedding_dropout=0.3,
-            word_dropout=0.1,
-            dropout=0.2,
-        ),
-        optim=OptimConfig(learning_rate=3e-3, weight_decay=1e-2, ema_decay=0.99),
-        train=TrainConfig(epochs=10, steps_per_call=8),
+    data=TextTable(batch_size=32),
+    model=TextModel(
+        features=(64,),
+        bidirectional=True,
+        pooling=("mean", "max", "last"),
+        embedding_features=64,
+        embedding_dropout=0.3,
+        word_dropout=0.1,
+        dropout=0.2,
     ),
+    optim=OptimConfig(learning_rate=3e-3, weight_decay=1e-2, ema_decay=0.99),
+    train=TrainConfig(epochs=10, steps_per_call=8),
 )
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from typing import Any
 
 import experiments
 from experiments import bag_of_words
-from rnnjax.config import Config, from_json, identity, identity_differences
-from rnnjax.experiment import Experiment
+from rnnjax.config import Config, identity, identity_differences
+from rnnjax.config.run import from_json
+from rnnjax.experiment import KINDS, Experiment
+from rnnjax.tasks import Metric
 
 COPIES = {"cifar10_jpeg": ("cifar10", "CIFAR-10 (JPEG re-encoding)")}
 """Data sets that results may be measured on in place of an experiment's own, and what the table calls them: the
@@ -27,7 +29,7 @@ def differences(result: Result) -> list[str]:
         return [
             f"{name}: {ours.get(name)!r}, not {theirs[name]!r}" for name in theirs if ours.get(name) != theirs[name]
         ]
-    config: Config = from_json(result["config"])
+    config: Config = from_json(result["config"], KINDS)
     if config.data.name in COPIES:  # the one difference that is allowed, and the table shows it
         original, _ = COPIES[config.data.name]
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=original))
@@ -44,7 +46,7 @@ def file_name(result: Result) -> str:
     config = result["config"]
     if isinstance(experiments.load(result["experiment"]), Experiment):
         # What the file holds, not what it would hold now: a new field must not rename old trials.
-        kept = identity(from_json(config))
+        kept = identity(from_json(config, KINDS))
         config = {name: {k: v for k, v in config[name].items() if k in kept[name]} for name in kept}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
     return f"{result['experiment']}-{digest}-seed-{result['seed']}.json"
@@ -56,7 +58,7 @@ def read(folder: Path) -> dict[str, list[Result]]:
     for path in sorted(folder.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         found[result["experiment"]].append(result)
-    return {name: sorted(results, key=_accuracy) for name, results in found.items()}
+    return {name: sorted(results, key=_validation) for name, results in found.items()}
 
 
 def data(result: Result) -> str:
@@ -91,10 +93,24 @@ def _row(name: str, result: Result, settings: str) -> str:
     epochs = f"{result['best_epoch']} of {result['epochs']}"
     commit = (result["commit"] or "unknown")[:8]
     tested = result["metrics"]["test"]
-    test = f"{tested['accuracy']:.2%}" if tested else "not looked at"
-    facts = (f"{_accuracy(result):.2%}", test, str(result["seed"]), epochs, data(result), device(result), commit)
+    headline = _headline(result)
+    test = headline.show(tested[headline.name]) if tested else "not looked at"
+    facts = (
+        headline.show(result["metrics"]["validation"][headline.name]),
+        test,
+        str(result["seed"]),
+        epochs,
+        data(result),
+        device(result),
+        commit,
+    )
     return f"| `{name}` | {settings} | {' | '.join(facts)} |"
 
 
-def _accuracy(result: Result) -> float:
-    return result["metrics"]["validation"]["accuracy"]
+def _headline(result: Result) -> Metric:
+    return experiments.load(result["experiment"]).task.headline
+
+
+def _validation(result: Result) -> float:
+    headline = _headline(result)
+    return headline.score(result["metrics"]["validation"][headline.name])

@@ -1,13 +1,32 @@
-"""Recurrent networks in JAX and Flax for image and text classification."""
+"""Recurrent networks in JAX and Flax: layers, and a road from data to a model that answers."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnnjax.cli import main as main
+    from rnnjax.config import DataConfig as DataConfig
+    from rnnjax.config import OptimConfig as OptimConfig
+    from rnnjax.config import ParallelConfig as ParallelConfig
+    from rnnjax.config import TrainConfig as TrainConfig
+    from rnnjax.data.arrays import Arrays as Arrays
+    from rnnjax.data.documents import TextData as TextData
+    from rnnjax.data.documents import TextTable as TextTable
+    from rnnjax.data.examples import Dataset as Dataset
+    from rnnjax.data.examples import Examples as Examples
+    from rnnjax.data.images import ImageData as ImageData
+    from rnnjax.data.images import ImageFolderData as ImageFolderData
+    from rnnjax.data.plan import Plan as Plan
+    from rnnjax.data.preprocess import Preprocess as Preprocess
+    from rnnjax.data.spec import Shape as Shape
+    from rnnjax.data.spec import Spec as Spec
     from rnnjax.errors import DataError as DataError
     from rnnjax.errors import RnnjaxError as RnnjaxError
     from rnnjax.errors import RunError as RunError
     from rnnjax.errors import UsageError as UsageError
+    from rnnjax.experiment import Experiment as Experiment
+    from rnnjax.experiment import Target as Target
+    from rnnjax.experiment import Variant as Variant
     from rnnjax.layers.cells import CoupledLSTMCell as CoupledLSTMCell
     from rnnjax.layers.cells import GRUCell as GRUCell
     from rnnjax.layers.cells import LayerNormGRUCell as LayerNormGRUCell
@@ -26,19 +45,62 @@ if TYPE_CHECKING:
     from rnnjax.layers.conv import ConvStack as ConvStack
     from rnnjax.layers.implementations import reporting as reporting
     from rnnjax.layers.masks import sequence_mask as sequence_mask
+    from rnnjax.layers.movable import movable as movable
     from rnnjax.layers.pooling import AttentionPool as AttentionPool
     from rnnjax.layers.pooling import pool as pool
     from rnnjax.layers.recurrence import RNN as RNN
     from rnnjax.layers.recurrence import Bidirectional as Bidirectional
     from rnnjax.layers.recurrence import StackedRNN as StackedRNN
+    from rnnjax.models.config import ImageModel as ImageModel
+    from rnnjax.models.config import ModelConfig as ModelConfig
+    from rnnjax.models.config import TextModel as TextModel
     from rnnjax.models.head import PooledHead as PooledHead
     from rnnjax.models.image import ImageClassifier as ImageClassifier
     from rnnjax.models.text import TextClassifier as TextClassifier
+    from rnnjax.runs.fitting import Result as Result
+    from rnnjax.runs.fitting import fit as fit
+    from rnnjax.runs.predict import Predictor as Predictor
     from rnnjax.runs.predict import load as load
+    from rnnjax.tasks import Classification as Classification
+    from rnnjax.tasks import Metric as Metric
+    from rnnjax.tasks import Regression as Regression
+    from rnnjax.tasks import Report as Report
+    from rnnjax.tasks import Task as Task
 
 # Where each public name lives. They are imported when first used: someone who imports a layer
 # does not wait for Orbax, and the command line can set the number of devices first.
 _HOMES = {
+    "Experiment": "experiment",
+    "Target": "experiment",
+    "Variant": "experiment",
+    "Arrays": "data.arrays",
+    "ImageData": "data.images",
+    "ImageFolderData": "data.images",
+    "TextData": "data.documents",
+    "TextTable": "data.documents",
+    "DataConfig": "config",
+    "OptimConfig": "config",
+    "TrainConfig": "config",
+    "ParallelConfig": "config",
+    "ModelConfig": "models.config",
+    "ImageModel": "models.config",
+    "TextModel": "models.config",
+    "Task": "tasks",
+    "Metric": "tasks",
+    "Report": "tasks",
+    "Classification": "tasks",
+    "Regression": "tasks",
+    "Dataset": "data.examples",
+    "Examples": "data.examples",
+    "Plan": "data.plan",
+    "Preprocess": "data.preprocess",
+    "Spec": "data.spec",
+    "Shape": "data.spec",
+    "fit": "runs.fitting",
+    "Result": "runs.fitting",
+    "Predictor": "runs.predict",
+    "main": "cli",
+    "movable": "layers.movable",
     "CoupledLSTMCell": "layers.cells",
     "GRUCell": "layers.cells",
     "LRUCell": "layers.cells",

@@ -5,26 +5,24 @@ import difflib
 import functools
 import json
 import os
+import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from rnnjax import terminal
-from rnnjax.config import Config
-from rnnjax.errors import DataError, Interrupted, RnnjaxError, SaveError, UsageError
+from rnnjax.config.run import SECTIONS, is_section
+from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.runs.workdir import WorkDir
 from rnnjax.training import hosts
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
     from rnnjax.runs.predict import Prediction
-    from rnnjax.runs.record import Run
 
 # Each command imports what it needs when it runs: --help and a typo do not wait for JAX.
 
@@ -49,12 +47,22 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
       The exit code: 0 done, 1 failed, 2 wrong usage, 128 + the signal if stopped by one.
     """
     own = arguments is None or list(arguments) == sys.argv[1:]
+    if own and not experiment.program:
+        experiment = dataclasses.replace(experiment, program=_program())
 
     def parse(given: list[str]) -> Callable[[], int]:
         chosen, rest = _variant(experiment, given)
         return _parse(chosen, with_command(rest), own)
 
     return run(parse, arguments)
+
+
+def _program() -> str:
+    """How this process was called."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    return f"python {shlex.quote(os.path.relpath(sys.argv[0]) if sys.argv[0] else '-')}"
 
 
 def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str] | None = None) -> int:
@@ -119,31 +127,31 @@ def _variant(experiment: Experiment, arguments: list[str]) -> tuple[Experiment, 
 
 def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[[], int]:
     # The sections' own types, so that --help shows what this experiment has and nothing else.
-    config_type: Any = Config[type(experiment.config.data), type(experiment.config.model)]  # pyright: ignore
+    sections = {name: getattr(experiment, name) for name in SECTIONS if is_section(getattr(experiment, name))}
+    fields: list[Any] = [(name, type(part), dataclasses.field(default=part)) for name, part in sections.items()]
+    options_type: Any = dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True)
+    defaults = options_type()
     default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
 
     def train(
-        config: Annotated[config_type, tyro.conf.arg(name="")] = experiment.config,  # pyright: ignore
+        options: Annotated[options_type, tyro.conf.arg(name="")] = defaults,  # pyright: ignore
         seeds: tuple[int, ...] = experiment.seeds,
         runs_dir: Path = Path("runs"),
-        until_accuracy: float | None = None,
         fresh: bool = False,
     ) -> Callable[[], int]:
         """Train, or resume what was interrupted, then evaluate on the test split.
 
         Args:
-          config: What is trained.
+          options: What is trained.
           seeds: Seeds to train, one after the other.
           runs_dir: Work folders are made below this one, as EXPERIMENT/seed-N.
-          until_accuracy: The same as --train.until-accuracy.
           fresh: Delete what is in the work folders and start over.
         """
-        if until_accuracy is not None:
-            config = dataclasses.replace(config, train=dataclasses.replace(config.train, until_accuracy=until_accuracy))
-        command = functools.partial(_train, experiment, config, seeds, runs_dir, fresh)
-        if not config.parallel.several_hosts:
+        chosen = dataclasses.replace(experiment, **{name: getattr(options, name) for name in sections})
+        command = functools.partial(_train, chosen, seeds, runs_dir, fresh)
+        if not chosen.parallel.several_hosts:
             return command
-        return lambda: hosts.watched(command, join_timeout=config.parallel.join_timeout, own=own)
+        return lambda: hosts.watched(command, join_timeout=chosen.parallel.join_timeout, own=own)
 
     variants = "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
     train.__doc__ = (train.__doc__ or "").replace("Args:", f"{variants}Args:", 1)
@@ -166,7 +174,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           other_data: Evaluate also on other data than those of the training, of the same kind and classes.
           cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
         """
-        return lambda: _evaluate(workdir, split, data_dir, path, other_data, cpu_devices)
+        return lambda: _evaluate(experiment, workdir, split, data_dir, path, other_data, cpu_devices)
 
     def predict(
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
@@ -182,7 +190,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           text: Documents given on the command line.
           json_lines: Print one JSON object an input.
         """
-        return lambda: _predict(workdir, inputs, text, json_lines)
+        return lambda: _predict(experiment, workdir, inputs, text, json_lines)
 
     return tyro.extras.subcommand_cli_from_dict(
         {"train": train, "evaluate": evaluate, "predict": predict},
@@ -191,160 +199,76 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         f"Target: {experiment.aim}. Cost: {experiment.cost}.\n\n"
         + f"{variants}Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
         args=arguments,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.SuppressFixed),
     )
 
 
-def _train(experiment: Experiment, config: Config, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
+def _train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
     if not seeds or not 0 <= min(seeds) <= max(seeds) < 2**64 or len(set(seeds)) < len(seeds):
         raise UsageError(
             "--seeds needs at least one seed, none negative, none of more than 64 bits and none twice, "
             f"got {list(seeds)}"
         )
     began = time.perf_counter()
-    from rnnjax import data
-    from rnnjax.models.build import build_model
-    from rnnjax.runs.loop import fit
-    from rnnjax.runs.summary import print_start, print_summary
-    from rnnjax.training import parallel
-    from rnnjax.training.program import Program
+    from rnnjax.runs.fitting import Started
+    from rnnjax.runs.summary import print_summary
 
-    imported = time.perf_counter()
-    parallel.start(batch_size=config.data.batch_size, **dataclasses.asdict(config.parallel))
-    _keep_compiled(config)
-    dataset = data.load(config.data)
-    before = {"imports": imported - began, "data": time.perf_counter() - imported}
-    program = Program(config, dataset, build_model(config.model, dataset.preprocess))
+    started = Started(experiment, began)
     finished = []
     for seed in seeds:
         root = runs_dir / experiment.name / f"seed-{seed}"
-        done = not fresh and WorkDir(root).finished(tested=config.train.test) is not None
-        if program.parallel.is_primary and not done:
-            print_start(program, seed, root)
-        finished.append((root, fit(experiment, program, seed, root, fresh=fresh, before=before)))
-        if program.parallel.is_primary and done:
-            terminal.say(f"seed {seed} is finished already in {root}; --fresh trains it again")
-    if program.parallel.is_primary:
+        finished.append((root, started.fit(seed, root, fresh=fresh).record))
+    if started.program.parallel.is_primary:
         print_summary(experiment, finished)
     return 0
 
 
 def _evaluate(
-    root: Path, split: str, data_dir: str | None, path: str | None, other_data: bool, cpu_devices: int | None
+    experiment: Experiment,
+    root: Path,
+    split: str,
+    data_dir: str | None,
+    path: str | None,
+    other_data: bool,
+    cpu_devices: int | None,
 ) -> int:
-    from rnnjax import data
-    from rnnjax.runs import class_report as report
-    from rnnjax.runs.predict import load
-    from rnnjax.training import parallel
-    from rnnjax.training.program import Program
-
     if cpu_devices is not None and cpu_devices < 1:
         raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
-    run = WorkDir(root).read_run()
-    parallel.start(cpu_devices=cpu_devices, batch_size=run.config.data.batch_size)
-    _keep_compiled(run.config)
-    # A batch that divides over the devices that are here now, whatever those of the training were.
-    devices = parallel.DataParallel().device_count
-    config = _elsewhere(run.config, data_dir, path)
-    config = _with_data(config, batch_size=-(-config.data.batch_size // devices) * devices)
-    loaded = load(root)
-    try:
-        dataset = data.load(config.data)
-    except DataError as error:
-        raise DataError(f"{error}; data that have moved are named by --data-dir, documents by --data.path") from error
-    if dataset.preprocess != loaded.preprocess and not (other_data and _reads_alike(dataset, loaded.preprocess)):
-        raise DataError(
-            f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs (of texts, their "
-            "vocabulary); name its own by --data-dir or --data.path, or predict these"
-        )
-    _check_split(root, run, dataset, split, other_data)
-    program = Program(config, dataclasses.replace(dataset, preprocess=loaded.preprocess), loaded.model)
-    values, logits = program.evaluate_logits(loaded.variables, split)
-    by_class = report.class_report(logits, getattr(dataset, split).labels, dataset.class_names)
-    if split == "test":
-        terminal.note("this looked at the test split; choose models by validation")
-    said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}
-    said |= {"examples": by_class["examples"], **values, **report.headline(by_class)}
+    from rnnjax.runs.evaluate import evaluate
+
+    said = evaluate(
+        experiment, root, split, data_dir=data_dir, path=path, other_data=other_data, cpu_devices=cpu_devices
+    )
     terminal.answer(json.dumps(said))
-    workdir = WorkDir(root)
-    try:
-        report.save(by_class, workdir, split)
-        terminal.tell(f"by class: {workdir.report(split)} and {workdir.confusion(split)}")
-    except OSError as error:  # such as a folder that may only be read; the answer is given all the same
-        terminal.note(f"no report by class was written: {error}")
     return 0
 
 
-def _elsewhere(config: Config, data_dir: str | None, path: str | None) -> Config:
-    """The configuration of a run with its data where they are here; what it says of a cache folder counts not here."""
-    if path is not None and not hasattr(config.data, "path"):
-        raise UsageError("--data.path: this experiment reads no file of documents; use --data-dir")
-    moved = data_dir if path is None and hasattr(config.data, "path") else path
-    changes = {"cache_dir": None} | ({"data_dir": data_dir} if data_dir else {}) | ({"path": moved} if moved else {})
-    return _with_data(config, **changes)
+def _predict(experiment: Experiment, root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
+    from rnnjax.data import cache
+    from rnnjax.runs.predict import load, predict
+    from rnnjax.runs.workdir import WorkDir
+    from rnnjax.training import parallel
 
-
-def _with_data(config: Config, **changes: Any) -> Config:
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, **changes))
-
-
-def _reads_alike(dataset: "Dataset", preprocess: Any) -> bool:
-    """Whether stored images of another data set mean the same to a model. Word ids are of a vocabulary of their own."""
-    return dataset.class_names == preprocess.class_names and getattr(dataset.preprocess, "shape", None) == getattr(
-        preprocess, "shape", ()
-    )
-
-
-def _check_split(root: Path, run: "Run", dataset: "Dataset", split: str, other_data: bool) -> None:
-    """Whether a split is what the run was trained and chosen with."""
-    trained, now = run.data.get(split), dataset.fingerprint[split]
-    if trained in (None, now):
-        return
-    if other_data:
-        terminal.note(f"the {split} split is not the one of the training")
-        return
-    raise DataError(
-        f"the {split} split of {dataset.name} is not the one that {root} was trained with; "
-        "name its data by --data-dir or --data.path, or give --other-data to evaluate on these all the same"
-    )
-
-
-def _predict(root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
-    from rnnjax.data import TextPreprocess
-    from rnnjax.runs.predict import image_inputs, load, predict, text_inputs
-
-    _keep_compiled(WorkDir(root).read_config()[2])
-    loaded = load(root)
-    if isinstance(loaded.preprocess, TextPreprocess):
-        inputs = text_inputs(texts, paths, sys.stdin)
-    elif texts:
-        raise UsageError(f"--text: {root} holds an image classifier; give image files")
-    else:
-        inputs = image_inputs(loaded.preprocess, paths)
+    run = WorkDir(root, experiment.kinds).read_run()
+    parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
+    predictor = load(root, experiment if experiment.name == run.experiment else None)
+    inputs = predictor.preprocess.read(paths, texts, sys.stdin)
     if not inputs:
-        wanted = "--text LINE, text files or -" if isinstance(loaded.preprocess, TextPreprocess) else "image files"
-        raise UsageError(f"nothing to predict: give {wanted}")
-    return print_predictions(predict(loaded, inputs), json_lines)
+        raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
+    return print_predictions(predict(predictor, inputs), predictor.task.line, json_lines)
 
 
-def print_predictions(answers: "Iterable[Prediction]", json_lines: bool) -> int:
+def print_predictions(
+    answers: "Iterable[Prediction]", line: Callable[[Mapping[str, Any]], str], json_lines: bool
+) -> int:
     """Prints answers as they come, and on stderr why others are missing; returns the exit code."""
     failed = False
     for answer in answers:
-        if answer.error is not None:
+        if answer.row is None:
             failed = True
             terminal.tell(f"error: {answer.error}")
         elif json_lines:
-            terminal.answer(
-                json.dumps({"input": answer.source, "label": answer.label, "probability": answer.probability})
-            )
+            terminal.answer(json.dumps({"input": answer.source, **answer.row}))
         else:
-            terminal.answer(f"{answer.label}\t{answer.probability:.1%}\t{answer.source}")
+            terminal.answer(f"{line(answer.row)}\t{answer.source}")
     return 1 if failed else 0
-
-
-def _keep_compiled(config: Config) -> None:
-    from rnnjax.data import cache
-    from rnnjax.training import parallel
-
-    parallel.keep_compiled(cache.folder(None) / "xla" if config.train.compilation_cache else None)

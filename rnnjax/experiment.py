@@ -1,12 +1,23 @@
-"""What an experiment is: a configuration with a target."""
+"""What an experiment is: data, a model, a task and how it is trained, with a target."""
 
 import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
-from rnnjax.config import Config
+from rnnjax.config import Config, OptimConfig, ParallelConfig, TrainConfig
+from rnnjax.config.checks import check
+from rnnjax.config.run import Kinds, classes_within, is_section
+from rnnjax.data.arrays import Arrays
+from rnnjax.data.documents import TextData, TextTable
+from rnnjax.data.images import ImageData, ImageFolderData
 from rnnjax.errors import UsageError
+from rnnjax.models.config import ImageModel, TextModel
+from rnnjax.tasks import TASKS, Classification, Task
+
+KINDS: Kinds = {"data": (ImageData, ImageFolderData, TextData, TextTable, Arrays), "model": (ImageModel, TextModel)}
+"""The sections of this package that a work folder can name; a new kind is one word here."""
 
 
 @dataclass(frozen=True)
@@ -14,32 +25,39 @@ class Target:
     """What an experiment should reach on the test split, in the mean over its seeds.
 
     Attributes:
-      accuracy: at least this, 0..1.
+      value: of the task's headline metric, such as accuracy in 0..1.
       source: where the figure comes from.
     """
 
-    accuracy: float
+    value: float
     source: str
 
-    def shown(self) -> str:
-        """The accuracy in percent, with as many digits as it has."""
-        return f"{100 * self.accuracy:.4g}%"
+    def shown(self, task: Task) -> str:
+        """The value as the task's headline is written, with as many digits as it has."""
+        percent = task.headline.shown.endswith("%}")
+        return f"{100 * self.value:.4g}%" if percent else f"{self.value:.4g}"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Another model for the same experiment.
+    """The same experiment with other settings.
 
     Attributes:
       summary: one line: what it shows.
-      config: its configuration.
+      data, model, optim, train, parallel: fields of these sections that are not the experiment's, by name.
+      replace: whole parts in place of the experiment's, by name, such as ``{"model": Net()}``.
     """
 
     summary: str
-    config: Config
+    data: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    optim: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    parallel: Mapping[str, Any] = field(default_factory=dict)
+    replace: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Listed:
     """What the lists and tables of experiments show of one.
 
@@ -48,49 +66,86 @@ class Listed:
       summary: one line: what it shows.
       target: what it should reach; None where that depends on a user's own data.
       cost: one line: what it takes on which machine.
+      task: what the model's outputs mean.
+      program: how its command line is called; ``python -m experiments.NAME`` by default.
     """
 
-    name: str
-    summary: str
-    target: Target | None
-    cost: str
+    name: str = "experiment"
+    summary: str = ""
+    target: Target | None = None
+    cost: str = ""
+    task: Task = field(default_factory=Classification)
+    program: str = ""
 
     @property
     def command(self) -> str:
         """How it is run."""
         module, _, variant = self.name.partition("-")
-        return f"python -m experiments.{module}" + (f" --variant {variant}" if variant else "")
+        return (self.program or f"python -m experiments.{module}") + (f" --variant {variant}" if variant else "")
 
     @property
     def aim(self) -> str:
         """The target and its source, in words."""
         if self.target is None:
             return "works on any data of its kind"
-        return f"{self.target.shown()} test accuracy ({self.target.source})"
+        return f"{self.target.shown(self.task)} test {self.task.headline.name} ({self.target.source})"
 
-    def reached(self, accuracy: float) -> bool | None:
-        """Whether an accuracy on test reaches the target; None where there is none."""
-        return None if self.target is None else accuracy >= self.target.accuracy
+    def reached(self, value: float) -> bool | None:
+        """Whether a value of the headline metric on test reaches the target; None where there is none."""
+        return None if self.target is None else self.task.headline.reaches(value, self.target.value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Experiment(Listed):
-    """A result that one command reproduces.
+    """A result that one command reproduces, or one call of :func:`rnnjax.fit`.
 
     Attributes:
-      config: the configuration that reaches it.
+      data: where examples come from: a section such as :class:`rnnjax.ImageData`, :class:`rnnjax.Arrays`, or one of
+        your own.
+      model: a section such as :class:`rnnjax.ImageModel`, or a Linen module.
+      optim: :class:`rnnjax.OptimConfig`, an optax transformation, or anything with ``build(steps)``.
+      train: how long.
+      parallel: on what devices.
       seeds: the seeds that the command trains by default.
       sample_texts: documents to try a text classifier on.
-      variants: other models for it, by name.
+      variants: the same with other settings, by name.
     """
 
-    config: Config
+    data: Any
+    model: Any
+    optim: Any = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
     seeds: tuple[int, ...] = (0,)
     sample_texts: tuple[str, ...] = ()
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
+    def __post_init__(self):
+        _check_parts(self)
+        until, headline = self.train.until, self.task.headline
+        if until is not None and headline.shown.endswith("%}"):
+            check(0 < until <= 1, self.train, "until", f"above 0 and at most 1 ({headline.name} is a share)")
+
+    @property
+    def config(self) -> Config:
+        """All sections together."""
+        return Config(**{section.name: getattr(self, section.name) for section in dataclasses.fields(Config)})
+
+    @property
+    def kinds(self) -> Kinds:
+        """The sections that a configuration of this experiment may name: its own first."""
+        parts = {name: getattr(self, name) for name in ("data", "model", "optim")}
+        own = {name: (type(part),) if is_section(part) else () for name, part in parts.items()}
+        within = tuple(cls for part in parts.values() for cls in classes_within(part).values())
+        return {name: (*own[name], *KINDS.get(name, ())) for name in own} | {"within": within}
+
+    def replaced(self, config: Config) -> Self:
+        """The experiment with other sections."""
+        sections = {section.name: getattr(config, section.name) for section in dataclasses.fields(Config)}
+        return dataclasses.replace(self, **sections)
+
     def variant(self, name: str) -> "Experiment":
-        """The experiment with the model of that name.
+        """The experiment with the settings of that variant.
 
         Raises:
           UsageError: if it has none of that name.
@@ -101,6 +156,36 @@ class Experiment(Listed):
             hint = f"did you mean {near[0]}?" if near else known
             raise UsageError(f"{self.name} has no variant {name!r}; {hint}")
         chosen = self.variants[name]
+        changed = {
+            section.name: dataclasses.replace(getattr(self, section.name), **getattr(chosen, section.name))
+            for section in dataclasses.fields(Config)
+            if getattr(chosen, section.name)
+        }
         return dataclasses.replace(
-            self, name=f"{self.name}-{name}", summary=chosen.summary, config=chosen.config, variants={}
+            self,
+            **changed | dict(chosen.replace),
+            name=f"{self.name}-{name}",
+            summary=chosen.summary,
+            variants={},
         )
+
+
+def known_task(kind: str | None) -> Task | None:
+    """The task of this package that is called so; None if it is none of them."""
+    return next((task() for task in TASKS if kind is not None and task.__dict__.get("kind") == kind), None)
+
+
+def _check_parts(experiment: Experiment) -> None:
+    """Raises UsageError where a part is none, so that it is found before anything is read or compiled."""
+    wanted = {
+        "data": ("load", "a section with load(), such as rnnjax.Arrays(x, y)"),
+        "model": ("build", "a section with build(spec, width), or a Linen module such as Net()"),
+        "task": ("sums", "a task such as rnnjax.Regression()"),
+        "optim": ("build", "rnnjax.OptimConfig(...), an optax transformation, or anything with build(steps)"),
+    }
+    for name, (method, what) in wanted.items():
+        part = getattr(experiment, name)
+        handed = {"model": "apply", "optim": "update"}.get(name, method)
+        if isinstance(part, type) or not (hasattr(part, method) or hasattr(part, handed)):
+            shown = f"the class {part.__name__}" if isinstance(part, type) else repr(part)[:80]
+            raise UsageError(f"{name} must be {what}; got {shown}")

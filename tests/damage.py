@@ -208,13 +208,12 @@ def answers(run: Path, like: Any) -> tuple[str, dict[str, Any]]:
 def state_like(run: Path) -> Any:
     """A fresh state of the run that a folder holds, in whose form its checkpoints are read."""
     from rnnjax import data
-    from rnnjax.models.build import build_model
+    from rnnjax.experiment import Experiment
     from rnnjax.runs.workdir import WorkDir
     from rnnjax.training.program import Program
 
     config = WorkDir(run).read_run().config
-    dataset = data.load(config.data)
-    return Program(config, dataset, build_model(config.model, dataset.preprocess)).create_state(0)
+    return Program(Experiment(**vars(config)), data.load(config.data)).create_state(0)
 
 
 def silent_in_process(rng: random.Random, sandbox: Sandbox, wanted: dict[str, Any], kind: str) -> tuple[str, bool]:

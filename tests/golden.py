@@ -18,12 +18,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnnjax.build import build_model
 from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel, TrainConfig
 from rnnjax.data import Dataset
-from rnnjax.parallel import _cpu_fingerprint
-from rnnjax.program import Program
-from tests.toy import digits_like, reviews_like
+from rnnjax.training.parallel import _cpu_fingerprint
+from tests.toy import digits_like, program_of, reviews_like
 
 STORED = Path(__file__).with_name("golden.json")
 TOLERANCE = 1e-4
@@ -34,11 +32,12 @@ def train(config: Config, dataset: Dataset) -> tuple[list[dict[str, Any]], dict[
 
     What a restructuring changes of making and calling a program changes here, and nowhere else in this file.
     """
-    program = Program(config, dataset, build_model(config.model, dataset.preprocess), jax.devices()[:1])
+    program = program_of(config, dataset)
     state, steps = program.parallel.replicate(program.create_state(seed=1)), []
-    for chunk, advance in program.train_chunks(program.train_plan(seed=5, epoch=0), 0, seed=5):
-        state, sums = advance(state)
+    for fed in program.feed_training(program.train_plan(seed=5, epoch=0), 0, seed=5):
+        chunk, (state, sums) = fed.chunk, program.train(state, fed)
         sums = program.parallel.to_host(sums)
+        sums["weight"] = sums.pop("weight")
         steps += [{name: values[k] for name, values in sums.items()} for k in np.flatnonzero(chunk.mask.any(1))]
     evaluation = program.evaluate(state.variables(), "validation")
     state = program.parallel.to_host(state)

@@ -22,12 +22,11 @@ import jax
 import numpy as np
 
 import experiments
-from rnnjax.build import build_model
 from rnnjax.config import Config, ImageFolderData, TextData
-from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess
+from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
+from rnnjax.data.tokens import Vocabulary
 from rnnjax.experiment import Experiment
-from rnnjax.program import Program
-from rnnjax.text import Vocabulary
+from rnnjax.training.program import Program
 
 STORED = Path(__file__).with_name("lowered.json")
 DEVICES = 2
@@ -42,13 +41,11 @@ def lowered(config: Config) -> str:
     dataset = made_up(config)
     if getattr(config.data, "crop_size", 0):  # as of images that are decoded anew: streamed
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, device_budget_mib=0))
-    model = build_model(config.model, dataset.preprocess)
-    program = Program(config, dataset, model, jax.devices()[:DEVICES])
+    program = Program(Experiment(**vars(config)), dataset, jax.devices()[:DEVICES])
     state = jax.eval_shape(program._initialize, jax.random.key(0))
-    feed = program._feed("train")
-    chunk, data, arguments = next(iter(feed(program.train_plan(seed=0, epoch=0), 0, 0)))
+    chunk, data, arguments = next(program.feed_training(program.train_plan(seed=0, epoch=0), 0))
     arguments["learning_rate_scale"] = np.float32(1)
-    return program._function("train", feed, chunk).lower(state, data, arguments).as_text()
+    return program._train_function(chunk.length).lower(state, data, arguments).as_text()
 
 
 EXPERIMENTS = {e.name: e.config for e in experiments.every() if isinstance(e, Experiment)}
@@ -69,8 +66,8 @@ def made_up(config: Config) -> Dataset:
         names, channels = tuple(map(str, range(classes))), shape[-1]
         preprocess = ImagePreprocess(shape, (0.5,) * channels, (0.25,) * channels, names)
         inputs, lengths = np.zeros((count, *shape), np.uint8), None
-    every = Examples(inputs, (np.arange(count) % classes).astype(np.int32), lengths)
-    return Dataset(data.name, every, every, every, preprocess, () if lengths is None else (length,))
+    every = labelled(inputs, (np.arange(count) % classes).astype(np.int32), lengths)
+    return Dataset(data.name, every, every, every, preprocess, plan=Plan(() if lengths is None else (length,)))
 
 
 def made_with() -> dict[str, str]:

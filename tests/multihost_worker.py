@@ -20,8 +20,8 @@ def main(port: str, hosts: int, host: int, folder: Path, stop_after: int) -> int
     jax.config.update("jax_num_cpu_devices", 4 // hosts)
     if hosts > 1:
         jax.distributed.initialize(coordinator_address=f"localhost:{port}", num_processes=hosts, process_id=host)
-    from rnnjax.runs.loop import fit
-    from tests.small import CONFIG, EXPERIMENT, small_program
+    from rnnjax.runs.fitting import run as fit
+    from tests.small import CONFIG, small_program
 
     # No dropout: each device draws its own, and then every number of devices draws another.
     config = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, dropout=0.0))
@@ -31,7 +31,7 @@ def main(port: str, hosts: int, host: int, folder: Path, stop_after: int) -> int
             os.kill(os.getpid(), signal.SIGTERM)
 
     try:
-        result = fit(EXPERIMENT, small_program(config), 0, folder, on_chunk=stop)
+        result = fit(small_program(config), 0, folder, on_chunk=stop)
     except Interrupted as stopped:
         print(stopped)
         return stopped.exit_code

@@ -6,10 +6,9 @@ import numpy as np
 
 from rnnjax import data
 from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel, TrainConfig
-from rnnjax.data import Dataset, Examples, TextPreprocess
+from rnnjax.data import Dataset, Examples, Plan, TextPreprocess, labelled
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.experiment import Experiment, Target
-from rnnjax.models.build import build_model
 from rnnjax.training.program import Program
 
 CONFIG = Config(
@@ -19,7 +18,7 @@ CONFIG = Config(
     train=TrainConfig(epochs=2, steps_per_call=4),
 )
 
-EXPERIMENT = Experiment(name="small", summary="a small one", target=Target(0.5, "ours"), cost="seconds", config=CONFIG)
+EXPERIMENT = Experiment(name="small", summary="a small one", target=Target(0.5, "ours"), cost="seconds", **vars(CONFIG))
 
 TEXT_CONFIG = Config(
     data=TextData(name="made_up", batch_size=16, bucket_lengths=(6, 12)),
@@ -40,7 +39,7 @@ TEXT_CONFIG = Config(
 def small_program(config: Config = CONFIG, dataset: Dataset | None = None, **options: Any) -> Program:
     """A program on the digits, or on another data set."""
     dataset = data.load(config.data) if dataset is None else dataset
-    return Program(config, dataset, build_model(config.model, dataset.preprocess), **options)
+    return Program(EXPERIMENT.replaced(config), dataset, **options)
 
 
 def subset(dataset: Dataset, train: int, rest: int) -> Dataset:
@@ -51,6 +50,7 @@ def subset(dataset: Dataset, train: int, rest: int) -> Dataset:
         dataset.validation.take(np.arange(rest)),
         dataset.test.take(np.arange(rest)),
         dataset.preprocess,
+        plan=dataset.plan,
     )
 
 
@@ -61,7 +61,9 @@ def made_up_texts() -> Dataset:
     def split(size: int) -> Examples:
         lengths = rng.integers(1, 13, size).astype(np.int32)
         ids = rng.integers(2, 12, (size, 12)).astype(np.int32) * (np.arange(12) < lengths[:, None])
-        return Examples(ids.astype(np.int32), (ids == 3).any(1).astype(np.int32), lengths)
+        return labelled(ids.astype(np.int32), (ids == 3).any(1).astype(np.int32), lengths)
 
     words = Vocabulary(("<pad>", "<unk>", *"abcdefghij"))
-    return Dataset("made_up", split(128), split(40), split(40), TextPreprocess(words, 12, ("without", "with")))
+    return Dataset(
+        "made_up", split(128), split(40), split(40), TextPreprocess(words, 12, ("without", "with")), plan=Plan((6, 12))
+    )

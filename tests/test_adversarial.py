@@ -10,10 +10,8 @@ import pytest
 from rnnjax.config import Config, OptimConfig, TextModel
 from rnnjax.errors import UsageError
 from rnnjax.layers.movable import movable
-from rnnjax.models.build import build_model
 from rnnjax.training.adversarial import towards
-from rnnjax.training.program import Program
-from tests.toy import IMAGES, TEXTS, assert_close, digits_like, plan, reviews_like, with_holes
+from tests.toy import IMAGES, TEXTS, assert_close, built, digits_like, plan, program_of, reviews_like, with_holes
 
 SIZE = 1.2  # of the last step; the first of six moves by a sixth
 # One such step shows the gradient: what is left of the parameters is what they were minus it.
@@ -35,14 +33,14 @@ class Linear(nn.Module):
 
 def one_step(config: Config, dataset, model: nn.Module, devices: int = 1, holes: bool = False):
     """The parameters before the first of six steps, the state after it, its chunk, and its sums."""
-    program = Program(config, dataset, model, jax.devices()[:devices])
+    program = program_of(config, dataset, jax.devices()[:devices], model=model)
     assert program.total_steps == 6
     state = program.create_state(seed=1)
     before = jax.tree.map(np.array, program.parallel.to_host(state).params)
     chunk = (with_holes(plan(program)) if holes else plan(program))[0]
     chunk = dataclasses.replace(chunk, rows=chunk.rows[:1], mask=chunk.mask[:1])
-    ((_, advance),) = program.train_chunks([chunk], 0)
-    state, sums = advance(program.parallel.replicate(program.parallel.to_host(state)))
+    (fed,) = program.feed_training([chunk], 0)
+    state, sums = program.train(program.parallel.replicate(program.parallel.to_host(state)), fed)
     return before, program.parallel.to_host(state), chunk, sums
 
 
@@ -61,8 +59,12 @@ def test_a_linear_model_moves_along_its_gradient_by_a_share_of_the_images_norm()
     dataset = digits_like()
     before, after, chunk, sums = one_step(images(OPTIM), dataset, Linear())
     rows = chunk.rows[0][chunk.mask[0]]
-    labels = dataset.train.labels[rows]
-    x = np.asarray(dataset.preprocess.normalize(dataset.train.inputs[rows])).reshape(len(rows), -1).astype(np.float64)
+    labels = dataset.train["labels"][rows]
+    x = (
+        np.asarray(dataset.preprocess.normalize(dataset.train["inputs"][rows]))
+        .reshape(len(rows), -1)
+        .astype(np.float64)
+    )
     kernel = before["Dense_0"]["kernel"].astype(np.float64)
     by_logits, by_x = softmax_gradients(kernel, x, labels)
     lengths = SIZE / 6 * np.linalg.norm(x, axis=1, keepdims=True)
@@ -79,13 +81,13 @@ def test_a_text_model_against_pytorch():
     torch = pytest.importorskip("torch")
     model = TextModel(features=(3,), embedding_features=4, pooling=("mean", "max"))
     config, dataset = dataclasses.replace(TEXTS, model=model, optim=OPTIM), reviews_like()
-    before, state, chunk, _ = one_step(config, dataset, build_model(model, dataset.preprocess))
+    before, state, chunk, _ = one_step(config, dataset, built(model, dataset.preprocess))
     after = state.params
     rows = chunk.rows[0][chunk.mask[0]]
     examples, cell = dataset.train.take(rows), before["recurrent"]["layers_0"]["cell"]
-    ids = torch.tensor(examples.inputs[:, : chunk.length].astype(np.int64))
+    ids = torch.tensor(examples["inputs"][:, : chunk.length].astype(np.int64))
     mask = (torch.arange(chunk.length) < torch.tensor(examples.lengths)[:, None])[..., None]
-    labels = torch.tensor(examples.labels).float()
+    labels = torch.tensor(examples["labels"]).float()
 
     def parameter(array):
         return torch.nn.Parameter(torch.tensor(array))
@@ -129,7 +131,7 @@ def test_a_text_model_against_pytorch():
 )
 def test_four_devices_take_the_step_of_one_with_uneven_rows_and_dropout_off(config):
     dataset = digits_like() if config.data == images(OPTIM).data else reviews_like()
-    model = build_model(config.model, dataset.preprocess)
+    model = built(config.model, dataset.preprocess)
     one, four = (one_step(config, dataset, model, devices, holes=True) for devices in (1, 4))
     assert_close(four[1].params, one[1].params)
     plain = one_step(dataclasses.replace(config, optim=PLAIN), dataset, model, holes=True)
@@ -141,7 +143,7 @@ def test_batch_norms_statistics_are_those_of_the_images_as_they_are():
     model = dataclasses.replace(IMAGES.model, conv=(4,), batch_norm=True)
     dataset = digits_like()
     plain, moved = (
-        one_step(dataclasses.replace(images(optim), model=model), dataset, build_model(model, dataset.preprocess))[1]
+        one_step(dataclasses.replace(images(optim), model=model), dataset, built(model, dataset.preprocess))[1]
         for optim in (PLAIN, OPTIM)
     )
     assert jax.tree.leaves(plain.model_state)
@@ -165,6 +167,6 @@ def test_a_model_with_nothing_movable_is_refused():
 
 def test_the_perturbations_are_no_variables_of_the_model():
     dataset = reviews_like()
-    model = build_model(TEXTS.model, dataset.preprocess)
-    inputs, lengths = dataset.train.inputs[:2], np.array([9, 4])
+    model = built(TEXTS.model, dataset.preprocess)
+    inputs, lengths = dataset.train["inputs"][:2], np.array([9, 4])
     assert set(model.init(jax.random.key(0), inputs, lengths=lengths)) == {"params"}

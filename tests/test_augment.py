@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 
 from rnnjax import data
+from rnnjax.config import ImageData
 from rnnjax.data.augment import (
     example_keys,
     image_augmentation,
@@ -219,31 +220,37 @@ PARTS = (
 )
 
 
+def augmentation(mean=(0.1, 0.2), **options):
+    """Of images alone: keys and images to images."""
+    augment = image_augmentation(ImageData(name="made up", **options), mean)
+    return lambda keys, images: augment(keys, {"inputs": images})["inputs"]
+
+
 def test_operations_draw_independently_and_are_the_same_with_or_without_the_others():
-    every = np.asarray(image_augmentation(**EVERYTHING)(keys(), IMAGES))
+    every = np.asarray(augmentation(**EVERYTHING)(keys(), IMAGES))
     assert every.shape == IMAGES.shape
     assert every.dtype == np.uint8
     step = IMAGES
     for part in PARTS:
-        step = np.asarray(image_augmentation(**part)(keys(), step))
+        step = np.asarray(augmentation(**part)(keys(), step))
     np.testing.assert_array_equal(every, step)
-    again = jax.jit(image_augmentation(**EVERYTHING))(keys(), IMAGES)
+    again = jax.jit(augmentation(**EVERYTHING))(keys(), IMAGES)
     np.testing.assert_array_equal(again, every)
-    other = np.asarray(image_augmentation(**EVERYTHING)(keys(epoch=1), IMAGES))
+    other = np.asarray(augmentation(**EVERYTHING)(keys(epoch=1), IMAGES))
     assert (other != every).any((1, 2, 3)).mean() > 0.9
     # Were the keys of the flip those of the shift, mirrored images would be shifted by few distances only.
     marked = np.zeros((400, 9, 9, 1), np.uint8)
     marked[:, 4, 4] = 255
-    moved = np.asarray(image_augmentation(max_shift=2)(keys(400), marked)).reshape(400, -1).argmax(-1)
+    moved = np.asarray(augmentation(max_shift=2)(keys(400), marked)).reshape(400, -1).argmax(-1)
     sides = np.zeros((400, 1, 2, 1), np.uint8)
     sides[:, :, 0] = 255
-    mirrored = np.asarray(image_augmentation(flip=True)(keys(400), sides))[:, 0, 1, 0] > 0
+    mirrored = np.asarray(augmentation(flip=True)(keys(400), sides))[:, 0, 1, 0] > 0
     assert abs(np.corrcoef(moved // 9, mirrored)[0, 1]) < 0.2
     assert abs(np.corrcoef(moved % 9, mirrored)[0, 1]) < 0.2
 
 
 def test_nothing_asked_for_is_no_augmentation():
-    assert image_augmentation() is None
+    assert image_augmentation(ImageData(name="x"), (0.5,)) is None
 
 
 def test_training_is_augmented_and_evaluation_is_not():
@@ -260,8 +267,8 @@ def test_training_is_augmented_and_evaluation_is_not():
     losses = []
     for program in programs:
         chunks = program.train_plan(seed=0, epoch=0)[:1]
-        ((_, advance),) = program.train_chunks(chunks, 0)
-        losses.append(float(advance(program.parallel.replicate(state))[1]["loss"][0]))
+        (fed,) = program.feed_training(chunks, 0)
+        losses.append(float(program.train(program.parallel.replicate(state), fed)[1]["loss"][0]))
     assert losses[0] != losses[1]
 
 
@@ -278,7 +285,7 @@ def test_one_device_and_many_see_the_same_images():
     for count in (1, 4):
         program = small_program(config, dataset, devices=jax.devices()[:count])
         chunks = program.train_plan(seed=0, epoch=0)[:1]
-        ((_, advance),) = program.train_chunks(chunks, 0)
-        sums.append(advance(program.parallel.replicate(program.create_state(0)))[1])
+        (fed,) = program.feed_training(chunks, 0)
+        sums.append(program.train(program.parallel.replicate(program.create_state(0)), fed)[1])
     np.testing.assert_allclose(sums[0]["loss"], sums[1]["loss"], rtol=1e-4)
     np.testing.assert_allclose(sums[0]["grad_norm"], sums[1]["grad_norm"], rtol=1e-3)

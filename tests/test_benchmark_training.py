@@ -15,7 +15,7 @@ import pytest
 from experiments.benchmarks import training
 from experiments.benchmarks.training_recipes import Course, Peer, recipe
 from experiments.benchmarks.training_rnnjax import RnnjaxPeer
-from rnnjax.data import Dataset, Examples, TextPreprocess
+from rnnjax.data import Dataset, Examples, Plan, TextPreprocess, labelled
 from rnnjax.data.plan import Chunk
 from rnnjax.data.tokens import Vocabulary
 
@@ -35,10 +35,11 @@ def text_course() -> Course:
     def split(size: int) -> Examples:
         lengths = rng.integers(1, 13, size).astype(np.int32)
         ids = rng.integers(1, 12, (size, 12)) * (np.arange(12) < lengths[:, None])
-        return Examples(ids.astype(np.int32), (ids == 3).any(1).astype(np.int32), lengths)
+        return labelled(ids.astype(np.int32), (ids == 3).any(1).astype(np.int32), lengths)
 
     words = TextPreprocess(Vocabulary(("<pad>", "<unk>", *"abcdefghij")), 12, ("without", "with"))
-    return Course(replace(chosen, config=config), Dataset("made_up", split(160), split(40), split(40), words))
+    dataset = Dataset("made_up", split(160), split(40), split(40), words, plan=Plan(config.data.bucket_lengths))
+    return Course(replace(chosen, config=config), dataset)
 
 
 def image_course() -> Course:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rnnjax.errors import RunError, SaveError
+from rnnjax.tasks import Classification
 from rnnjax.training.checkpoint import Checkpoints, check_folder
 
 
@@ -165,13 +166,13 @@ def test_a_state_of_another_form_is_refused_by_its_first_leaf(three, like, said)
 
 
 def test_the_best_that_is_whole_is_found(three):
-    saved, problems = Checkpoints(three, {"id": "ours"}).best(state(0))
+    saved, problems = Checkpoints(three, {"id": "ours"}).best(state(0), Classification().rank)
     assert (saved.step, problems) == (1, {})
     shutil.rmtree(three / "step_00000003" / "state")  # its progress still tells which is the best
-    saved, problems = Checkpoints(three, {"id": "ours"}).best(state(0))
+    saved, problems = Checkpoints(three, {"id": "ours"}).best(state(0), Classification().rank)
     assert (saved.step, problems) == (1, {})
     (three / "step_00000001" / "progress" / "metadata").write_bytes(b"{")
-    saved, problems = Checkpoints(three, {"id": "ours"}).best(state(0))
+    saved, problems = Checkpoints(three, {"id": "ours"}).best(state(0), Classification().rank)
     assert saved.step == 2
     assert list(problems) == [1, 3]
 

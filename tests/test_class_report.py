@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from rnnjax.runs import class_report as report
-from rnnjax.runs.loop import fit
-from rnnjax.runs.plots import save_confusion
+from rnnjax.runs.finish import save_report
+from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.workdir import WorkDir
+from rnnjax.tasks import class_report as report
+from rnnjax.tasks.confusion import save_confusion
 from rnnjax.training.feed import Feed
-from tests.small import EXPERIMENT
 from tests.toy import IMAGES, TEXTS, both_kinds, program_for, start_of
 
 RNG = np.random.default_rng(0)
@@ -62,12 +62,15 @@ def test_auc_ranks_logits_whose_probabilities_are_all_one():
 def test_auc_of_one_class_alone_is_not_defined():
     ours = report.class_report(np.array([[1.0], [-1.0]]), np.array([1, 1]), ("no", "yes"))
     assert ours["auc"] is None
-    assert set(report.headline(ours)) == {"macro_f1", "weighted_f1"}
+    assert set(report.report(np.array([[1.0], [-1.0]]), np.array([1, 1]), ("no", "yes")).values) == {
+        "macro_f1",
+        "weighted_f1",
+    }
 
 
 def test_files_of_a_report(tmp_path):
     ours = report.class_report(LOGITS, LABELS, NAMES)
-    report.save(ours, WorkDir(tmp_path), "test")
+    save_report(report.report(LOGITS, LABELS, NAMES), WorkDir(tmp_path), "test")
     assert json.loads((tmp_path / "report-test.json").read_text(encoding="utf-8")) == {"split": "test", **ours}
     assert (tmp_path / "confusion-test.png").read_bytes().startswith(b"\x89PNG")
 
@@ -104,12 +107,13 @@ def test_logits_are_those_of_single_examples_on_one_device_and_on_eight(config, 
     """19 examples in batches of 8, texts in two buckets: in order, and no padding row is among them."""
     variables = start_of(config).variables()
     one, eight = (
-        program_for(config, n, device_budget_mib=budget).evaluate_logits(variables, "test")[1] for n in (1, 8)
+        program_for(config, n, device_budget_mib=budget).evaluate_keeping(variables, "test")[2]["logits"]
+        for n in (1, 8)
     )
     program = program_for(config)
     examples = program.dataset.test
     lengths = {} if examples.lengths is None else {"lengths": examples.lengths}
-    inputs = program.dataset.preprocess.normalize(examples.inputs)
+    inputs = program.dataset.preprocess.on_device({"inputs": examples["inputs"]})["inputs"]
     expected = np.asarray(jax.jit(program.model.apply)(variables, inputs, **lengths))
     assert np.ptp(expected, axis=0).min() > 1e-3
     for actual in (one, eight):
@@ -120,9 +124,9 @@ def test_logits_are_those_of_single_examples_on_one_device_and_on_eight(config, 
 def test_the_reports_accuracy_is_the_evaluations(config, classes):
     program, variables = program_for(config, 8), start_of(config).variables()
     examples = program.dataset.test
-    values, logits = program.evaluate_logits(variables, "test")
+    values, _, kept = program.evaluate_keeping(variables, "test")
     assert values == program.evaluate(variables, "test")
-    ours = report.class_report(logits, examples.labels, program.dataset.class_names)
+    ours = report.class_report(kept["logits"], examples["labels"], program.dataset.spec.names)
     assert ours["accuracy"] == pytest.approx(values["accuracy"], abs=1e-7)
     assert np.sum(ours["confusion"]) == len(examples)
     assert len(ours["classes"]) == classes
@@ -136,7 +140,7 @@ def test_the_end_of_a_run_passes_once_over_the_test_split(tmp_path, monkeypatch)
         return call(self, *args, **options)
 
     monkeypatch.setattr(Feed, "__call__", counting)
-    result = fit(EXPERIMENT, program, 0, tmp_path)
+    result = fit(program, 0, tmp_path)
     assert sum(examples is program.dataset.test for examples in passes) == 1
     written = json.loads((tmp_path / "report-test.json").read_text(encoding="utf-8"))
     assert written["accuracy"] == pytest.approx(result["metrics"]["test"]["accuracy"], abs=1e-7)

@@ -18,9 +18,9 @@ from PIL import Image
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from rnnjax.cli import main
 from rnnjax.experiment import Variant
-from rnnjax.runs.loop import fit
+from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.predict import load
-from tests.small import EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program
+from tests.small import TEXT_CONFIG, made_up_texts, small_program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SMALL = ["--model.features", "8", "--train.epochs", "1", "--seeds", "0"]
@@ -38,7 +38,7 @@ def images(tmp_path_factory):
 def texts(tmp_path_factory):
     """The work folder of a finished run on made-up texts."""
     root = tmp_path_factory.mktemp("texts") / "run"
-    fit(EXPERIMENT, small_program(TEXT_CONFIG, made_up_texts()), 0, root)
+    fit(small_program(TEXT_CONFIG, made_up_texts()), 0, root)
     return root
 
 
@@ -89,8 +89,7 @@ def test_a_data_set_that_does_not_exist_is_exit_code_1(capsys):
 
 
 def test_a_variant_is_an_experiment_of_its_own(tmp_path, capsys):
-    other = dataclasses.replace(DIGITS.config, model=dataclasses.replace(DIGITS.config.model, features=(4,)))
-    experiment = dataclasses.replace(DIGITS, variants={"tiny": Variant("a tiny LSTM", other)})
+    experiment = dataclasses.replace(DIGITS, variants={"tiny": Variant("a tiny LSTM", model={"features": (4,)})})
     options = ["--train.epochs", "1", "--seeds", "0", "--runs-dir", str(tmp_path)]
     assert main(experiment, ["--variant", "tiny", *options]) == 0
     run = tmp_path / "digits_rows-tiny" / "seed-0"
@@ -198,7 +197,7 @@ def test_evaluate_reports_by_class_also_where_it_cannot_be_written(images, capsy
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rnnjax.runs.class_report.write_text", full)
+    monkeypatch.setattr("rnnjax.runs.finish.write_text", full)
     assert main(DIGITS, ["evaluate", "--workdir", str(images)]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["split"] == "validation"

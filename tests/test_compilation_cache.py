@@ -11,10 +11,10 @@ import pytest
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from rnnjax import data
 from rnnjax.cli import main
-from rnnjax.runs.loop import fit
+from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training import parallel
-from tests.small import CONFIG, EXPERIMENT, small_program, subset
+from tests.small import CONFIG, small_program, subset
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -32,7 +32,7 @@ def cache(tmp_path):
 def fresh_fit(root, devices=2):
     """The result and the parameters of a run whose programs nobody in this process has compiled."""
     program = small_program(CONFIG, subset(data.load(CONFIG.data), 320, 64), devices=jax.devices()[:devices])
-    result = fit(EXPERIMENT, program, 0, root)
+    result = fit(program, 0, root)
     return result, (root / "metrics.jsonl").read_text().splitlines()
 
 
@@ -97,7 +97,7 @@ def test_the_users_own_folder_goes_first(cache, tmp_path, monkeypatch):
 
 def test_importing_and_help_leave_the_cache_alone():
     program = (
-        "import jax, rnnjax.cli, rnnjax.runs.loop, rnnjax.training.parallel\n"
+        "import jax, rnnjax.cli, rnnjax.runs.fitting, rnnjax.training.parallel\n"
         "print(jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=CHECKOUT, timeout=120)

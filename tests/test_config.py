@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import re
+import typing
 
 import pytest
 
 from rnnjax import config as c
 from rnnjax.errors import UsageError
+from rnnjax.experiment import KINDS, Experiment
+from rnnjax.models.config import Cell
 
 
 def image(**sections):
@@ -81,7 +84,7 @@ CONFIGS = {
 @pytest.mark.parametrize("name", CONFIGS)
 def test_json_there_and_back(name):
     config = CONFIGS[name]
-    restored = c.from_json(json.loads(json.dumps(c.to_json(config))))
+    restored = c.from_json(json.loads(json.dumps(c.to_json(config))), KINDS)
     assert restored == config
     assert type(restored.data) is type(config.data)
     assert type(restored.model) is type(config.model)
@@ -93,7 +96,7 @@ def test_sections_that_json_leaves_out_take_their_defaults():
     for section in ("optim", "train", "parallel"):
         del data[section]
     del data["data"]["batch_size"]
-    assert c.from_json(data) == image()
+    assert c.from_json(data, KINDS) == image()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,11 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.TrainConfig(epochs=0), "epochs must be positive, got 0"),
         (lambda: c.TrainConfig(steps_per_call=-2), "steps-per-call must be positive, got -2"),
         (lambda: c.TrainConfig(patience=-1), "patience must be 0 or more epochs"),
-        (lambda: c.TrainConfig(until_accuracy=99), "until-accuracy must be above 0 and at most 1, got 99"),
+        (lambda: c.TrainConfig(until=float("nan")), "--train.until must be a finite number, got nan"),
+        (
+            lambda: Experiment(data=image().data, model=image().model, train=c.TrainConfig(until=99)),
+            "--train.until must be above 0 and at most 1 (accuracy is a share), got 99",
+        ),
         (lambda: c.TrainConfig(save_minutes=0), "save-minutes must be positive"),
         (lambda: c.ParallelConfig(cpu_devices=0), "cpu-devices must be positive"),
         # Choices are refused by the dataclasses too, not only on the command line and in JSON.
@@ -175,7 +182,10 @@ def test_sections_that_json_leaves_out_take_their_defaults():
             lambda: c.OptimConfig(schedule="linear"),
             "schedule must be one of constant, cosine, one-cycle, plateau, got 'linear'",
         ),
-        (lambda: c.ImageModel(cell="ltsm"), "cell must be one of simple_rnn, lstm, gru, got 'ltsm'"),
+        (
+            lambda: c.ImageModel(cell="ltsm"),
+            f"cell must be one of {', '.join(typing.get_args(Cell))}, got 'ltsm'",
+        ),
         (lambda: c.ImageModel(pooling=("last", "min")), "pooling must be at least one of last, mean, max"),
     ],
 )
@@ -209,7 +219,7 @@ def test_json_that_does_not_fit_is_refused(section, change, message):
     data = c.to_json(image())
     data[section] |= change
     with pytest.raises(UsageError, match=re.escape(message)):
-        c.from_json(data)
+        c.from_json(data, KINDS)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +233,7 @@ def test_json_that_does_not_fit_is_refused(section, change, message):
 )
 def test_json_of_another_shape_is_refused(data, message):
     with pytest.raises(UsageError, match=re.escape(message)):
-        c.from_json(data)
+        c.from_json(data, KINDS)
 
 
 def test_only_identity_fields_tell_two_runs_apart():

@@ -23,13 +23,14 @@ from rnnjax.layers.conv import (
     sequence_as_rows,
 )
 from rnnjax.layers.recurrence import RNN, Bidirectional
-from rnnjax.models.build import build_model
 from rnnjax.models.head import PooledHead
+from rnnjax.models.image import MirroredImageClassifier
 from rnnjax.models.text import TextClassifier, _dropped_words
-from rnnjax.runs.loop import fit
+from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.predict import load
 from rnnjax.tasks import losses
-from tests.small import CONFIG, EXPERIMENT, small_program, subset
+from tests.small import CONFIG, small_program, subset
+from tests.toy import built
 
 RNG = np.random.default_rng(0)
 
@@ -336,7 +337,7 @@ TEXT = TextPreprocess(Vocabulary(("<pad>", "<unk>", "good", "bad")), 6, ("neg", 
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
 def test_build_image_model(cell):
     config = ImageModel(cell=cell, features=(4, 3), conv=(2,), bidirectional=cell == "gru", pooling=("mean", "last"))
-    model = build_model(config, IMAGE)
+    model = built(config, IMAGE)
     inputs = IMAGE(RNG.integers(0, 256, (2, 8, 8, 1), np.uint8))
     logits, variables = model.init_with_output(jax.random.key(0), **inputs)
     assert logits.shape == (2, 3)
@@ -347,7 +348,7 @@ def test_build_image_model(cell):
 
 def test_an_lstm_between_convolutions_is_its_parts_one_after_the_other():
     config = ImageModel(features=(8,), conv=(2,), conv_after=(3,), pooling=("mean", "max"))
-    model = build_model(config, IMAGE)
+    model = built(config, IMAGE)
     inputs = IMAGE(RNG.integers(0, 256, (2, 8, 8, 1), np.uint8))["inputs"]
     logits, variables = model.init_with_output(jax.random.key(0), inputs)
     params = variables["params"]
@@ -363,7 +364,7 @@ def test_an_lstm_between_convolutions_is_its_parts_one_after_the_other():
 @pytest.mark.parametrize("after", [(), (3,)])
 def test_pixels_are_read_one_after_the_other_row_by_row(after):
     config = ImageModel(features=(5,), conv=(2,), conv_after=after, read_by="pixels", pooling=("mean", "max"))
-    model = build_model(config, IMAGE)
+    model = built(config, IMAGE)
     inputs = IMAGE(RNG.integers(0, 256, (2, 8, 8, 1), np.uint8))["inputs"]
     logits, variables = model.init_with_output(jax.random.key(0), inputs)
     params = variables["params"]
@@ -383,7 +384,11 @@ def test_pixels_are_read_one_after_the_other_row_by_row(after):
 @pytest.mark.parametrize("features", [(5,), ()], ids=["recurrent", "pooled"])
 def test_a_mirrored_model_answers_with_the_mean_over_both_images_except_in_training(features):
     config = ImageModel(features=features, conv=(2,), batch_norm=True, pooling=("mean", "max"), read_by="pixels")
-    plain, mirrored = (build_model(dataclasses.replace(config, mirror=mirror), IMAGE, None) for mirror in (False, True))
+    plain = built(config, IMAGE)
+    plain = plain.clone(conv=plain.conv.clone(axis_name=None))
+    mirrored = built(dataclasses.replace(config, mirror=True), IMAGE)
+    assert isinstance(mirrored, MirroredImageClassifier)
+    mirrored = mirrored.clone(conv=plain.conv)
     inputs = IMAGE(RNG.integers(0, 256, (3, 8, 8, 1), np.uint8))["inputs"]
     turned = np.flip(inputs, 2)
     variables = mirrored.init(jax.random.key(0), inputs)
@@ -396,7 +401,7 @@ def test_a_mirrored_model_answers_with_the_mean_over_both_images_except_in_train
 
 def test_without_layers_the_head_pools_over_pixels():
     config = ImageModel(features=(), conv=(2, 3), convs_per_pool=0, batch_norm=True, pooling=("mean",))
-    model = build_model(config, IMAGE)
+    model = built(config, IMAGE)
     inputs = IMAGE(RNG.integers(0, 256, (2, 8, 8, 1), np.uint8))["inputs"]
     logits, variables = model.init_with_output(jax.random.key(0), inputs)
     assert set(variables["params"]) == {"conv", "head"}
@@ -423,8 +428,8 @@ def digits():
 def first_epoch(config, digits, devices):
     program = small_program(config, digits, devices=jax.devices()[:devices])
     state = program.parallel.replicate(program.create_state(0))
-    for _, advance in program.train_chunks(program.train_plan(seed=0, epoch=0), 0):
-        state, _ = advance(state)
+    for fed in program.feed_training(program.train_plan(seed=0, epoch=0), 0):
+        state, _ = program.train(state, fed)
     return jax.tree.map(np.asarray, state)
 
 
@@ -450,8 +455,8 @@ def test_statistics_are_averaged_with_the_parameters(digits):
     config = dataclasses.replace(norm_config(ema_decay=0.9), data=dataclasses.replace(CONFIG.data, batch_size=256))
     program = small_program(config, digits, devices=jax.devices()[:1])
     fresh = program.create_state(0)
-    ((_, advance),) = program.train_chunks(program.train_plan(seed=0, epoch=0), 0)
-    state, _ = advance(program.parallel.replicate(fresh))
+    (fed,) = program.feed_training(program.train_plan(seed=0, epoch=0), 0)
+    state, _ = program.train(program.parallel.replicate(fresh), fed)
     expected = jax.tree.map(
         lambda old, new: 0.1 * old + 0.9 * np.asarray(new), fresh.model_state, dict(state.model_state)
     )
@@ -467,19 +472,21 @@ def test_statistics_are_averaged_with_the_parameters(digits):
 @pytest.mark.parametrize("ema_decay", [pytest.param(0.0, marks=pytest.mark.slow), 0.9])
 def test_the_work_folder_carries_the_statistics(ema_decay, digits, tmp_path):
     program = small_program(norm_config(ema_decay=ema_decay), digits, devices=jax.devices()[:2])
-    result = fit(EXPERIMENT, program, 0, tmp_path / "run")
+    result = fit(program, 0, tmp_path / "run")
     model, variables, preprocess = load(tmp_path / "run")
     assert set(variables) == {"params", "batch_stats"}
     assert np.abs(variables["batch_stats"]["conv"]["BatchNorm_1"]["mean"]).max() > 0.01
-    logits = np.asarray(model.apply(variables, **preprocess(digits.test.inputs)))
-    assert (logits.argmax(-1) == digits.test.labels).mean() == pytest.approx(result["metrics"]["test"]["accuracy"])
-    reset = variables | {"batch_stats": model.init(jax.random.key(0), **preprocess(digits.test.inputs))["batch_stats"]}
-    assert np.abs(np.asarray(model.apply(reset, **preprocess(digits.test.inputs))) - logits).max() > 0.01
+    logits = np.asarray(model.apply(variables, **preprocess(digits.test["inputs"])))
+    assert (logits.argmax(-1) == digits.test["labels"]).mean() == pytest.approx(result["metrics"]["test"]["accuracy"])
+    reset = variables | {
+        "batch_stats": model.init(jax.random.key(0), **preprocess(digits.test["inputs"]))["batch_stats"]
+    }
+    assert np.abs(np.asarray(model.apply(reset, **preprocess(digits.test["inputs"]))) - logits).max() > 0.01
 
 
 def test_build_text_model_with_convolutions_and_hidden_layers():
     config = TextModel(features=(3,), embedding_features=4, conv=(5,), conv_kernel=3, conv_pool=2, dense=(6,))
-    _, variables = build_model(config, TEXT).init_with_output(jax.random.key(0), **TEXT(["good good", "bad"]))
+    _, variables = built(config, TEXT).init_with_output(jax.random.key(0), **TEXT(["good good", "bad"]))
     assert variables["params"]["conv"]["Conv_0"]["kernel"].shape == (3, 4, 5)
     assert variables["params"]["head"]["Dense_0"]["kernel"].shape == (3, 6)
     assert variables["params"]["head"]["Dense_1"]["kernel"].shape == (6, 1)
@@ -488,13 +495,13 @@ def test_build_text_model_with_convolutions_and_hidden_layers():
 @pytest.mark.parametrize(("classes", "outputs"), [(("neg", "pos"), 1), (("a", "b", "c"), 3)])
 def test_two_classes_of_text_get_one_logit(classes, outputs):
     preprocess = TextPreprocess(TEXT.vocabulary, 6, classes)
-    model = build_model(TextModel(features=(3,), embedding_features=4), preprocess)
+    model = built(TextModel(features=(3,), embedding_features=4), preprocess)
     logits, _ = model.init_with_output(jax.random.key(0), **preprocess(["good good", "bad"]))
     assert logits.shape == (2, outputs)
 
 
 def test_a_model_for_another_kind_of_input_is_refused():
-    with pytest.raises(UsageError, match="TextModel does not fit ImagePreprocess"):
-        build_model(TextModel(), IMAGE)
-    with pytest.raises(UsageError, match="ImageModel does not fit TextPreprocess"):
-        build_model(ImageModel(), TEXT)
+    with pytest.raises(UsageError, match="TextModel reads token ids; these data have inputs"):
+        built(TextModel(), IMAGE)
+    with pytest.raises(UsageError, match="ImageModel reads images"):
+        built(ImageModel(), TEXT)

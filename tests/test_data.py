@@ -17,10 +17,11 @@ from sklearn.preprocessing import StandardScaler
 
 from rnnjax import data
 from rnnjax.config import DataConfig, ImageData, TextData
-from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess, cache, preprocess, samples, tfds
+from rnnjax.data import Dataset, ImagePreprocess, TextPreprocess, cache, labelled, preprocess, tfds
 from rnnjax.data.examples import hold_out
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.errors import DataError, UsageError
+from rnnjax.tasks import Classification
 
 LABELS = np.array([0, 1, 0, 1], np.int32)
 PREPROCESS = ImagePreprocess((2, 3, 1), (0.25,), (0.5,), ("no", "yes"))
@@ -38,7 +39,7 @@ def images(count, dtype=np.uint8):
     [
         ({"inputs": images(0), "labels": LABELS[:0]}, "empty"),
         ({"inputs": images(3), "labels": LABELS}, "3 inputs but 4 labels"),
-        ({"inputs": images(4), "labels": LABELS, "lengths": LABELS[:2]}, "2 lengths but 4 labels"),
+        ({"inputs": images(4), "labels": LABELS, "lengths": LABELS[:2]}, "2 lengths but 4 inputs"),
         ({"inputs": images(4), "labels": LABELS.astype(float)}, "labels must be integers, got float64"),
         ({"inputs": images(4), "labels": LABELS[:, None]}, r"labels must be one .*\[N\], got \[4, 1\]; .*\[:, 0\]"),
         ({"inputs": images(4), "labels": np.eye(3, dtype=int)[LABELS]}, r"\[N\], got \[4, 3\]; take labels.argmax"),
@@ -62,7 +63,7 @@ def images(count, dtype=np.uint8):
 )
 def test_arrays_that_do_not_fit_together_are_refused(arrays, message):
     with pytest.raises(DataError, match=message):
-        Examples(**arrays)
+        labelled(**arrays)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, jnp.bfloat16])
@@ -71,29 +72,30 @@ def test_a_float_that_is_not_finite_is_found(bad, dtype):
     inputs = images(4, dtype)
     inputs[2, 1, 0, 0] = bad
     with pytest.raises(DataError, match="NaN or infinity, first in example 2"):
-        Examples(inputs, LABELS)
+        labelled(inputs, LABELS)
 
 
 def test_labels_outside_the_classes_are_found():
-    good = Examples(images(4), LABELS)
+    good = labelled(images(4), LABELS)
     for label in (2, -1):
         labels = LABELS.copy()
         labels[3] = label
         with pytest.raises(DataError, match=f"toy: label {label} of example 3 in test lies outside the 2 classes 0..1"):
-            Dataset("toy", good, good, Examples(images(4), labels), PREPROCESS)
+            Classification().check_data(Dataset("toy", good, good, labelled(images(4), labels), PREPROCESS))
 
 
 def test_one_class_is_not_enough():
-    good = Examples(images(4), LABELS)
+    good = labelled(images(4), LABELS)
+    dataset = Dataset("toy", labelled(images(4), np.ones(4, np.int32)), good, good, PREPROCESS)
     with pytest.raises(DataError, match="one class only"):
-        Dataset("toy", Examples(images(4), np.ones(4, np.int32)), good, good, PREPROCESS)
+        Classification().check_data(dataset)
 
 
 def test_take_keeps_rows_together():
     lengths = np.array([1, 2, 3, 4], np.int32)
-    taken = Examples(np.arange(16).reshape(4, 4), LABELS, lengths).take(np.array([3, 0]))
-    np.testing.assert_array_equal(taken.inputs[:, 0], [12, 0])
-    np.testing.assert_array_equal(taken.labels, [1, 0])
+    taken = labelled(np.arange(16).reshape(4, 4), LABELS, lengths).take(np.array([3, 0]))
+    np.testing.assert_array_equal(taken["inputs"][:, 0], [12, 0])
+    np.testing.assert_array_equal(taken["labels"], [1, 0])
     np.testing.assert_array_equal(taken.lengths, [4, 1])
 
 
@@ -420,32 +422,32 @@ def test_a_preprocessing_with_a_value_that_cannot_be_is_named(tmp_path, what, ch
 def test_image_files_are_read_as_the_training_images_were(tmp_path):
     pixels = np.array([[0, 128, 255], [1, 2, 3]], np.uint8)
     Image.fromarray(pixels).save(tmp_path / "grey.png")
-    np.testing.assert_array_equal(PREPROCESS.read(tmp_path / "grey.png"), pixels[..., None])
+    np.testing.assert_array_equal(PREPROCESS.read_file(tmp_path / "grey.png"), pixels[..., None])
     Image.fromarray(np.full((20, 30, 3), 77, np.uint8)).save(tmp_path / "large.png")
-    np.testing.assert_array_equal(PREPROCESS.read(tmp_path / "large.png"), np.full((2, 3, 1), 77))
+    np.testing.assert_array_equal(PREPROCESS.read_file(tmp_path / "large.png"), np.full((2, 3, 1), 77))
     in_color = ImagePreprocess((2, 3, 3), (0.0,) * 3, (1.0,) * 3, ("no", "yes"))
-    np.testing.assert_array_equal(in_color.read(tmp_path / "grey.png"), np.repeat(pixels[..., None], 3, -1))
+    np.testing.assert_array_equal(in_color.read_file(tmp_path / "grey.png"), np.repeat(pixels[..., None], 3, -1))
 
 
 def test_image_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.png: no such file"):
-        PREPROCESS.read(tmp_path / "none.png")
+        PREPROCESS.read_file(tmp_path / "none.png")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)).save(tmp_path / "cut.png")
     whole = (tmp_path / "cut.png").read_bytes()
     contents = {"text.png": b"no image", "empty.png": b"", "cut.png": whole[: len(whole) // 2], "head.png": whole[:20]}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=f"{name}: not a readable image"):
-            PREPROCESS.read(tmp_path / name)
+            PREPROCESS.read_file(tmp_path / name)
     with pytest.raises(DataError, match="not a readable image"):
-        PREPROCESS.read(tmp_path)
+        PREPROCESS.read_file(tmp_path)
 
 
 def test_samples_are_what_prediction_reads(tmp_path):
-    test = Examples(images(4), LABELS)
-    samples.save(Dataset("toy", test, test, test, PREPROCESS), (), tmp_path / "samples")
-    for path, image in zip(samples.listed(tmp_path / "samples"), images(4), strict=True):
-        np.testing.assert_array_equal(PREPROCESS.read(path), image)
+    test = labelled(images(4), LABELS)
+    PREPROCESS.save_samples(Dataset("toy", test, test, test, PREPROCESS), (), tmp_path)
+    for path, image in zip(sorted(tmp_path.glob("*")), images(4), strict=True):
+        np.testing.assert_array_equal(PREPROCESS.read_file(path), image)
 
 
 # Sources
@@ -457,13 +459,13 @@ def test_digits():
     assert [len(split) for split in splits] == [1293, 144, 360]
     assert sum(len(split) for split in splits) == 1797
     for split in splits:
-        assert split.inputs.dtype == np.uint8
-        assert split.inputs.shape[1:] == (8, 8, 1)
+        assert split["inputs"].dtype == np.uint8
+        assert split["inputs"].shape[1:] == (8, 8, 1)
         # Stratified: the classes of the whole set are near even.
-        assert np.bincount(split.labels, minlength=10).min() > 0.09 * len(split)
-    assert dataset.train.inputs.max() == 255
+        assert np.bincount(split["labels"], minlength=10).min() > 0.09 * len(split)
+    assert dataset.train["inputs"].max() == 255
     smaller = data.load(ImageData(name="digits", validation_fraction=0.4))
-    np.testing.assert_array_equal(smaller.test.inputs, dataset.test.inputs)
+    np.testing.assert_array_equal(smaller.test["inputs"], dataset.test["inputs"])
 
 
 def test_a_kind_of_data_without_a_reader_is_refused():
@@ -557,18 +559,18 @@ def test_records_that_are_missing_are_named(tmp_path):
 @pytest.mark.slow
 def test_mnist_is_the_mnist_of_the_literature(tfds_dir):
     dataset = data.load(ImageData(name="mnist", data_dir=str(tfds_dir)))
-    train = Examples(
-        np.concatenate([dataset.train.inputs, dataset.validation.inputs]),
-        np.concatenate([dataset.train.labels, dataset.validation.labels]),
+    train = labelled(
+        np.concatenate([dataset.train["inputs"], dataset.validation["inputs"]]),
+        np.concatenate([dataset.train["labels"], dataset.validation["labels"]]),
     )
-    assert train.inputs.shape == (60_000, 28, 28, 1)
-    assert dataset.test.inputs.shape == (10_000, 28, 28, 1)
+    assert train["inputs"].shape == (60_000, 28, 28, 1)
+    assert dataset.test["inputs"].shape == (10_000, 28, 28, 1)
     # The figures that everyone normalises MNIST with; LeCun's page lists the classes' sizes.
-    statistics = ImagePreprocess.fit(train.inputs, dataset.class_names)
+    statistics = ImagePreprocess.fit(train["inputs"], dataset.spec.names)
     np.testing.assert_allclose([statistics.mean[0], statistics.std[0]], [0.1307, 0.3081], atol=5e-5)
     sizes = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    np.testing.assert_array_equal(np.bincount(train.labels), sizes)
-    np.testing.assert_allclose(np.bincount(dataset.validation.labels), np.array(sizes) / 10, atol=1)
+    np.testing.assert_array_equal(np.bincount(train["labels"]), sizes)
+    np.testing.assert_allclose(np.bincount(dataset.validation["labels"]), np.array(sizes) / 10, atol=1)
 
 
 @pytest.mark.slow
@@ -578,7 +580,7 @@ def test_the_copy_of_cifar10_is_of_its_kind(tfds_dir):
     dataset = data.load(ImageData(name="cifar10_jpeg", data_dir=str(tfds_dir)))
     assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [45_000, 5_000, 10_000]
     assert dataset.preprocess.shape == (32, 32, 3)
-    assert tuple(dataset.class_names)[:3] == ("airplane", "automobile", "bird")
+    assert tuple(dataset.spec.names)[:3] == ("airplane", "automobile", "bird")
     # The means of the original, which everyone normalises CIFAR-10 with; encoding them again hardly moves them.
     np.testing.assert_allclose(dataset.preprocess.mean, [0.4914, 0.4822, 0.4465], atol=2e-3)
     np.testing.assert_allclose(dataset.preprocess.std, [0.2470, 0.2435, 0.2616], atol=4e-3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnnjax import data
-from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
+from tests.small import CONFIG, TEXT_CONFIG, made_up_texts, small_program, subset
 from tests.test_loop import assert_identical, fit, fit_with_stops, outcome
 
 WITH_CONV = dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, conv=(4,)))
@@ -29,10 +29,10 @@ def program(config, dtype):
 def losses(program):
     state = program.parallel.replicate(program.create_state(0))
     found = []
-    for _, advance in program.train_chunks(program.train_plan(seed=0, epoch=0), 0):
-        state, sums = advance(state)
+    for fed in program.feed_training(program.train_plan(seed=0, epoch=0), 0):
+        state, sums = program.train(state, fed)
         assert sums["loss"].dtype == jnp.float32
-        found += [np.asarray(sums["loss"] / sums["count"])]
+        found += [np.asarray(sums["loss"] / sums["weight"])]
     return np.concatenate(found), state
 
 
@@ -56,7 +56,7 @@ def test_layers_compute_in_bfloat16_and_logits_are_float32(cell):
     config = dataclasses.replace(WITH_CONV, model=dataclasses.replace(WITH_CONV.model, cell=cell))
     made = program(config, "bfloat16")
     variables = made.create_state(0).variables()
-    inputs = made.dataset.preprocess(np.asarray(made.dataset.test.inputs[:3]))
+    inputs = made.dataset.preprocess(np.asarray(made.dataset.test["inputs"][:3]))
     logits, seen = made.model.apply(variables, **inputs, capture_intermediates=True)
     assert logits.dtype == jnp.float32
     inside = {k: jax.tree.leaves(v) for k, v in seen["intermediates"].items()}
@@ -68,6 +68,6 @@ def test_layers_compute_in_bfloat16_and_logits_are_float32(cell):
 @pytest.mark.slow
 def test_a_run_in_bfloat16_stopped_and_resumed_is_the_unbroken_run(tmp_path):
     made = program(CONFIG, "bfloat16")
-    fit(EXPERIMENT, made, 0, tmp_path / "unbroken")
+    fit(made, 0, tmp_path / "unbroken")
     assert fit_with_stops(made, tmp_path / "stopped", 1) >= 1
     assert_identical(outcome(made, tmp_path / "unbroken"), outcome(made, tmp_path / "stopped"))

@@ -21,14 +21,14 @@ from rnnjax.cli import main
 from rnnjax.data import Examples
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.errors import AuditError, DataError, Interrupted, RunError, UsageError
-from rnnjax.models.image import ImageClassifier
+from rnnjax.models.image import MirroredImageClassifier
+from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.log import read_metrics
-from rnnjax.runs.loop import fit
 from rnnjax.runs.predict import load
 from rnnjax.runs.workdir import WorkDir, locked
 from rnnjax.training.program import Program
 from tests import damage
-from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program
+from tests.small import CONFIG, TEXT_CONFIG, made_up_texts, small_program
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def program():
 def unbroken(program, tmp_path_factory):
     """The work folder of a run that nothing happened to."""
     root = tmp_path_factory.mktemp("unbroken") / "run"
-    fit(EXPERIMENT, program, 0, root)
+    fit(program, 0, root)
     return root
 
 
@@ -55,7 +55,7 @@ def stopped(program, tmp_path):
     """A run that was stopped in its third epoch: checkpoints of two epochs and of that moment."""
     root = tmp_path / "run"
     with pytest.raises(Interrupted):
-        fit(EXPERIMENT, program, 0, root, on_chunk=functools.partial(stop_at, 2 * program.steps_per_epoch + 4))
+        fit(program, 0, root, on_chunk=functools.partial(stop_at, 2 * program.steps_per_epoch + 4))
     return root
 
 
@@ -90,7 +90,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside_and_the_run_ends_as_the_unbrok
     name = newest(stopped).name
     damaged = newest(stopped) / "state" / "manifest.ocdbt"
     damaged.write_bytes(damaged.read_bytes()[:20])
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     said = capsys.readouterr().err
     assert f"note: the checkpoint of step {int(name.removeprefix('step_'))} is set aside" in said
     assert (stopped / "damaged" / name).is_dir()
@@ -99,18 +99,18 @@ def test_a_damaged_newest_checkpoint_is_set_aside_and_the_run_ends_as_the_unbrok
 
 def test_a_folder_that_is_no_checkpoint_is_set_aside(program, stopped, unbroken, capsys):
     (stopped / "checkpoints" / "step_99999999").mkdir()
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert "it is not whole" in capsys.readouterr().err
     assert_as_unbroken(stopped, unbroken)
 
 
 def test_checkpoints_of_another_run_are_set_aside(program, stopped, unbroken, tmp_path, capsys):
     other = tmp_path / "other"
-    fit(EXPERIMENT, program, 1, other)
+    fit(program, 1, other)
     for step in (other / "checkpoints").iterdir():
         shutil.copytree(step, stopped / "checkpoints" / f"step_{10_000 + int(step.name[5:]):08d}")
     shutil.copytree(newest(other), stopped / "checkpoints" / newest(other).name)
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     said = capsys.readouterr().err
     assert "it is in truth that of step" in said
     assert "it is of another run: its seed differs" in said
@@ -120,7 +120,7 @@ def test_checkpoints_of_another_run_are_set_aside(program, stopped, unbroken, tm
 def test_a_lost_best_checkpoint_is_said_and_the_next_best_is_used(program, stopped, capsys):
     best = int(json.loads((newest(stopped) / "progress" / "metadata").read_text())["best"]["step"])
     shutil.rmtree(stopped / "checkpoints" / f"step_{best:08d}")
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert f"the checkpoint of step {best}, the best, cannot be used: it is gone" in capsys.readouterr().err
     load(stopped)
 
@@ -129,12 +129,12 @@ def test_checkpoints_that_are_gone_are_not_begun_anew_without_a_word(program, st
     kept = (stopped / "metrics.jsonl").read_bytes()
     shutil.rmtree(stopped / "checkpoints")
     with pytest.raises(RunError, match=r"was trained before, but .* has no checkpoint; put it back, or use --fresh"):
-        fit(EXPERIMENT, program, 0, stopped)
+        fit(program, 0, stopped)
     assert (stopped / "metrics.jsonl").read_bytes() == kept
     (stopped / "metrics.jsonl").unlink()
     with pytest.raises(RunError, match="was trained before"):
-        fit(EXPERIMENT, program, 0, stopped)
-    assert fit(EXPERIMENT, program, 0, stopped, fresh=True)["epochs"] == 3
+        fit(program, 0, stopped)
+    assert fit(program, 0, stopped, fresh=True)["epochs"] == 3
 
 
 def test_a_run_that_was_killed_before_its_first_save_begins_again(program, stopped, unbroken):
@@ -143,7 +143,7 @@ def test_a_run_that_was_killed_before_its_first_save_begins_again(program, stopp
         shutil.rmtree(step)
     (stopped / ".saved").unlink()
     (stopped / "metrics.jsonl").write_text((stopped / "metrics.jsonl").read_text().splitlines()[0] + "\n")
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert_as_unbroken(stopped, unbroken)
     assert len(read_metrics(stopped / "metrics.jsonl")) == 3
 
@@ -159,7 +159,7 @@ def test_a_damaged_record_or_preprocessing_is_refused_by_load_and_mended_by_the_
     preprocess = json.loads((stopped / "preprocess.json").read_text())
     preprocess["class_names"].reverse()
     (stopped / "preprocess.json").write_text(json.dumps(preprocess))
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     said = capsys.readouterr().err
     assert "its checkpoints are of this run, so it is written anew" in said
     assert "preprocess.json is not as it was written; it is written anew" in said
@@ -174,7 +174,7 @@ def test_a_damaged_record_or_preprocessing_is_refused_by_load_and_mended_by_the_
 )
 def test_a_result_that_is_none_is_made_again_from_what_was_trained(text, program, finished, unbroken):
     (finished / "result.json").write_text(text)
-    fit(EXPERIMENT, program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
+    fit(program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
     assert_as_unbroken(finished, unbroken)
 
 
@@ -183,7 +183,7 @@ def test_a_log_with_damaged_lines_is_a_log_with_damaged_lines(damaged, program, 
     path = stopped / "metrics.jsonl"
     data = path.read_bytes()
     path.write_bytes(data[:1] + damaged + data[1 + len(damaged) :])
-    result = fit(EXPERIMENT, program, 0, stopped)
+    result = fit(program, 0, stopped)
     assert (stopped / "result.json").is_file()
     assert result["metrics"]["train"]["accuracy"] is not None
     assert "damaged line" in capsys.readouterr().err
@@ -196,7 +196,7 @@ def test_a_picture_that_cannot_be_written_costs_no_result(name, program, tmp_pat
     def block(step):
         (root / name).mkdir(exist_ok=True)
 
-    fit(EXPERIMENT, program, 0, root, on_chunk=block)
+    fit(program, 0, root, on_chunk=block)
     assert WorkDir(root).finished(tested=True)
     assert "could not be written" in capsys.readouterr().err
 
@@ -210,7 +210,7 @@ def test_a_log_that_cannot_be_written_costs_a_note(name, program, stopped, unbro
         path.write_text("a file")
     else:
         path.mkdir()
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert "the training goes on without it" in capsys.readouterr().err
     assert_as_unbroken(stopped, unbroken)
 
@@ -227,7 +227,9 @@ def test_a_link_is_replaced_and_not_followed(finished, tmp_path, capsys):
 
 
 def changed_labels(examples: Examples) -> Examples:
-    return dataclasses.replace(examples, labels=np.where(examples.labels == 0, 1, examples.labels))
+    return dataclasses.replace(
+        examples, arrays={**examples.arrays, "labels": np.where(examples["labels"] == 0, 1, examples["labels"])}
+    )
 
 
 CHANGES = {
@@ -241,22 +243,22 @@ CHANGES = {
 
 
 def brighter(examples: Examples) -> Examples:
-    inputs = np.array(examples.inputs)
+    inputs = np.array(examples["inputs"])
     inputs[3, 2, 2, 0] ^= 1
-    return dataclasses.replace(examples, inputs=inputs)
+    return dataclasses.replace(examples, arrays={**examples.arrays, "inputs": inputs})
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_other_data_are_refused_where_a_run_is_taken_up(change, program, stopped):
-    other = Program(program.config, CHANGES[change](program.dataset), program.model, jax.devices()[:2])
+    other = Program(program.experiment, CHANGES[change](program.dataset), jax.devices()[:2])
     with pytest.raises(UsageError, match="was trained on other data than these are now"):
-        fit(EXPERIMENT, other, 0, stopped)
+        fit(other, 0, stopped)
 
 
 def test_a_finished_run_does_not_answer_for_other_data(program, finished):
-    other = Program(program.config, CHANGES["labels"](program.dataset), program.model, jax.devices()[:2])
+    other = Program(program.experiment, CHANGES["labels"](program.dataset), jax.devices()[:2])
     with pytest.raises(UsageError, match="its train differs"):
-        fit(EXPERIMENT, other, 0, finished)
+        fit(other, 0, finished)
 
 
 def test_evaluate_says_on_what_and_refuses_other_data(finished, monkeypatch, capsys):
@@ -287,17 +289,17 @@ def test_a_strangers_folder_makes_us_write_nowhere(finished, tmp_path, capsys):
 
 def test_one_training_a_folder(program, tmp_path):
     root = tmp_path / "run"
-    with locked(root):
+    with locked(WorkDir(root)):
         with pytest.raises(RunError, match=rf"a training is at work there: process {os.getpid()} on .*, since 20"):
-            fit(EXPERIMENT, program, 0, root)
+            fit(program, 0, root)
         with pytest.raises(RunError, match="a training is at work there"):
-            fit(EXPERIMENT, program, 0, root, fresh=True)
-    assert fit(EXPERIMENT, program, 0, root)["epochs"] == 3
+            fit(program, 0, root, fresh=True)
+    assert fit(program, 0, root)["epochs"] == 3
 
 
 def test_a_finished_folder_that_may_only_be_read_still_answers(program, finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    assert fit(EXPERIMENT, program, 0, finished)["epochs"] == 3
+    assert fit(program, 0, finished)["epochs"] == 3
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 
@@ -306,39 +308,34 @@ def test_leavings_of_killed_sessions_are_cleared(program, stopped):
     left.mkdir()
     (left / "part").write_bytes(b"x")
     (stopped / ".aside-abc.json").write_text("{")
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert not left.exists()
     assert not (stopped / ".aside-abc.json").exists()
 
 
 def test_an_audit_passes_on_a_machine_that_computes_right(program, unbroken, tmp_path, monkeypatch):
-    audited = dataclasses.replace(program.config, train=dataclasses.replace(program.config.train, audit=1))
-    monkeypatch.setattr(program, "config", audited)
-    fit(EXPERIMENT, program, 0, tmp_path / "run")
+    audited = dataclasses.replace(program.experiment, train=dataclasses.replace(program.experiment.train, audit=1))
+    monkeypatch.setattr(program, "experiment", audited)
+    fit(program, 0, tmp_path / "run")
     assert_as_unbroken(tmp_path / "run", unbroken)
 
 
 def test_an_audit_ends_the_run_where_a_bit_differs(program, tmp_path, monkeypatch):
-    audited = dataclasses.replace(program.config, train=dataclasses.replace(program.config.train, audit=2))
-    monkeypatch.setattr(program, "config", audited)
-    train_chunks, calls = program.train_chunks, []
+    audited = dataclasses.replace(program.experiment, train=dataclasses.replace(program.experiment.train, audit=2))
+    monkeypatch.setattr(program, "experiment", audited)
+    train, calls = program.train, []
 
-    def wrong(chunks, epoch, **options):
-        for chunk, advance in train_chunks(chunks, epoch, **options):
+    def flipped(state, fed, scale):
+        state, sums = train(state, fed, scale)
+        calls.append(int(state.step))
+        if len(calls) == 5:  # of a call that is made twice, the second time
+            head = state.params["head"]["Dense_0"]
+            head["bias"] = head["bias"].at[0].set(jax.numpy.nextafter(head["bias"][0], 1.0))
+        return state, sums
 
-            def flipped(state, advance=advance):
-                state, sums = advance(state)
-                calls.append(int(state.step))
-                if len(calls) == 5:  # of a call that is made twice, the second time
-                    head = state.params["head"]["Dense_0"]
-                    head["bias"] = head["bias"].at[0].set(jax.numpy.nextafter(head["bias"][0], 1.0))
-                return state, sums
-
-            yield chunk, flipped
-
-    monkeypatch.setattr(program, "train_chunks", wrong)
+    monkeypatch.setattr(program, "train", flipped)
     with pytest.raises(AuditError, match=r"audit: in the chunk after step \d+ computed twice .*Dense_0/bias") as ended:
-        fit(EXPERIMENT, program, 0, tmp_path / "run")
+        fit(program, 0, tmp_path / "run")
     assert ended.value.exit_code == 3
     assert not list((tmp_path / "run" / "checkpoints").iterdir()), "nothing was saved after it"
 
@@ -352,13 +349,14 @@ def test_replicas_that_differ_are_seen(program):
 
 
 def test_another_module_of_the_same_shapes_is_another_run(program, stopped):
-    mirrored = ImageClassifier(**{**vars_of(program.model), "mirror": True})
-    other = Program(program.config, program.dataset, mirrored, jax.devices()[:2])
-    with pytest.raises(UsageError, match=r"model\.fields\.mirror: True, not False"):
-        fit(EXPERIMENT, other, 0, stopped)
+    mirrored = MirroredImageClassifier(**vars_of(program.model))
+    experiment = dataclasses.replace(program.experiment, model=mirrored)
+    other = Program(experiment, program.dataset, jax.devices()[:2])
+    with pytest.raises(UsageError, match=r"model\.kind: None, not 'image'"):
+        fit(other, 0, stopped)
     with pytest.raises(UsageError, match="trained with another module"):
-        load(stopped, model=mirrored)
-    load(stopped, model=program.model)
+        load(stopped, experiment)
+    load(stopped, program.experiment)
 
 
 def vars_of(module):
@@ -369,7 +367,7 @@ def vars_of(module):
 def test_a_run_from_before_a_change_of_meaning_says_so(tmp_path, capsys):
     """Version 1 took the backward half of 'last' at the last real step."""
     program = small_program(TEXT_CONFIG, made_up_texts())
-    fit(EXPERIMENT, program, 0, tmp_path / "run")
+    fit(program, 0, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({name: record[name] for name in ("experiment", "seed", "config")}))
@@ -379,7 +377,7 @@ def test_a_run_from_before_a_change_of_meaning_says_so(tmp_path, capsys):
     load(tmp_path / "run")
     assert "trained before a change of meaning, and answers otherwise" in capsys.readouterr().err
     with pytest.raises(UsageError, match="was trained before a change of meaning: pooling 'last'"):
-        fit(EXPERIMENT, program, 0, tmp_path / "run")
+        fit(program, 0, tmp_path / "run")
 
 
 def test_a_run_from_before_there_were_digests_is_taken_up(program, stopped, unbroken):
@@ -389,7 +387,7 @@ def test_a_run_from_before_there_were_digests_is_taken_up(program, stopped, unbr
     (stopped / "config.json").write_text(json.dumps(old))
     for step in (stopped / "checkpoints").iterdir():
         shutil.rmtree(step / "manifest")
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert_as_unbroken(stopped, unbroken)
 
 
@@ -415,9 +413,9 @@ def test_every_signal_saves_also_when_it_comes_twice(number, program, unbroken, 
             os.kill(os.getpid(), number)
 
     with pytest.raises(Interrupted) as stopped:
-        fit(EXPERIMENT, program, 0, root, on_chunk=stop)
+        fit(program, 0, root, on_chunk=stop)
     assert stopped.value.exit_code == 128 + number
-    fit(EXPERIMENT, program, 0, root)
+    fit(program, 0, root)
     assert_as_unbroken(root, unbroken)
 
 
@@ -464,7 +462,7 @@ class Broken:
 def test_an_output_without_a_reader_never_ends_a_training(stream, program, unbroken, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(terminal, "_lost", set())
     monkeypatch.setattr(sys, "stdout", stream())
-    fit(EXPERIMENT, program, 0, tmp_path / "run")
+    fit(program, 0, tmp_path / "run")
     monkeypatch.undo()
     assert_as_unbroken(tmp_path / "run", unbroken)
     if stream is Broken:
@@ -485,19 +483,19 @@ def test_a_terminal_that_cannot_show_a_letter_shows_its_number():
 
 def test_a_result_of_another_run_or_an_edited_one_is_none(program, finished, unbroken, tmp_path, capsys):
     other = tmp_path / "other"
-    fit(EXPERIMENT, program, 0, other)
+    fit(program, 0, other)
     edited = json.loads((finished / "result.json").read_text())
     edited["metrics"]["test"]["accuracy"] = 0.99
     for text in ((other / "result.json").read_text(), json.dumps(edited)):
         (finished / "result.json").write_text(text)
-        fit(EXPERIMENT, program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
+        fit(program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
         assert "is no whole result of this run; it is made again" in capsys.readouterr().err
         assert_as_unbroken(finished, unbroken)
 
 
 def test_a_damaged_preprocessing_of_a_finished_run_is_mended_by_the_same_command(program, finished):
     (finished / "preprocess.json").write_text("garbage")
-    fit(EXPERIMENT, program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
+    fit(program, 0, finished, on_chunk=lambda step: pytest.fail("it trained again"))
     load(finished)
 
 
@@ -513,7 +511,7 @@ def test_a_record_without_its_seal_is_no_record_of_an_older_version(finished):
 def test_a_log_that_was_cut_says_so_and_loses_no_new_row(program, stopped, capsys):
     path = stopped / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-40])
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert "epochs are missing in it" in capsys.readouterr().err
     assert [row["epoch"] for row in read_metrics(path)] == [1, 3]
 
@@ -529,7 +527,7 @@ def test_no_link_leads_out_of_a_work_folder(name, program, stopped, unbroken, tm
     (stopped / name).unlink(missing_ok=True)
     (stopped / name).symlink_to(outside)
     (stopped / "checkpoints" / "step_99999999").mkdir()
-    fit(EXPERIMENT, program, 0, stopped)
+    fit(program, 0, stopped)
     assert_as_unbroken(stopped, unbroken)
     assert outside.read_text() == "precious\n" * 1000 if outside.is_file() else not list(outside.iterdir())
 
@@ -539,7 +537,7 @@ def test_what_stands_in_the_way_of_a_file_is_named_before_training(name, program
     (stopped / name).unlink(missing_ok=True)
     (stopped / name).mkdir()
     with pytest.raises((RunError, UsageError), match=name.replace(".", r"\.")):
-        fit(EXPERIMENT, program, 0, stopped, on_chunk=lambda step: pytest.fail("it trained"))
+        fit(program, 0, stopped, on_chunk=lambda step: pytest.fail("it trained"))
 
 
 def test_a_work_folder_that_is_moved_meanwhile_stops_the_run(program, tmp_path, unbroken):
@@ -550,14 +548,14 @@ def test_a_work_folder_that_is_moved_meanwhile_stops_the_run(program, tmp_path, 
             root.rename(moved)
 
     with pytest.raises(RunError, match="was moved or deleted while it was trained in"):
-        fit(EXPERIMENT, program, 0, root, on_chunk=move)
-    fit(EXPERIMENT, program, 0, moved)
+        fit(program, 0, root, on_chunk=move)
+    fit(program, 0, moved)
     assert_as_unbroken(moved, unbroken)
 
 
 def test_two_trainings_in_two_threads_save_in_turn(program, unbroken, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda name: fit(EXPERIMENT, program, 0, tmp_path / name), ("a", "b")))
+        list(pool.map(lambda name: fit(program, 0, tmp_path / name), ("a", "b")))
     for name in ("a", "b"):
         assert_as_unbroken(tmp_path / name, unbroken)
 
@@ -566,18 +564,18 @@ def test_two_trainings_in_two_threads_save_in_turn(program, unbroken, tmp_path):
 def test_other_data_are_named_before_what_follows_from_them(tmp_path):
     """A vocabulary of another size makes another model; what the user changed is the data."""
     one, two = made_up_texts(), made_up_texts()
-    fit(EXPERIMENT, small_program(TEXT_CONFIG, one), 0, tmp_path / "run")
+    fit(small_program(TEXT_CONFIG, one), 0, tmp_path / "run")
     words = Vocabulary((*two.preprocess.vocabulary.words, "more"))
     two = dataclasses.replace(two, preprocess=dataclasses.replace(two.preprocess, vocabulary=words))
     with pytest.raises(UsageError, match="was trained on other data than these are now: its preprocessing differs"):
-        fit(EXPERIMENT, small_program(TEXT_CONFIG, two), 0, tmp_path / "run")
+        fit(small_program(TEXT_CONFIG, two), 0, tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["[x]", "back\\slash", "a]", "\udcff"])
 def test_a_path_that_could_not_be_read_back_is_refused(name, program, tmp_path):
     """Orbax takes these for patterns, or cannot take them: it would save there, and find nothing."""
     with pytest.raises(UsageError, match="could not be read again"):
-        fit(EXPERIMENT, program, 0, tmp_path / name / "run")
+        fit(program, 0, tmp_path / name / "run")
     assert not list(tmp_path.iterdir())
 
 
@@ -595,13 +593,13 @@ def test_a_run_that_was_killed_while_its_record_was_written_begins(program, tmp_
     root.mkdir()
     (root / ".lock").write_text("")
     (root / ".aside-x.json").write_text("{")
-    fit(EXPERIMENT, program, 0, root)
+    fit(program, 0, root)
     assert_as_unbroken(root, unbroken)
 
 
 def test_a_run_that_was_killed_while_it_was_deleted_begins_anew(program, finished, unbroken):
     (finished / ".old-x").mkdir()
     (finished / "config.json").rename(finished / ".old-x" / "config.json")
-    fit(EXPERIMENT, program, 0, finished)
+    fit(program, 0, finished)
     assert not list(finished.glob(".old-*"))
     assert_as_unbroken(finished, unbroken)

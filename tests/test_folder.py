@@ -59,17 +59,17 @@ def refused(root, **options):
 
 def test_one_tree_is_split_by_class_always_alike(tmp_path):
     dataset = data.load(config(make(tmp_path)))
-    assert dataset.class_names == ("blue", "red")
+    assert dataset.spec.names == ("blue", "red")
     splits = (dataset.train, dataset.validation, dataset.test)
     assert [len(split) for split in splits] == [12, 4, 4]
     for split in splits:
-        assert split.inputs.shape[1:] == (6, 8, 3)
-        assert split.inputs.dtype == np.uint8
-        assert abs(np.mean(split.labels) - 0.5) < 1e-6
-        red, blue = split.inputs[..., 0].mean((1, 2)), split.inputs[..., 2].mean((1, 2))
-        np.testing.assert_array_equal(red > blue, split.labels == 1)
+        assert split["inputs"].shape[1:] == (6, 8, 3)
+        assert split["inputs"].dtype == np.uint8
+        assert abs(np.mean(split["labels"]) - 0.5) < 1e-6
+        red, blue = split["inputs"][..., 0].mean((1, 2)), split["inputs"][..., 2].mean((1, 2))
+        np.testing.assert_array_equal(red > blue, split["labels"] == 1)
     again = data.load(config(tmp_path))
-    np.testing.assert_array_equal(again.test.inputs, dataset.test.inputs)
+    np.testing.assert_array_equal(again.test["inputs"], dataset.test["inputs"])
     assert again.preprocess == dataset.preprocess
     assert dataset.notes == ()
 
@@ -79,7 +79,7 @@ def test_a_folder_with_train_and_test_is_taken_as_it_is_split(tmp_path):
     picture(tmp_path / "test" / "red" / "a.png")
     dataset = data.load(config(tmp_path))
     assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [15, 5, 1]
-    np.testing.assert_array_equal(dataset.test.labels, [1])
+    np.testing.assert_array_equal(dataset.test["labels"], [1])
     assert dataset.notes == (f"{tmp_path / 'test'}: no image of blue",)
 
 
@@ -89,10 +89,10 @@ def test_grey_and_color_images_become_what_is_asked_for(tmp_path, color, channel
     picture(tmp_path / "red" / "grey.png", (90, 90, 90), mode="L")
     picture(tmp_path / "red" / "palette.gif", mode="P")
     dataset = data.load(config(tmp_path, color=color))
-    assert dataset.train.inputs.shape[1:] == (6, 8, channels)
+    assert dataset.train["inputs"].shape[1:] == (6, 8, channels)
     assert dataset.preprocess.shape == (6, 8, channels)
     assert len(dataset.preprocess.mean) == len(dataset.preprocess.std) == channels
-    statistics = dataset.train.inputs.reshape(-1, channels) / 255
+    statistics = dataset.train["inputs"].reshape(-1, channels) / 255
     np.testing.assert_allclose(dataset.preprocess.mean, statistics.mean(0), rtol=1e-6)
     np.testing.assert_allclose(dataset.preprocess.std, statistics.std(0), rtol=1e-6)
 
@@ -111,7 +111,7 @@ def test_hidden_files_are_none_of_it_and_other_files_are_counted(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("no image")
     dataset = data.load(config(tmp_path))
-    assert dataset.class_names == ("blue", "red")
+    assert dataset.spec.names == ("blue", "red")
     assert len(dataset.train) == 12
     (note,) = dataset.notes
     assert "2 file(s) were left out" in note
@@ -166,7 +166,7 @@ def test_threads_change_neither_order_nor_content(tmp_path, workers):
         image_files.read_all([p for p in paths if p.name not in ("broken.png", "cut.png")], (6, 8, 3), workers)
     )
     np.testing.assert_array_equal(found, expected)
-    splits = [np.asarray(split.inputs) for split in (dataset.train, dataset.validation, dataset.test)]
+    splits = [np.asarray(split["inputs"]) for split in (dataset.train, dataset.validation, dataset.test)]
     key = lambda image: image.tobytes()  # noqa: E731
     assert sorted(map(key, np.concatenate(splits))) == sorted(map(key, expected))
     (note,) = dataset.notes
@@ -229,7 +229,7 @@ def test_files_are_decoded_once_and_again_when_one_changes(tmp_path, monkeypatch
         for change in ({"height": 7}, {"color": "grey"}):
             with pytest.raises(AssertionError, match="decoded again"):
                 data.load(config(tmp_path / "images", **{**options, **change}))
-    np.testing.assert_array_equal(first.train.inputs, second.train.inputs)
+    np.testing.assert_array_equal(first.train["inputs"], second.train["inputs"])
     assert second.notes == first.notes
     picture(tmp_path / "images" / "red" / "broken.png", (0, 255, 0))
     third = data.load(config(tmp_path / "images", **options))
@@ -248,12 +248,12 @@ def test_bytes_decide_what_is_decoded_anew_and_times_do_not(tmp_path, monkeypatc
     with monkeypatch.context() as patched:
         patched.setattr(image_files, "read_all", None)
         again = data.load(config(tmp_path / "copy", **options))
-    np.testing.assert_array_equal(again.train.inputs, before.train.inputs)
+    np.testing.assert_array_equal(again.train["inputs"], before.train["inputs"])
     content = changed.read_bytes()
     changed.write_bytes(content[:54] + bytes(len(content) - 54))  # black, of the same size
     os.utime(changed, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     after = data.load(config(tmp_path / "images", **options))
-    assert sum(not split.inputs.any((1, 2, 3)).all() for split in (after.train, after.validation, after.test)) == 1
+    assert sum(not split["inputs"].any((1, 2, 3)).all() for split in (after.train, after.validation, after.test)) == 1
 
 
 # What cannot be read

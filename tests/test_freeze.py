@@ -116,8 +116,8 @@ def test_a_frozen_batch_norm_is_torchs_in_eval_mode(told):
     after, (sums,) = trained(program, start, [chunk])
 
     rows = chunk.rows[0]
-    images = np.array(program.dataset.preprocess.normalize(program.dataset.train.inputs[rows]))
-    labels = torch.tensor(program.dataset.train.labels[rows].astype(np.int64))
+    images = np.array(program.dataset.preprocess.normalize(program.dataset.train["inputs"][rows]))
+    labels = torch.tensor(program.dataset.train["labels"][rows].astype(np.int64))
     norm = torch.nn.BatchNorm2d(1, eps=1e-5).eval()
     norm.load_state_dict(
         {

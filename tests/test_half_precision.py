@@ -36,7 +36,7 @@ def test_the_loss_of_many_rows_is_that_of_float64(dtype, classes, scale, smoothi
     total = metrics.sums(logits, jnp.asarray(labels), each, jnp.ones(rows, bool))
     np.testing.assert_allclose(total["loss"], expected.sum(), rtol=1e-5)
     assert total["loss"].dtype == jnp.float32
-    assert int(total["count"]) == rows
+    assert int(total["weight"]) == rows
     assert int(total["correct"]) == (exact.argmax(-1) == labels).sum()
 
 

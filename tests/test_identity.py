@@ -17,10 +17,8 @@ import numpy as np
 import pytest
 
 from rnnjax import RNN, LSTMCell
-from rnnjax.models.build import build_model
 from rnnjax.training.identity import module_identity
-from rnnjax.training.program import Program
-from tests.toy import IMAGES, digits_like, program_for
+from tests.toy import IMAGES, digits_like, program_for, program_of
 
 
 class Color(enum.Enum):
@@ -212,10 +210,10 @@ def test_class_field_and_variables_tell_modules_apart():
 
 def test_a_program_says_it_whatever_its_devices():
     dataset = digits_like()
-    one, two = (Program(IMAGES, dataset, Net(axis_name=n), jax.devices()[:d]) for n, d in ((None, 1), ("batch", 2)))
+    one, two = (
+        program_of(IMAGES, dataset, jax.devices()[:d], model=Net(axis_name=n)) for n, d in ((None, 1), ("batch", 2))
+    )
     assert one.model_identity == two.model_identity
     assert one.model_identity == module_identity(Net(), one.model.init(jax.random.key(0), np.zeros((1, 4, 4, 1))))
-    alone, mapped = (module_identity(build_model(IMAGES.model, dataset.preprocess, n), {}) for n in (None, "batch"))
-    assert alone == mapped
     assert program_for(IMAGES).model_identity != one.model_identity
     assert json.loads(json.dumps(program_for(IMAGES).model_identity)) == program_for(IMAGES).model_identity

@@ -15,12 +15,12 @@ from rnnjax import data
 from rnnjax.config import to_json
 from rnnjax.errors import Interrupted, RunError, UsageError
 from rnnjax.runs.environment import command, environment, without_folders
+from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.log import read_metrics
-from rnnjax.runs.loop import fit
 from rnnjax.runs.predict import load
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training.checkpoint import Checkpoints
-from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
+from tests.small import CONFIG, TEXT_CONFIG, made_up_texts, small_program, subset
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def fit_with_stops(program, root, every):
                 os.kill(os.getpid(), number)
 
         try:
-            fit(EXPERIMENT, program, 0, root, on_chunk=stop)
+            fit(program, 0, root, on_chunk=stop)
             return stops
         except Interrupted as stopped:
             assert stopped.exit_code == 128 + number
@@ -82,13 +82,13 @@ def plateau():
 )
 def test_a_run_stopped_at_chunks_and_resumed_is_the_unbroken_run(kind, every, tmp_path, request):
     program = request.getfixturevalue(kind)
-    fit(EXPERIMENT, program, 0, tmp_path / "unbroken")
+    fit(program, 0, tmp_path / "unbroken")
     assert fit_with_stops(program, tmp_path / "stopped", every) >= 2
     assert_identical(outcome(program, tmp_path / "unbroken"), outcome(program, tmp_path / "stopped"))
 
 
 def test_the_learning_rate_falls_when_validation_gets_no_better(plateau, tmp_path):
-    fit(EXPERIMENT, plateau, 0, tmp_path / "run")
+    fit(plateau, 0, tmp_path / "run")
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
     scale, best = 1.0, None
     for row in rows:
@@ -128,26 +128,21 @@ def test_real_data_stopped_and_resumed_with_dropout(experiment, tmp_path, tfds_d
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(digits, tmp_path, monkeypatch):
-    train_chunks, poisoned_step = digits.train_chunks, digits.steps_per_epoch + 6
+    train, poisoned_step = digits.train, digits.steps_per_epoch + 6
 
-    def poisoned(chunks, epoch, **options):
-        for chunk, advance in train_chunks(chunks, epoch, **options):
+    def poisoned(state, fed, scale):
+        before = int(state.step)
+        state, sums = train(state, fed, scale)
+        if before <= poisoned_step < before + fed.chunk.steps:
+            sums = sums | {"loss": sums["loss"].at[poisoned_step - before].set(np.nan)}
+            state = state.replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
+        return state, sums
 
-            def poison(state, chunk=chunk, advance=advance):
-                before = int(state.step)
-                state, sums = advance(state)
-                if before <= poisoned_step < before + chunk.steps:
-                    sums = sums | {"loss": sums["loss"].at[poisoned_step - before].set(np.nan)}
-                    state = state.replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
-                return state, sums
-
-            yield chunk, poison
-
-    monkeypatch.setattr(digits, "train_chunks", poisoned)
+    monkeypatch.setattr(digits, "train", poisoned)
     with pytest.raises(
         RunError, match=rf"loss became NaN or infinite at step {poisoned_step} \(learning rate [0-9.e-]+\)"
     ):
-        fit(EXPERIMENT, digits, 0, tmp_path / "run")
+        fit(digits, 0, tmp_path / "run")
     saved, _ = Checkpoints(WorkDir(tmp_path / "run").checkpoints).newest(digits.create_state(0))
     assert saved.progress["step"] == digits.steps_per_epoch
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(saved.state.params))
@@ -159,12 +154,12 @@ def test_a_diverging_run_says_so(tmp_path):
     )
     program = small_program(dataclasses.replace(CONFIG, optim=optim), devices=jax.devices()[:1])
     with pytest.raises(RunError, match=r"became NaN or infinite at step \d+ \(learning rate 1e\+38\)"):
-        fit(EXPERIMENT, program, 0, tmp_path / "run")
+        fit(program, 0, tmp_path / "run")
 
 
 def test_a_folder_of_another_run_is_refused_and_left_alone(digits, tmp_path):
     root = tmp_path / "run"
-    fit(EXPERIMENT, digits, 0, root)
+    fit(digits, 0, root)
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     other = small_program(
         dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, epochs=3, save_minutes=99)),
@@ -172,41 +167,36 @@ def test_a_folder_of_another_run_is_refused_and_left_alone(digits, tmp_path):
         devices=jax.devices()[:1],
     )
     with pytest.raises(UsageError, match=r"train.epochs: 3, not 2") as refused:
-        fit(EXPERIMENT, other, 0, root)
+        fit(other, 0, root)
     assert "save_minutes" not in str(refused.value)
     with pytest.raises(UsageError, match="seed: 1, not 0"):
-        fit(EXPERIMENT, digits, 1, root)
+        fit(digits, 1, root)
     assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_parameters_that_are_not_finite_are_never_saved_although_the_losses_were(digits, tmp_path, monkeypatch):
-    train_chunks = digits.train_chunks
+    train = digits.train
 
-    def poisoned(chunks, epoch, **options):
-        for chunk, advance in train_chunks(chunks, epoch, **options):
-            last = epoch == 1 and chunk is chunks[-1]
+    def poisoned(state, fed, scale):
+        state, sums = train(state, fed, scale)
+        last = int(state.step) == digits.total_steps
+        return (state.replace(params=jax.tree.map(lambda p: p * np.nan, state.params)) if last else state), sums
 
-            def poison(state, advance=advance, last=last):
-                state, sums = advance(state)
-                return (state.replace(params=jax.tree.map(lambda p: p * np.nan, state.params)) if last else state), sums
-
-            yield chunk, poison
-
-    monkeypatch.setattr(digits, "train_chunks", poisoned)
+    monkeypatch.setattr(digits, "train", poisoned)
     with pytest.raises(RunError, match="parameters became NaN or infinite"):
-        fit(EXPERIMENT, digits, 0, tmp_path / "run")
+        fit(digits, 0, tmp_path / "run")
     saved, _ = Checkpoints(WorkDir(tmp_path / "run").checkpoints).newest(digits.create_state(0))
     assert saved.progress["epoch"] == 1
 
 
 def test_data_that_have_changed_are_refused_and_the_preprocessing_is_kept(digits, tmp_path):
     root = tmp_path / "run"
-    fit(EXPERIMENT, digits, 0, root)
+    fit(digits, 0, root)
     before = (root / "preprocess.json").read_bytes()
     shifted = dataclasses.replace(digits.dataset.preprocess, mean=(0.25,))
     other = small_program(CONFIG, dataclasses.replace(digits.dataset, preprocess=shifted), devices=jax.devices()[:2])
     with pytest.raises(UsageError, match="trained on other data"):
-        fit(EXPERIMENT, other, 0, root)
+        fit(other, 0, root)
     assert (root / "preprocess.json").read_bytes() == before
 
 
@@ -214,45 +204,45 @@ def test_a_folder_with_something_else_in_it_is_never_deleted(digits, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     for fresh in (False, True):
         with pytest.raises(UsageError, match="no run"):
-            fit(EXPERIMENT, digits, 0, tmp_path, fresh=fresh)
+            fit(digits, 0, tmp_path, fresh=fresh)
     (tmp_path / "config.json").write_text('{"a": "program of somebody else"}')
     for fresh in (False, True):
         with pytest.raises(UsageError, match="not a readable configuration"):
-            fit(EXPERIMENT, digits, 0, tmp_path, fresh=fresh)
+            fit(digits, 0, tmp_path, fresh=fresh)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_a_finished_run_returns_its_result_and_fresh_starts_over(digits, tmp_path):
     steps = []
-    first = fit(EXPERIMENT, digits, 0, tmp_path / "run", on_chunk=steps.append)
+    first = fit(digits, 0, tmp_path / "run", on_chunk=steps.append)
     taken = len(steps)
-    assert fit(EXPERIMENT, digits, 0, tmp_path / "run", on_chunk=steps.append) == first
+    assert fit(digits, 0, tmp_path / "run", on_chunk=steps.append) == first
     assert len(steps) == taken
-    again = fit(EXPERIMENT, digits, 0, tmp_path / "run", fresh=True, on_chunk=steps.append)
+    again = fit(digits, 0, tmp_path / "run", fresh=True, on_chunk=steps.append)
     assert len(steps) == 2 * taken
     assert again["metrics"] == first["metrics"]
 
 
 def test_a_search_leaves_the_test_split_alone_until_it_is_asked_for(digits, tmp_path, monkeypatch):
     looked_at, steps = [], []
-    for name in ("evaluate", "evaluate_logits"):
+    for name in ("evaluate", "evaluate_keeping"):
         run = getattr(digits, name)
         monkeypatch.setattr(digits, name, lambda v, split, run=run: looked_at.append(split) or run(v, split))
-    asked = digits.config
+    asked = digits.experiment
     searching = dataclasses.replace(asked, train=dataclasses.replace(asked.train, test=False))
-    monkeypatch.setattr(digits, "config", searching)
+    monkeypatch.setattr(digits, "experiment", searching)
     monkeypatch.setattr("rnnjax.runs.environment._commit", lambda: "earlier")
-    found = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
+    found = fit(digits, 0, tmp_path, on_chunk=steps.append)
     assert "test" not in looked_at
     assert found["metrics"]["test"] is None
     assert json.loads((tmp_path / "report-validation.json").read_text())["accuracy"] == pytest.approx(
         found["metrics"]["validation"]["accuracy"], abs=1e-7
     )
-    assert fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append) == found
-    monkeypatch.setattr(digits, "config", asked)
+    assert fit(digits, 0, tmp_path, on_chunk=steps.append) == found
+    monkeypatch.setattr(digits, "experiment", asked)
     taken = len(steps)
     monkeypatch.setattr("rnnjax.runs.environment._commit", lambda: "later")
-    tested = fit(EXPERIMENT, digits, 0, tmp_path, on_chunk=steps.append)
+    tested = fit(digits, 0, tmp_path, on_chunk=steps.append)
     assert len(steps) == taken, "what was trained is not trained again"
     assert looked_at[-1] == "test"
     assert (found["commit"], found["continued"]) == ("earlier", [])
@@ -282,12 +272,12 @@ def test_a_result_file_tells_the_command_without_the_folders_of_the_machine(monk
 
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):
     evaluate, looked_at = digits.evaluate, []
-    for name in ("evaluate", "evaluate_logits"):
+    for name in ("evaluate", "evaluate_keeping"):
         run = getattr(digits, name)
         monkeypatch.setattr(digits, name, lambda v, split, run=run: looked_at.append(split) or run(v, split))
     monkeypatch.setenv("MALLOC_TOP_PAD_", "1000")
     root = tmp_path / "run"
-    result = fit(EXPERIMENT, digits, 0, root)
+    result = fit(digits, 0, root)
     assert looked_at == ["validation", "validation", "test"], "training reads the test split once, at its end"
     assert json.loads((root / "result.json").read_text()) == result
     for key in ("command", "commit", "config", "seed", "versions", "device", "parameters", "epochs", "metrics"):
@@ -317,14 +307,14 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
         optim=dataclasses.replace(CONFIG.optim, learning_rate=1e-30),
         train=dataclasses.replace(CONFIG.train, epochs=9, patience=2),
     )
-    result = fit(EXPERIMENT, small_program(config, devices=jax.devices()[:1]), 0, tmp_path / "run")
+    result = fit(small_program(config, devices=jax.devices()[:1]), 0, tmp_path / "run")
     assert result["epochs"] < 9
     assert result["epochs"] - result["best_epoch"] == 2
 
 
 def test_until_accuracy_stops_where_validation_first_reaches_it(digits, tmp_path, capsys):
     accuracies = [0.2, 0.45, 0.5, 0.6]
-    train = dataclasses.replace(CONFIG.train, epochs=4, until_accuracy=0.5)
+    train = dataclasses.replace(CONFIG.train, epochs=4, until=0.5)
     program = small_program(dataclasses.replace(CONFIG, train=train), digits.dataset, devices=jax.devices()[:1])
     evaluate, calls = program.evaluate, []
 
@@ -334,10 +324,10 @@ def test_until_accuracy_stops_where_validation_first_reaches_it(digits, tmp_path
         return values | {"accuracy": accuracies[len(calls) - 1]} if split == "validation" else values
 
     program.evaluate = scripted
-    result = fit(EXPERIMENT, program, 0, tmp_path / "run")
+    result = fit(program, 0, tmp_path / "run")
     assert result["epochs"] == 3
-    until = result["until_accuracy"]
-    assert until["accuracy"] == 0.5
+    until = result["until"]
+    assert (until["metric"], until["value"]) == ("accuracy", 0.5)
     assert until["reached"] is True
     assert until["epoch"] == 3
     assert until["examples"] == 3 * program.steps_per_epoch * 64
@@ -347,7 +337,7 @@ def test_until_accuracy_stops_where_validation_first_reaches_it(digits, tmp_path
 
 
 def test_a_run_stopped_after_reaching_its_accuracy_does_not_go_on(tmp_path):
-    train = dataclasses.replace(CONFIG.train, epochs=3, until_accuracy=1e-9)
+    train = dataclasses.replace(CONFIG.train, epochs=3, until=1e-9)
     program = small_program(dataclasses.replace(CONFIG, train=train), devices=jax.devices()[:1])
     stop_at = program.steps_per_epoch
 
@@ -356,10 +346,10 @@ def test_a_run_stopped_after_reaching_its_accuracy_does_not_go_on(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        fit(EXPERIMENT, program, 0, tmp_path / "run", on_chunk=stop)
-    result = fit(EXPERIMENT, program, 0, tmp_path / "run", on_chunk=lambda step: pytest.fail("it went on"))
+        fit(program, 0, tmp_path / "run", on_chunk=stop)
+    result = fit(program, 0, tmp_path / "run", on_chunk=lambda step: pytest.fail("it went on"))
     assert result["epochs"] == 1
-    assert result["until_accuracy"]["examples"] == stop_at * 64
+    assert result["until"]["examples"] == stop_at * 64
 
 
 def test_a_lost_checkpoint_is_an_error_that_names_it(digits, tmp_path):
@@ -373,9 +363,9 @@ def test_a_lost_checkpoint_is_an_error_that_names_it(digits, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        fit(EXPERIMENT, digits, 0, root, on_chunk=stop)
+        fit(digits, 0, root, on_chunk=stop)
     for path in (root / "checkpoints").rglob("*"):
         if path.is_file() and "state" in path.parts and path.name != "_METADATA":
             path.write_bytes(b"broken")
     with pytest.raises(RunError, match=r"step \d+: its state cannot be read"):
-        fit(EXPERIMENT, digits, 0, root)
+        fit(digits, 0, root)

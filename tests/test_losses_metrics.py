@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
 from rnnjax.errors import UsageError
-from rnnjax.tasks import losses, metrics
+from rnnjax.tasks import Classification, losses, metrics
 
 RNG = np.random.default_rng(0)
 LOGITS = (3 * RNG.normal(size=(9, 5))).astype(np.float32)
@@ -77,22 +77,22 @@ def test_sums_count_real_rows_only(logits, labels):
     noisy, wrong = np.array(row_losses), np.where(MASK[:, None], logits, np.nan)
     noisy[~MASK] = np.nan
     total = metrics.sums(jnp.array(wrong), jnp.array(labels), jnp.array(noisy), jnp.array(MASK))
-    assert int(total["count"]) == MASK.sum()
+    assert int(total["weight"]) == MASK.sum()
     np.testing.assert_allclose(total["loss"], np.array(row_losses)[MASK].sum(), rtol=1e-6)
     predicted = logits.argmax(-1) if logits.shape[-1] > 1 else (logits[:, 0] > 0).astype(int)
     expected = accuracy_score(labels[MASK], predicted[MASK])
     assert 0 < expected < 1
-    np.testing.assert_allclose(metrics.scalars(total)["accuracy"], expected, rtol=1e-6)
+    np.testing.assert_allclose(Classification().finish(total)["accuracy"], expected, rtol=1e-6)
 
 
 def test_sums_add_up_over_uneven_batches():
     row_losses = losses.sparse_cross_entropy(jnp.array(LOGITS), jnp.array(LABELS))
     whole = metrics.sums(jnp.array(LOGITS), jnp.array(LABELS), row_losses, jnp.array(MASK))
-    added = {"loss": 0.0, "correct": 0, "count": 0}
+    added = {"loss": 0.0, "correct": 0, "weight": 0}
     for part in (slice(0, 2), slice(2, 3), slice(3, 9)):
         sums = metrics.sums(*(jnp.array(array[part]) for array in (LOGITS, LABELS, row_losses, MASK)))
         added = {name: added[name] + float(sums[name]) for name in added}
-    assert metrics.scalars(added) == pytest.approx(metrics.scalars(whole), rel=1e-6)
+    assert Classification().finish(added) == pytest.approx(Classification().finish(whole), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_losses_and_a_mask_of_other_rows_are_refused():
 
 
 def test_no_rows_give_zero():
-    assert metrics.scalars({"loss": 0.0, "correct": 0, "count": 0}) == {"loss": 0.0, "accuracy": 0.0}
+    assert Classification().finish({"loss": 0.0, "correct": 0, "weight": 0}) == {"loss": 0.0, "accuracy": 0.0}
 
 
 def test_class_probabilities():

@@ -19,6 +19,7 @@ import pytest
 from rnnjax.cli import main
 from rnnjax.config import ParallelConfig, from_json, identity_differences, to_json
 from rnnjax.errors import RunError, UsageError
+from rnnjax.experiment import KINDS
 from rnnjax.runs.predict import load
 from rnnjax.training import hosts as several
 from tests.small import CONFIG, EXPERIMENT
@@ -216,13 +217,13 @@ def test_a_coordinator_implies_several_hosts():
 def test_a_configuration_written_before_these_options_is_read():
     old = to_json(CONFIG)
     old["parallel"] = {"cpu_devices": None, "distributed": False}
-    assert from_json(old) == CONFIG
+    assert from_json(old, KINDS) == CONFIG
 
 
 def test_where_a_run_is_trained_is_written_down_and_no_part_of_what_it_is():
     there = ParallelConfig(coordinator="a:1", processes=3, process_id=2, join_timeout=9, heartbeat=8)
     config = dataclasses.replace(CONFIG, parallel=there)
-    assert from_json(to_json(config)) == config
+    assert from_json(to_json(config), KINDS) == config
     assert not identity_differences(config, CONFIG)
 
 

@@ -10,9 +10,9 @@ from rnnjax.config import TextModel
 from rnnjax.layers.cells import GRUCell, LSTMCell
 from rnnjax.layers.convert import from_torch, to_torch
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
-from rnnjax.models.build import build_model
 from tests.cell_cases import close
 from tests.small import made_up_texts
+from tests.toy import built
 
 INPUTS = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
 
@@ -169,7 +169,7 @@ def test_a_scan_over_depth_gives_each_depth_its_own_weights():
 
 def test_the_layers_of_built_models_keep_their_names():
     config = TextModel(features=(4, 3), bidirectional=True, embedding_features=5)
-    model = build_model(config, made_up_texts().preprocess)
+    model = built(config, made_up_texts().preprocess)
     shapes = jax.eval_shape(lambda k: model.init(k, np.ones((2, 3), int), lengths=np.array([3, 1])), jax.random.key(0))
     assert jax.tree.map(jnp.shape, shapes["params"]["recurrent"]) == {
         "layers_0": {"forward": lstm(5, 4), "backward": lstm(5, 4)},

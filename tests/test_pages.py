@@ -18,8 +18,10 @@ import rnnjax
 from experiments import report
 from experiments.benchmarks.__main__ import PARTS
 from experiments.digits_rows import EXPERIMENT
-from rnnjax import cli, config
+from rnnjax import cli
+from rnnjax.config.run import OURS
 from rnnjax.data import prepare
+from rnnjax.experiment import KINDS
 
 ROOT = report.ROOT
 EXTENDING, COMING_FROM = ROOT / "rnnjax" / "EXTENDING.md", ROOT / "rnnjax" / "COMING_FROM.md"
@@ -151,7 +153,7 @@ def test_a_command_that_is_wrong_would_be_found(arguments, monkeypatch):
 
 @each_page
 def test_every_option_of_a_section_is_a_field_of_it(page):
-    kinds: list[Any] = [kind for kind in vars(config).values() if hasattr(kind, "section")]
+    kinds: list[Any] = [kind for kinds in [*KINDS.values(), *OURS.values()] for kind in kinds]
     fields = {f"{kind.section}.{field.name}" for kind in kinds for field in dataclasses.fields(kind)}
     text = page.read_text(encoding="utf-8")
     # Options of a section are written as --section.field, and switched off by --section.no-field.

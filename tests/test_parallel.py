@@ -20,10 +20,10 @@ from tests.toy import IMAGES, TEXTS, assert_close, both_kinds, plan, program_for
 
 def train(program: Program, chunks: list[Chunk], epoch: int = 0):
     """The host's copy of the state after some chunks, and each chunk's sums."""
-    start = start_of(TEXTS if isinstance(program.config.data, TextData) else IMAGES)
+    start = start_of(TEXTS if isinstance(program.experiment.data, TextData) else IMAGES)
     state, every = program.parallel.replicate(start), []
-    for _, advance in program.train_chunks(chunks, epoch):
-        state, sums = advance(state)
+    for fed in program.feed_training(chunks, epoch):
+        state, sums = program.train(state, fed)
         every.append(jax.tree.map(np.asarray, sums))
     return program.parallel.to_host(state), every
 
@@ -51,7 +51,7 @@ def test_eight_devices_train_as_one(config, masks):
     assert_close(eight.opt_state, one.opt_state)
     assert_close(sums_of_eight, sums)
     for chunk, chunk_sums in zip(chunks, sums, strict=True):
-        np.testing.assert_array_equal(chunk_sums["count"], chunk.mask.sum(1))
+        np.testing.assert_array_equal(chunk_sums["weight"], chunk.mask.sum(1))
     start = start_of(config)
     moved = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (one.params, start.params)), strict=True)]
     assert min(moved) > 1e-3, "a parameter that did not learn proves nothing"
@@ -73,7 +73,7 @@ def test_a_step_that_is_not_valid_leaves_the_state_as_it_is():
     before, _ = train(program, [first])
     after, sums = train(program, [first, Chunk(None, second.rows, nothing)])
     assert_identical(after, before)
-    assert (sums[1]["count"] == 0).all()
+    assert (sums[1]["weight"] == 0).all()
     # Half a chunk: its valid step is taken, and none else.
     mask = second.mask.copy()
     mask[1] = False
@@ -115,10 +115,10 @@ def test_evaluation_is_a_loop_over_single_examples(config, devices):
     for row in range(len(examples)):
         one = examples.take(np.array([row]))
         lengths = {} if one.lengths is None else {"lengths": one.lengths}
-        logits = np.asarray(logits_of(preprocess.normalize(one.inputs), **lengths))
-        losses.append(float(for_outputs(logits.shape[-1])(jnp.array(logits), jnp.array(one.labels), 0.0)[0]))
+        logits = np.asarray(logits_of(preprocess.on_device({"inputs": one["inputs"]})["inputs"], **lengths))
+        losses.append(float(for_outputs(logits.shape[-1])(jnp.array(logits), jnp.array(one["labels"]), 0.0)[0]))
         predicted = logits[0].argmax() if logits.shape[-1] > 1 else int(logits[0, 0] > 0)
-        correct.append(predicted == one.labels[0])
+        correct.append(predicted == one["labels"][0])
     assert 0 < np.mean(correct) < 1
     assert actual["accuracy"] == pytest.approx(np.mean(correct), abs=1e-6)
     assert actual["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
@@ -131,8 +131,8 @@ def test_a_learning_rate_scale_scales_a_steps_whole_move():
     chunk = Chunk(None, rows, np.ones((2, 8), bool) & (np.arange(2)[:, None] == 0))  # one step, then none
 
     def moved(**options):
-        ((_, advance),) = program.train_chunks([chunk], 0, **options)
-        state, _ = advance(program.parallel.replicate(start))
+        (fed,) = program.feed_training([chunk], 0)
+        state, _ = program.train(program.parallel.replicate(start), fed, **options)
         return jax.tree.map(np.subtract, program.parallel.to_host(state).params, start.params)
 
     whole, called = moved(), program.compile_seconds

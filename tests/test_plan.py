@@ -5,10 +5,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnjax.data.plan import calls_evenly, eval_plan, padding_share, steps_per_epoch, train_plan
+from rnnjax.data.plan import Plan, calls_evenly, padding_share, steps_per_epoch
 from rnnjax.errors import DataError
 
 few = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+class Rows:
+    """A split of which only the number of its examples and their lengths are known."""
+
+    def __init__(self, examples, lengths):
+        self.examples, self.lengths = examples, lengths
+
+    def __len__(self):
+        return self.examples
+
+
+def train_plan(*, examples, lengths=None, buckets=(), **options):
+    return Plan(tuple(buckets)).train(Rows(examples, lengths), **options)
+
+
+def eval_plan(*, examples, lengths=None, buckets=(), **options):
+    return Plan(tuple(buckets)).evaluate(Rows(examples, lengths), **options)
 
 
 @st.composite

@@ -12,11 +12,12 @@ from rnnjax import data
 from rnnjax.cli import main
 from rnnjax.config import ImageModel, TextModel, from_json, identity_differences, to_json
 from rnnjax.errors import UsageError
-from rnnjax.runs.loop import fit
+from rnnjax.experiment import KINDS
+from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.predict import load
 from rnnjax.runs.record import Run
 from rnnjax.runs.workdir import WorkDir, locked, open_run
-from tests.small import CONFIG, EXPERIMENT, TEXT_CONFIG, made_up_texts, small_program, subset
+from tests.small import CONFIG, TEXT_CONFIG, made_up_texts, small_program, subset
 
 # JAX's three levels by its documentation of jax.lax.Precision and jax.default_matmul_precision.
 LEVELS = {"default": "DEFAULT", "bfloat16": "DEFAULT", "tensorfloat32": "HIGH", "highest": "HIGHEST"}
@@ -48,17 +49,17 @@ def lowered(program):
     """The programs that training, evaluation and the logits of a report run, by kind."""
     texts = {}
 
-    def lower(key, function, data, arguments, replicated):
-        texts[key[0]] = function.lower(replicated, data, arguments).as_text()
+    def lower(key, function, *arguments):
+        texts[key[0]] = function.lower(*arguments).as_text()
         raise _Lowered
 
     program._call = lower
     state = program.parallel.replicate(program.create_state(0))
-    _, advance = next(program.train_chunks(program.train_plan(seed=0, epoch=0)[:1], 0))
+    fed = next(program.feed_training(program.train_plan(seed=0, epoch=0)[:1], 0))
     for run in (
-        lambda: advance(state),
+        lambda: program.train(state, fed),
         lambda: program.evaluate(state.variables(), "validation"),
-        lambda: program.evaluate_logits(state.variables(), "validation"),
+        lambda: program.evaluate_keeping(state.variables(), "validation"),
     ):
         with pytest.raises(_Lowered):
             run()
@@ -87,10 +88,10 @@ def test_bfloat16_goes_before_what_is_in_force_outside_and_default_does_not():
 
 def test_a_loaded_model_predicts_with_the_precision_of_its_training(tmp_path):
     program = small(with_precision(CONFIG, "highest"))
-    result = fit(EXPERIMENT, program, 0, tmp_path)
+    result = fit(program, 0, tmp_path)
     assert result["config"]["model"]["precision"] == "highest"
     model, variables, preprocess = load(tmp_path)
-    inputs = preprocess(np.asarray(program.dataset.test.inputs[:2]))
+    inputs = preprocess(np.asarray(program.dataset.test["inputs"][:2]))
     apply = jax.jit(lambda variables, inputs: model.apply(variables, **inputs))
     assert levels(apply.lower(variables, inputs).as_text()) == {"HIGHEST"}
 
@@ -98,11 +99,11 @@ def test_a_loaded_model_predicts_with_the_precision_of_its_training(tmp_path):
 def test_it_is_part_of_the_run_and_older_files_have_the_default(tmp_path):
     older = to_json(CONFIG)
     del older["model"]["precision"]
-    assert from_json(older) == CONFIG
+    assert from_json(older, KINDS) == CONFIG
     highest = with_precision(CONFIG, "highest")
-    assert identity_differences(highest, from_json(older)) == ["model.precision: 'highest', not 'default'"]
+    assert identity_differences(highest, from_json(older, KINDS)) == ["model.precision: 'highest', not 'default'"]
     workdir = WorkDir(tmp_path / "run")
-    with locked(workdir.root):
+    with locked(workdir):
         open_run(workdir, Run("small", 0, CONFIG))
         with pytest.raises(UsageError, match=r"model.precision: 'highest', not 'default'"):
             open_run(workdir, Run("small", 0, highest))

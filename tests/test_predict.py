@@ -7,12 +7,12 @@ import types
 import numpy as np
 import pytest
 
-from rnnjax.data import ImagePreprocess, TextPreprocess
-from rnnjax.data.preprocess import TOKENIZERS
-from rnnjax.data.tokens import Vocabulary
+from rnnjax.data import ImagePreprocess, TextPreprocess, reading
+from rnnjax.data.text_preprocess import text_inputs
+from rnnjax.data.tokens import TOKENIZERS, Vocabulary
 from rnnjax.errors import DataError
-from rnnjax.runs import predict
-from rnnjax.runs.predict import _label, image_inputs, text_inputs
+from rnnjax.runs.predict import Predictor, predict
+from rnnjax.tasks import Classification
 
 TEXT = TextPreprocess(Vocabulary(("<pad>", "<unk>", "a", "b", "c", ".")), 4, ("no", "yes"))
 IMAGE = ImagePreprocess((2, 3, 1), (0.25,), (0.5,), ("no", "yes"))
@@ -52,7 +52,7 @@ def test_only_regular_files_are_opened(tmp_path, kind, what):
     else:
         path.symlink_to("/dev/zero")
     paths = [str(path), str(tmp_path)]
-    inputs = text_inputs([], paths, None) if kind == "text" else image_inputs(IMAGE, paths)
+    inputs = text_inputs([], paths, None) if kind == "text" else IMAGE.read(paths, [], None)
     errors = [error for _, error in answers(inputs)]
     assert all("not a regular file" in str(error) for error in errors)
     assert len(errors) == 2
@@ -65,7 +65,7 @@ def test_a_large_text_file_is_refused_before_memory_is_taken(tmp_path, monkeypat
         file.truncate(2**40)  # a hole: a terabyte of zeros that takes no room
     ((_, error),) = answers(text_inputs([], [str(tmp_path / "huge.txt")], None))
     assert str(error) == f"{tmp_path / 'huge.txt'}: more than 1,024 MiB, the most that is read at once; divide it"
-    monkeypatch.setattr(predict, "_MOST_BYTES", 5)
+    monkeypatch.setattr(reading, "_MOST_BYTES", 5)
     assert answers(text_inputs([], ["-"], stdin(b"a b c"))) == [("a b c", "a b c")]
     ((_, error),) = answers(text_inputs([], ["-"], stdin(b"a b c\n")))
     assert "standard input: more than " in str(error)
@@ -74,24 +74,29 @@ def test_a_large_text_file_is_refused_before_memory_is_taken(tmp_path, monkeypat
 def test_hidden_files_of_a_folder_are_left_out(tmp_path):
     for name in ("b.png", "._b.png", ".DS_Store", "a.JPG", "notes.txt"):
         (tmp_path / name).touch()
-    assert [name for name, _ in image_inputs(IMAGE, [str(tmp_path)])] == [str(tmp_path / n) for n in ("a.JPG", "b.png")]
+    assert [name for name, _ in IMAGE.read([str(tmp_path)], [], None)] == [
+        str(tmp_path / n) for n in ("a.JPG", "b.png")
+    ]
 
 
 def seen(preprocess, raw):
     """What a model is given, 64 rows, and the answers for the real ones."""
     given = []
 
-    def apply(variables, inputs):
-        given.append(inputs)
+    def apply(variables, stored):
+        given.append(stored)
         return np.tile(np.float32([[0.0, 1.0]]), (64, 1))
 
-    assert _label(apply, {}, preprocess, raw) == [("yes", pytest.approx(np.e / (1 + np.e)))] * len(raw)
+    predictor = Predictor(None, {}, preprocess, Classification(), preprocess.spec)
+    object.__setattr__(predictor, "_apply", apply)
+    answers = [answer.row for answer in predict(predictor, [("", lambda one=one: one) for one in raw])]
+    assert answers == [{"label": "yes", "probability": pytest.approx(np.e / (1 + np.e))}] * len(raw)
     return given[0]
 
 
 def test_a_document_is_encoded_once_and_its_batch_is_what_copies_of_it_give(monkeypatch):
     documents, calls = ["b a c b a c.", "", "c"], []
-    expected = TEXT(documents + [documents[0]] * 61)
+    expected = TEXT.encode(documents + [documents[0]] * 61)
 
     def count(document):
         calls.append(document)
@@ -108,4 +113,6 @@ def test_a_document_is_encoded_once_and_its_batch_is_what_copies_of_it_give(monk
 
 def test_images_are_padded_with_copies_of_the_first():
     images = list(np.random.default_rng(0).integers(0, 256, (3, 2, 3, 1), np.uint8))
-    np.testing.assert_array_equal(seen(IMAGE, images)["inputs"], IMAGE(np.stack(images + images[:1] * 61))["inputs"])
+    np.testing.assert_array_equal(
+        seen(IMAGE, images)["inputs"], IMAGE.encode(np.stack(images + images[:1] * 61))["inputs"]
+    )

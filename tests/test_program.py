@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from rnnjax.errors import UsageError
-from rnnjax.training.program import Program
 from rnnjax.training.state import check_seed, seed_key
-from tests.toy import IMAGES, TEXTS, digits_like, program_for, reviews_like
+from tests.toy import IMAGES, TEXTS, digits_like, program_for, program_of, reviews_like
 
 
 class Answers(nn.Module):
@@ -36,23 +35,27 @@ class Fixed(nn.Module):
 
 
 def program(config, model):
-    return Program(config, digits_like() if config is IMAGES else reviews_like(), model, jax.devices()[:1])
+    return program_of(config, digits_like() if config is IMAGES else reviews_like(), model=model)
 
 
 @pytest.mark.parametrize(
     ("config", "model", "message"),
     [
-        (IMAGES, Answers(3, lambda y: y[:, None]), r"with float32 \[1, 1, 3\]; .* 3 classes must be floats \[1, 3\]"),
-        (IMAGES, Answers(3, lambda y: y[:, 0]), r"Answers answers one example with float32 \[1\]; "),
+        (
+            IMAGES,
+            Answers(3, lambda y: y[:, None]),
+            r"float32 \[1, 1, 3\]; Classification on toy: logits \[1, 1, 3\]",
+        ),
+        (IMAGES, Answers(3, lambda y: y[:, 0]), r"Answers answers one example with float32 \[1\]; .* must be \[B, C\]"),
         (IMAGES, Answers(3, lambda y: y[0]), r"with float32 \[3\]; "),
         (IMAGES, Answers(3, lambda y: y.sum()), r"with float32 \[\]; "),
-        (IMAGES, Answers(4), r"with float32 \[1, 4\]; logits of 3 classes must be floats \[1, 3\]"),
-        (IMAGES, Answers(1), r"with float32 \[1, 1\]; logits of 3 classes"),
+        (IMAGES, Answers(4), r"with float32 \[1, 4\]; Classification on toy: needs 3 outputs"),
+        (IMAGES, Answers(1), r"with float32 \[1, 1\]; .* needs 3 outputs"),
         (IMAGES, Answers(3, lambda y: y.argmax(-1, keepdims=True)), r"with int32 \[1, 1\]; "),
-        (IMAGES, Answers(3, lambda y: y.astype(int)), r"with int32 \[1, 3\]; .* must be floats"),
+        (IMAGES, Answers(3, lambda y: y.astype(int)), r"with int32 \[1, 3\]; .* needs floats"),
         (IMAGES, Answers(3, lambda y: y.astype(complex)), r"with complex64 \[1, 3\]; "),
-        (IMAGES, Answers(3, lambda y: (y, y)), "with a tuple; logits of 3 classes"),
-        (TEXTS, Answers(3), r"with float32 \[1, 3\]; logits of 2 classes must be floats \[1, 1\] or \[1, 2\]"),
+        (IMAGES, Answers(3, lambda y: (y, y)), r"with float32 \[1, 3\] and float32 \[1, 3\]; .* one array"),
+        (TEXTS, Answers(3), r"with float32 \[1, 3\]; .* needs 1 or 2 outputs"),
         (IMAGES, Fixed(), "Fixed has no parameters"),
     ],
 )

@@ -134,7 +134,7 @@ def test_exchanged_files_are_read_anew(home):
     shutil.rmtree(home)
     write(home.parents[1], "toy", 2, {split: pictures(9, count) for split, count in SPLITS.items()}, side=16)
     after = load(home)
-    assert not np.array_equal(before.train.inputs, after.train.inputs)
+    assert not np.array_equal(before.train["inputs"], after.train["inputs"])
     shard(home, "test", 0).unlink()
     assert "no such file" in refused(home), "and it is not answered from the cache"
 
@@ -182,8 +182,8 @@ def test_test_examples_that_are_trained_on_are_told(home):
     write(home.parents[1], "toy", 3, {"train": trained, "test": [*trained[:6], *pictures(1, 2)]}, side=16)
     dataset = load(home, validation_fraction=0.1)
     # A test image may be of those that are held out to validate.
-    rows = {image.tobytes() for image in np.asarray(dataset.train.inputs)}
-    count = sum(image.tobytes() in rows for image in np.asarray(dataset.test.inputs))
+    rows = {image.tobytes() for image in np.asarray(dataset.train["inputs"])}
+    count = sum(image.tobytes() in rows for image in np.asarray(dataset.test["inputs"]))
     assert count > 0
     assert dataset.notes == (
         "1 of 3 classes have no training example: '2'",

@@ -14,11 +14,10 @@ from experiments.imagenet_cnn_rnn import EXPERIMENT
 from rnnjax import data
 from rnnjax.config import ImageData, ImageModel
 from rnnjax.data import crops, streamed
-from rnnjax.data.plan import eval_plan
 from rnnjax.errors import DataError
 from rnnjax.runs import log as logs
-from rnnjax.runs.loop import fit
-from rnnjax.runs.predict import image_inputs, load, predict
+from rnnjax.runs.fitting import run as fit
+from rnnjax.runs.predict import load, predict
 from rnnjax.training.feed import Feed
 from rnnjax.training.parallel import DataParallel
 from tests.prepared_tfds import jpeg, write
@@ -153,14 +152,14 @@ def test_images_of_other_modes_become_rgb(mode):
 
 def test_splits_labels_and_statistics(dataset):
     assert [len(s) for s in (dataset.train, dataset.validation, dataset.test)] == [84, 12, 21]
-    np.testing.assert_array_equal(dataset.test.labels, np.arange(21) % 3)
-    np.testing.assert_array_equal(np.bincount(dataset.validation.labels), [4, 4, 4])
+    np.testing.assert_array_equal(dataset.test["labels"], np.arange(21) % 3)
+    np.testing.assert_array_equal(np.bincount(dataset.validation["labels"]), [4, 4, 4])
     for split in (dataset.train, dataset.validation, dataset.test):
-        decoded = split.inputs[:]
-        assert decoded.shape == split.inputs.shape == (len(split), 32, 32, 3)
+        decoded = split["inputs"][:]
+        assert decoded.shape == split["inputs"].shape == (len(split), 32, 32, 3)
         nearest = np.abs(decoded.mean((1, 2))[:, None] - COLORS - 15).sum(-1).argmin(-1)
-        np.testing.assert_array_equal(nearest, split.labels, "each image lies beside its own label")
-    whole = dataset.train.inputs[:].reshape(-1, 3) / 255
+        np.testing.assert_array_equal(nearest, split["labels"], "each image lies beside its own label")
+    whole = dataset.train["inputs"][:].reshape(-1, 3) / 255
     np.testing.assert_allclose(dataset.preprocess.mean, whole.mean(0), rtol=1e-6)
     np.testing.assert_allclose(dataset.preprocess.std, whole.std(0), rtol=1e-6)
     assert dataset.train.nbytes == 84 * (32 * 32 * 3 + 4)
@@ -178,7 +177,7 @@ def test_a_constant_channel_is_divided_by_one_as_scikit_learn_does(constant):
 
 
 def test_a_training_crop_follows_from_seed_epoch_and_example_alone(dataset):
-    images, rows = dataset.train.inputs, np.array([5, 70, 5])
+    images, rows = dataset.train["inputs"], np.array([5, 70, 5])
     once = images.crops(rows, (1, 2))
     np.testing.assert_array_equal(once[0], once[2])
     np.testing.assert_array_equal(images.crops(rows[1:2], (1, 2))[0], once[1])
@@ -196,9 +195,9 @@ def test_threads_change_neither_order_nor_content(dataset, folder, workers):
         ids, rows = arguments["ids"], arguments["rows"]
         assert fed["inputs"].shape[:2] == (2, chunk.rows.size // 2)
         for device in range(2):
-            expected = dataset.train.inputs.crops(ids[device].reshape(-1), (3, 1))
+            expected = dataset.train["inputs"].crops(ids[device].reshape(-1), (3, 1))
             np.testing.assert_array_equal(fed["inputs"][device][rows[device].reshape(-1)], expected)
-            np.testing.assert_array_equal(fed["labels"][device], dataset.train.labels[ids[device].reshape(-1)])
+            np.testing.assert_array_equal(fed["labels"][device], dataset.train["labels"][ids[device].reshape(-1)])
     assert list(feed([])) == []
 
 
@@ -213,7 +212,7 @@ def test_a_broken_image_is_named(tmp_path):
         data.load(config)
     write(tmp_path, "text", 2, {"train": examples, "test": [*examples[:2], (b"no image", 0)]})
     loaded = data.load(dataclasses.replace(config, name="text"))
-    chunks = eval_plan(examples=3, batch_size=2, steps_per_call=1)
+    chunks = loaded.plan.evaluate(loaded.test, batch_size=2, steps_per_call=1)[:2]
     with pytest.raises(DataError, match=r"text/1\.0\.0, split test, record 2: not a readable image"):
         list(Feed(loaded.test, DataParallel(jax.devices()[:1]), 0)(chunks))
 
@@ -231,7 +230,7 @@ def test_images_of_any_size_ask_for_a_size(folder):
 @pytest.mark.slow
 def test_the_experiment_trains_resumes_and_predicts(folder, dataset, tmp_path):
     program = small_program(config_for(folder), dataset, devices=jax.devices()[:2])
-    result = fit(EXPERIMENT, program, 0, tmp_path / "unbroken")
+    result = fit(program, 0, tmp_path / "unbroken")
     assert fit_with_stops(program, tmp_path / "stopped", 3) >= 2
     assert_identical(outcome(program, tmp_path / "unbroken"), outcome(program, tmp_path / "stopped"))
     assert result["metrics"]["test"]["accuracy"] > 0.6, "three colors are told apart"
@@ -240,12 +239,12 @@ def test_the_experiment_trains_resumes_and_predicts(folder, dataset, tmp_path):
     assert all(0 <= row["input_wait"] <= 1 and row["step_examples_per_second"] > 0 for row in rows)
 
     # Prediction sees files as the evaluation saw the records.
-    loaded, source = load(tmp_path / "unbroken"), dataset.test.inputs
+    loaded, source = load(tmp_path / "unbroken"), dataset.test["inputs"]
     for n in range(4):
         (tmp_path / f"{n}.jpg").write_bytes(source.fetch([n])[0])
     files = [str(tmp_path / f"{n}.jpg") for n in range(4)]
-    logits = program.evaluate_logits(loaded.variables, "test")[1][:4]
-    answers = list(predict(loaded, image_inputs(loaded.preprocess, files)))
+    logits = program.evaluate_keeping(loaded.variables, "test")[1][:4]
+    answers = list(predict(loaded(loaded.preprocess, files)))
     assert [answer.label for answer in answers] == [str(c) for c in logits.argmax(-1)]
     expected = np.exp(logits - logits.max(-1, keepdims=True))
     np.testing.assert_allclose(
@@ -268,12 +267,12 @@ def test_an_epochs_line_says_what_sets_the_speed(wait, rate, said):
 def test_the_wait_for_slow_data_is_measured(folder, dataset, monkeypatch):
     """Decoding that is slower than any step."""
     program = small_program(config_for(folder, workers=1), dataset, devices=jax.devices()[:1])
-    images = type(dataset.train.inputs)
+    images = type(dataset.train["inputs"])
     crop = images.crops
     monkeypatch.setattr(images, "crops", lambda *arguments: time.sleep(0.1) or crop(*arguments))
     state = program.parallel.replicate(program.create_state(0))
-    for _, advance in program.train_chunks(program.train_plan(seed=0, epoch=0), 0):
-        state, _ = advance(state)
+    for fed in program.feed_training(program.train_plan(seed=0, epoch=0), 0):
+        state, _ = program.train(state, fed)
     assert program.streamed_step_rate > 0
     assert program.input_seconds > 0.1
 
@@ -281,13 +280,13 @@ def test_the_wait_for_slow_data_is_measured(folder, dataset, monkeypatch):
 def test_the_model_of_the_experiment_fits_its_images():
     """At its own size, by shapes alone."""
     from rnnjax.data import ImagePreprocess
-    from rnnjax.models.build import build_model
+    from tests.toy import built
 
     config = EXPERIMENT.config
     assert isinstance(config.model, ImageModel)
     size = config.data.crop_size
     preprocess = ImagePreprocess((size, size, 3), (0.5,) * 3, (0.2,) * 3, tuple(map(str, range(1000))), True)
-    model = build_model(config.model, preprocess)
+    model = built(config.model, preprocess)
     inputs = np.zeros((2, size, size, 3), np.float32)
     logits, variables = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), inputs))
     assert logits.shape == (2, 1000)

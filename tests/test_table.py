@@ -204,11 +204,11 @@ def test_one_table_is_cut_in_three_the_same_way_each_time(tmp_path):
     path = written(tmp_path / "a.csv", many(60))
     dataset = load(path)
     assert dataset.name == "a.csv"
-    assert dataset.class_names == ("a", "b", "c")
+    assert dataset.spec.names == ("a", "b", "c")
     assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [43, 5, 12]
-    np.testing.assert_array_equal(np.bincount(dataset.test.labels), [4, 4, 4])
+    np.testing.assert_array_equal(np.bincount(dataset.test["labels"]), [4, 4, 4])
     again = load(path)
-    np.testing.assert_array_equal(again.test.inputs, dataset.test.inputs)
+    np.testing.assert_array_equal(again.test["inputs"], dataset.test["inputs"])
     assert again.preprocess == dataset.preprocess
     assert len(dataset.sample_texts) == 5
 
@@ -249,7 +249,7 @@ def test_a_table_to_test_on(tmp_path):
     test = written(tmp_path / "test.jsonl", [("shared a", "a"), ("zzz", "b"), (" ", "c")])
     dataset = load(path, test_path=str(test))
     assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [27, 3, 3]
-    np.testing.assert_array_equal(dataset.test.labels, [0, 1, 2])
+    np.testing.assert_array_equal(dataset.test["labels"], [0, 1, 2])
     np.testing.assert_array_equal(dataset.test.lengths, [2, 1, 0])
     assert dataset.notes == (
         f"1 document without text, first {test}:3; kept, with length 0",
@@ -279,7 +279,7 @@ def test_too_little_to_learn_from(tmp_path, rows, message):
 def test_three_documents_a_class_are_enough(tmp_path, labels):
     dataset = load(written(tmp_path / "a.csv", many(3 * len(labels), tuple(labels))))
     for split in (dataset.train, dataset.validation, dataset.test):
-        np.testing.assert_array_equal(np.bincount(split.labels), np.ones(len(labels)))
+        np.testing.assert_array_equal(np.bincount(split["labels"]), np.ones(len(labels)))
 
 
 def test_no_path_is_a_question():
@@ -297,10 +297,10 @@ def test_buckets_follow_the_lengths():
 def test_buckets_are_chosen_unless_given(tmp_path):
     path = written(tmp_path / "a.csv", [*many(57), *[("long " * 900, label) for label in "abc"]])
     chosen = load(path)
-    assert chosen.bucket_lengths == (8, 400)
-    assert chosen.train.inputs.shape[1] == 400
+    assert chosen.plan.buckets == (8, 400)
+    assert chosen.train["inputs"].shape[1] == 400
     assert chosen.preprocess.max_length == 400
-    assert load(path, tokenizer="bytes").bucket_lengths[-1] == 1600
+    assert load(path, tokenizer="bytes").plan.buckets[-1] == 1600
     given = load(path, bucket_lengths=(10, 20))
-    assert given.bucket_lengths == (10, 20)
+    assert given.plan.buckets == (10, 20)
     assert given.preprocess.max_length == 20

@@ -127,9 +127,9 @@ def test_bag_of_words_reads_the_splits_of_the_recurrent_models(tfds_dir):
     config = TextData(name="imdb_reviews", data_dir=str(tfds_dir), vocabulary_size=1000, bucket_lengths=(8,))
     dataset = data.load(config)
     _, names, found = sources.documents(config)
-    assert names == dataset.class_names
+    assert names == dataset.spec.names
     for split in ("train", "validation", "test"):
         documents, labels = found[split]
         examples = getattr(dataset, split)
-        np.testing.assert_array_equal(labels, examples.labels)
-        np.testing.assert_array_equal(dataset.preprocess(documents[:50])["inputs"], examples.inputs[:50])
+        np.testing.assert_array_equal(labels, examples["labels"])
+        np.testing.assert_array_equal(dataset.preprocess(documents[:50])["inputs"], examples["inputs"][:50])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnnjax.config import TextData
-from rnnjax.config.data import Tokenizer
 from rnnjax.data import texts
+from rnnjax.data.documents import Tokenizer
 from rnnjax.data.tokens import TOKENIZERS
 
 LABELS = np.array([0, 1] * 10, np.int32)
@@ -32,9 +32,9 @@ def test_the_vocabulary_is_of_the_kept_part_of_training_alone(tmp_path):
     made = dataset(cache_dir=str(tmp_path), validation_fraction=0.2)
     assert [len(split) for split in (made.train, made.validation, made.test)] == [16, 4, 20]
     assert len(made.preprocess.vocabulary) == 2 + 16
-    np.testing.assert_array_equal(np.sort(made.train.inputs[:, 0]), np.arange(2, 18))
-    assert (made.validation.inputs[:, 0] == 1).all(), "held out words are unknown"
-    assert (made.test.inputs[:, 0] == 1).all()
+    np.testing.assert_array_equal(np.sort(made.train["inputs"][:, 0]), np.arange(2, 18))
+    assert (made.validation["inputs"][:, 0] == 1).all(), "held out words are unknown"
+    assert (made.test["inputs"][:, 0] == 1).all()
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
@@ -42,7 +42,7 @@ def test_ids_are_what_prediction_makes(tmp_path, tokenizer):
     made = dataset(cache_dir=str(tmp_path), tokenizer=tokenizer)
     assert made.preprocess.tokenizer == tokenizer
     inputs = made.preprocess(["train0"])
-    found = (made.train.inputs == inputs["inputs"]).all(-1) & (made.train.lengths == inputs["lengths"])
+    found = (made.train["inputs"] == inputs["inputs"]).all(-1) & (made.train.lengths == inputs["lengths"])
     assert found.sum() == 1
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel, TrainConfig
-from rnnjax.data import Dataset, Examples, ImagePreprocess, TextPreprocess
+from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.plan import Chunk
 from rnnjax.data.tokens import Vocabulary
-from rnnjax.models.build import build_model
+from rnnjax.experiment import Experiment
+from rnnjax.tasks import Classification
 from rnnjax.training.program import Program
 
 OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", label_smoothing=0.1, weight_decay=0.01, ema_decay=0.9)
@@ -26,10 +27,10 @@ def digits_like() -> Dataset:
     def split(count):
         labels = (np.arange(count) % 3).astype(np.int32)
         noise = rng.integers(0, 100, (count, 4, 4, 1))
-        return Examples((noise + 70 * labels[:, None, None, None]).astype(np.uint8), labels)
+        return labelled((noise + 70 * labels[:, None, None, None]).astype(np.uint8), labels)
 
     train = split(53)
-    return Dataset("toy", train, split(21), split(19), ImagePreprocess.fit(train.inputs, ("a", "b", "c")))
+    return Dataset("toy", train, split(21), split(19), ImagePreprocess.fit(train["inputs"], ("a", "b", "c")))
 
 
 def reviews_like() -> Dataset:
@@ -41,10 +42,10 @@ def reviews_like() -> Dataset:
         lengths[:2] = 0, 9
         labels = (np.arange(count) % 2).astype(np.int32)
         ids = rng.integers(1, 5, (count, 9)) + 4 * labels[:, None] * (rng.random((count, 9)) < 0.7)
-        return Examples((ids * (np.arange(9) < lengths[:, None])).astype(np.int32), labels, lengths)
+        return labelled((ids * (np.arange(9) < lengths[:, None])).astype(np.int32), labels, lengths)
 
     preprocess = TextPreprocess(Vocabulary(("<pad>", "<unk>", *"abcdefg")), 9, ("neg", "pos"))
-    return Dataset("toy", split(53), split(21), split(19), preprocess)
+    return Dataset("toy", split(53), split(21), split(19), preprocess, plan=Plan((4, 9)))
 
 
 IMAGES = Config(
@@ -61,6 +62,16 @@ both_kinds = pytest.mark.parametrize("config", [IMAGES, TEXTS], ids=["images", "
 _programs = {}
 
 
+def built(section: Any, preprocess: Any) -> Any:
+    """The classifier that a section of the configuration makes for what a preprocessing gives."""
+    return section.build(preprocess.spec, Classification().width(preprocess.spec))
+
+
+def program_of(config: Config, dataset: Dataset, devices: Any = None, **parts: Any) -> Program:
+    """A program of the sections of a configuration, with other parts in their place."""
+    return Program(Experiment(**vars(config) | parts), dataset, devices or jax.devices()[:1])
+
+
 def program_for(config: Config, devices: int = 1, **changes) -> Program:
     """A program on the first devices; ``changes`` are of the fields of data and model. Each is made once."""
     key = (config, devices, tuple(changes.items()))
@@ -69,10 +80,8 @@ def program_for(config: Config, devices: int = 1, **changes) -> Program:
         for name in ("data", "model"):
             section = getattr(config, name)
             sections[name] = type(section)(**vars(section) | {k: v for k, v in changes.items() if hasattr(section, k)})
-        dataset = DATASETS[config]
-        model = build_model(sections["model"], dataset.preprocess)
         changed = Config(**sections, optim=config.optim, train=config.train)
-        _programs[key] = Program(changed, dataset, model, jax.devices()[:devices])
+        _programs[key] = program_of(changed, DATASETS[config], jax.devices()[:devices])
     return _programs[key]
 
 
@@ -84,15 +93,14 @@ def plain_images(optim: OptimConfig, devices: int = 1, model: Any = None) -> Pro
         model=dataclasses.replace(IMAGES.model, conv=(2,), batch_norm=True),
         optim=optim,
     )
-    dataset = DATASETS[IMAGES]
-    return Program(config, dataset, model or build_model(config.model, dataset.preprocess), jax.devices()[:devices])
+    return program_of(config, DATASETS[IMAGES], jax.devices()[:devices], model=model or config.model)
 
 
 def trained(program: Program, state, chunks: list[Chunk]):
     """The state after the chunks, and the sums of each."""
     state, every = program.parallel.replicate(state), []
-    for _, advance in program.train_chunks(chunks, 0):
-        state, sums = advance(state)
+    for fed in program.feed_training(chunks, 0):
+        state, sums = program.train(state, fed)
         every.append(program.parallel.to_host(sums))
     return program.parallel.to_host(state), every
 

@@ -10,9 +10,9 @@ import jax
 
 from experiments.benchmarks import charts, goals, harness, memory_limit, peers, record, terminal
 from experiments.benchmarks.task import FORMS, GATES, MODES, Shape, Task
-from rnnjax.config import Dtype, Precision
 from rnnjax.errors import UsageError
 from rnnjax.layers.precision import matmul_precision
+from rnnjax.models.config import Dtype, Precision
 
 SHAPES = (
     "128,28,28,128",

@@ -173,13 +173,13 @@ def _mapped_call(task: Task, params: Any, logits: Any, loss: Any, devices: int) 
     split = jax.tree.map(lambda array: array.reshape(devices, -1, *array.shape[1:]), whole)
     axes = jax.tree.map(lambda _: 0, whole)
     # What pmap returns lies where pmap wants it.
-    batch = parallel.compile(lambda *arrays: arrays, axes, axes)(*split)
+    batch = parallel.spread(lambda *arrays: arrays, axes, axes)(*split)
     params = parallel.replicate(params)
     if task.mode == "forward":
-        forward = parallel.compile(logits, (None, *axes[:2]), 0)
+        forward = parallel.spread(logits, (None, *axes[:2]), 0)
         return lambda: forward(params, *batch[:2]).block_until_ready()
     optimizer, step = make_step(loss, parallel.axis_name)
-    mapped = parallel.compile(step, (None, None, *axes), (None, None, None), donate=(0, 1))
+    mapped = parallel.spread(step, (None, None, *axes), (None, None, None), donate=(0, 1))
     return _stepping(mapped, [params, parallel.replicate(optimizer.init(params))], batch)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.config import Dtype, Precision
 from rnnjax.errors import UsageError
+from rnnjax.models.config import Dtype, Precision
 
 CLASSES = 10
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}

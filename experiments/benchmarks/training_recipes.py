@@ -11,10 +11,10 @@ import numpy as np
 
 from experiments import load
 from rnnjax import data
-from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, TextModel
-from rnnjax.data import Dataset, TextPreprocess
-from rnnjax.data.plan import Chunk, eval_plan, train_plan
-from rnnjax.models.build import build_model
+from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextModel
+from rnnjax.data import Dataset
+from rnnjax.data.plan import Chunk
+from rnnjax.tasks import Classification
 
 TASKS = ("digits_rows", "mnist_rows", "imdb_bilstm")
 
@@ -96,13 +96,8 @@ class Course:
     def __init__(self, recipe: Recipe, dataset: Dataset | None = None):
         self.recipe = recipe
         self.dataset = data.load(recipe.config.data) if dataset is None else dataset
-        self.model = build_model(recipe.config.model, self.dataset.preprocess)
-        self._initial = jax.jit(lambda key: self.model.init({"params": key}, **self._sample())["params"])
-
-    def _sample(self) -> dict[str, Any]:
-        train = self.dataset.train
-        inputs = self.dataset.preprocess.normalize(train.inputs[:1])
-        return {"inputs": inputs} | ({} if train.lengths is None else {"lengths": train.lengths[:1]})
+        self.model = recipe.config.model.build(self.dataset.spec, self.outputs)
+        self._initial = jax.jit(lambda key: self.model.init({"params": key}, **self.dataset.spec.zeros())["params"])
 
     def parameters(self, seed: int) -> Any:
         """The weights that every peer starts from: those of rnnjax's run with this seed."""
@@ -111,19 +106,19 @@ class Course:
     def arrays(self, split: str) -> dict[str, np.ndarray]:
         """A split as Keras and PyTorch hold it: normalised inputs ``[N, ...]``, labels, and lengths of texts."""
         examples = getattr(self.dataset, split)
-        arrays = examples.arrays()
+        arrays = examples.stored()
         if examples.lengths is None:
-            images = np.asarray(self.dataset.preprocess.normalize(examples.inputs))
+            images = np.asarray(self.dataset.preprocess.on_device({"inputs": examples["inputs"]})["inputs"])
             arrays = arrays | {"inputs": images.reshape(*images.shape[:2], -1)}  # rows of pixels are the steps
         return arrays
 
     def plan(self, seed: int, epoch: int) -> list[Chunk]:
         """One epoch's chunks, as rnnjax trains them."""
-        return train_plan(seed=seed, epoch=epoch, **self._plan_arguments("train"))
+        return self.dataset.plan.train(self.dataset.train, seed=seed, epoch=epoch, **self._sizes)
 
     def validation_plan(self) -> list[Chunk]:
         """The validation split in chunks; the last batch of a length is filled up with masked rows."""
-        return eval_plan(**self._plan_arguments("validation"))
+        return self.dataset.plan.evaluate(self.dataset.validation, **self._sizes)
 
     def segments(self, steps: int) -> Iterator[list[Chunk]]:
         """Endless segments of the training, each with ``steps`` steps or just above of every padded length."""
@@ -136,27 +131,20 @@ class Course:
                     yield [chunk for chunks in waiting.values() for chunk in chunks]
                     waiting = {length: [] for length in waiting}
 
-    def _plan_arguments(self, split: str) -> dict[str, Any]:
-        examples, config = getattr(self.dataset, split), self.recipe.config
-        return {
-            "examples": len(examples),
-            "batch_size": config.data.batch_size,
-            "steps_per_call": config.train.steps_per_call,
-            "lengths": examples.lengths,
-            "buckets": config.data.bucket_lengths if isinstance(config.data, TextData) else (),
-        }
+    @property
+    def _sizes(self) -> dict[str, int]:
+        config = self.recipe.config
+        return {"batch_size": config.data.batch_size, "steps_per_call": config.train.steps_per_call}
 
     @property
     def vocabulary_size(self) -> int:
         """Words of a text's vocabulary, 0 for images."""
-        preprocess = self.dataset.preprocess
-        return len(preprocess.vocabulary) if isinstance(preprocess, TextPreprocess) else 0
+        return self.dataset.spec.vocabulary
 
     @property
     def outputs(self) -> int:
         """Logits of the model: one for two classes of text."""
-        classes = len(self.dataset.class_names)
-        return 1 if self.vocabulary_size and classes == 2 else classes
+        return Classification().width(self.dataset.spec)
 
     def check_model(self) -> ImageModel | TextModel:
         """The model's configuration, which Keras and PyTorch follow only as far as the recipes need it."""
@@ -177,7 +165,7 @@ class Course:
             scores = logits[number]
             predicted = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(1)
             real = chunk.mask.reshape(-1)
-            correct += int((predicted == self.dataset.validation.labels[chunk.rows.reshape(-1)])[real].sum())
+            correct += int((predicted == self.dataset.validation["labels"][chunk.rows.reshape(-1)])[real].sum())
             total += int(real.sum())
         return correct / total
 

@@ -1,4 +1,4 @@
-"""The training benchmark's rnnjax: the road that ``rnnjax.runs.loop`` takes, without checkpoints."""
+"""The training benchmark's rnnjax: the road that ``rnnjax.training.loop`` takes, without checkpoints."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.benchmarks.training_recipes import Course
 from rnnjax.data.plan import Chunk
+from rnnjax.experiment import Experiment
 from rnnjax.training.program import Program
 
 
@@ -21,7 +22,7 @@ class RnnjaxPeer:
 
     def __init__(self, course: Course, devices: Sequence[Any] | None = None):
         self._course = course
-        self.program = Program(course.recipe.config, course.dataset, course.model, devices)
+        self.program = Program(Experiment(**vars(course.recipe.config)), course.dataset, devices)
         self._apply = jax.jit(course.model.apply)
         self.reset(0)
 
@@ -34,9 +35,9 @@ class RnnjaxPeer:
     def train(self, chunks: list[Chunk]) -> float:
         loss, examples = 0.0, sum(chunk.examples for chunk in chunks)
         pending: list[tuple[Chunk, Any]] = []
-        for chunk, advance in self.program.train_chunks(chunks, epoch=0):
-            self._state, sums = advance(self._state)
-            pending.append((chunk, sums))
+        for fed in self.program.feed_training(chunks, epoch=0):
+            self._state, sums = self.program.train(self._state, fed)
+            pending.append((fed.chunk, sums))
             if len(pending) > 1:  # as in the loop: the chunk before is looked at while the devices work on this one
                 loss += _loss(*pending.pop(0))
         return (loss + sum(_loss(*rest) for rest in pending)) / examples
@@ -44,7 +45,7 @@ class RnnjaxPeer:
     def logits(self, split: str, chunk: Chunk) -> np.ndarray:
         examples = getattr(self._course.dataset, split)
         rows = chunk.rows.reshape(-1)
-        inputs = self._course.dataset.preprocess.normalize(examples.inputs[rows])
+        inputs = self._course.dataset.preprocess.on_device({"inputs": examples["inputs"][rows]})["inputs"]
         lengths = {} if examples.lengths is None else {"lengths": examples.lengths[rows]}
         if chunk.length is not None:
             inputs = inputs[:, : chunk.length]

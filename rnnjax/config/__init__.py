@@ -4,28 +4,40 @@ Every field's comment is its help text on the command line. A field (or a whole 
 ``runtime`` may differ when a run is resumed; all others are the run's identity.
 """
 
-from rnnjax.config.data import DataConfig, ImageData, ImageFolderData, TextData, TextTable
-from rnnjax.config.model import Dtype, ImageModel, Precision, RecurrentModel, TextModel
+from importlib import import_module
+from typing import Any
+
+from rnnjax.config.data import DataConfig
 from rnnjax.config.run import Config, from_json, identity, identity_differences, to_json
 from rnnjax.config.training import OptimConfig, ParallelConfig, TrainConfig
 
 __all__ = [
     "Config",
     "DataConfig",
-    "Dtype",
-    "ImageData",
-    "ImageFolderData",
-    "ImageModel",
     "OptimConfig",
     "ParallelConfig",
-    "Precision",
-    "RecurrentModel",
-    "TextData",
-    "TextModel",
-    "TextTable",
     "TrainConfig",
     "from_json",
     "identity",
     "identity_differences",
     "to_json",
 ]
+
+# Sections live beside what they make; these are found under this name too.
+_MADE_ELSEWHERE = {
+    "Dtype": "models.config",
+    "Precision": "models.config",
+    "ImageData": "data.images",
+    "ImageFolderData": "data.images",
+    "TextData": "data.documents",
+    "TextTable": "data.documents",
+    "ImageModel": "models.config",
+    "RecurrentModel": "models.config",
+    "TextModel": "models.config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MADE_ELSEWHERE:
+        raise AttributeError(f"module 'rnnjax.config' has no attribute {name!r}")
+    return getattr(import_module(f"rnnjax.{_MADE_ELSEWHERE[name]}"), name)

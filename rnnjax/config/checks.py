@@ -7,6 +7,10 @@ from typing import Any
 from rnnjax.errors import UsageError
 
 RUNTIME = {"runtime": True}
+"""Metadata of a field that may differ when a run is resumed."""
+
+CONTENT = {"content": True}
+"""Metadata of a field that holds the data themselves: it is written to no file, and the data's fingerprint tells it."""
 
 
 def runtime(default: Any) -> Any:

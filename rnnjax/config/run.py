@@ -1,91 +1,185 @@
-"""All sections together, and as JSON."""
+"""All sections together, and as JSON.
+
+A section is one of this package, one of a user's own (a subclass of :class:`DataConfig` or
+:class:`rnnjax.models.config.ModelConfig`), or a part itself: a Linen module in place of a model's section, a
+transformation of optax in place of the optimizer's. JSON names a section by its ``kind``; a part that was handed over
+is named only, since what it is stands in nobody's file.
+"""
 
 import dataclasses
+import sys
 import types
 import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal
 
 from rnnjax.config.checks import RUNTIME
-from rnnjax.config.data import DataConfig, ImageData, ImageFolderData, TextData, TextTable
-from rnnjax.config.model import ImageModel, RecurrentModel, TextModel
 from rnnjax.config.training import OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.errors import UsageError
 
-DataT = TypeVar("DataT", bound=DataConfig)
-ModelT = TypeVar("ModelT", bound=RecurrentModel)
+Kinds = Mapping[str, Sequence[type]]
+"""The classes that a section may be of, by the section's name; under ``within``, those that its fields may hold."""
+
+OURS: Kinds = {"optim": (OptimConfig,), "train": (TrainConfig,), "parallel": (ParallelConfig,)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Generic[DataT, ModelT]):
-    """All that decides what a run computes."""
+class Config:
+    """All that decides what a run computes, but for its task."""
 
-    data: DataT
-    model: ModelT
-    optim: OptimConfig = field(default=OptimConfig())
+    data: Any
+    model: Any
+    optim: Any = field(default=OptimConfig())
     train: TrainConfig = field(default=TrainConfig())
     parallel: ParallelConfig = field(default=ParallelConfig(), metadata=RUNTIME)
 
 
-_SECTIONS: dict[str, tuple[type, ...]] = {
-    "data": (ImageData, ImageFolderData, TextData, TextTable),
-    "model": (ImageModel, TextModel),
-    "optim": (OptimConfig,),
-    "train": (TrainConfig,),
-    "parallel": (ParallelConfig,),
-}
+SECTIONS = tuple(section.name for section in dataclasses.fields(Config))
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """Stands where a part of a user's own stood when the configuration was written.
+
+    Attributes:
+      section: ``data``, ``model`` or ``optim``.
+      name: of its class.
+    """
+
+    section: str
+    name: str
+
+
+def kind(section: Any) -> str | None:
+    """What JSON calls a section's class; None of sections that have one class only."""
+    return _kind_of(type(section))
+
+
+def _kind_of(cls: type) -> str | None:
+    own = cls.__dict__.get("kind")
+    ours = cls in OURS.get(getattr(cls, "section", ""), ())
+    return own if own is not None or ours else _qualified(cls)
+
+
+def is_section(part: Any) -> bool:
+    """Whether it is a section of a configuration, and no part handed over."""
+    return dataclasses.is_dataclass(part) and hasattr(type(part), "section")
+
+
+def holds_data(section: Any) -> bool:
+    """Whether a section holds the data themselves, which no file does."""
+    return is_section(section) and any(entry.metadata.get("content") for entry in dataclasses.fields(section))
+
+
+def _qualified(cls: type) -> str:
+    """Module and name; of a script, by the name that others import it by."""
+    module = cls.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        module = spec.name if spec is not None else Path(file).stem if file else module
+    return f"{module}.{cls.__qualname__}"
+
+
+def classes_within(section: Any) -> dict[str, type]:
+    """The classes that a section's fields hold, such as a cell of one's own, by the names that JSON gives them."""
+    values = [getattr(section, entry.name) for entry in dataclasses.fields(section)] if is_section(section) else []
+    return {_qualified(value): value for value in values if isinstance(value, type)}
 
 
 def to_json(config: Config) -> dict[str, Any]:
     """The configuration as plain JSON values; ``data`` and ``model`` say their ``kind``."""
-    out: dict[str, Any] = {}
-    for name in _SECTIONS:
-        section = getattr(config, name)
-        kind = {"kind": section.kind} if hasattr(section, "kind") else {}
-        out[name] = kind | {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(section).items()}
-    return out
+    return {name: section_to_json(getattr(config, name)) for name in SECTIONS}
 
 
-def from_json(data: dict[str, Any]) -> Config:
+def section_to_json(section: Any) -> dict[str, Any]:
+    """A section as plain JSON values, without the data themselves."""
+    if isinstance(section, HandedOver):
+        return {"handed_over": section.name}
+    if not is_section(section):
+        return {"handed_over": type(section).__name__}
+    name = kind(section)
+    values = {} if name is None else {"kind": name}
+    for entry in dataclasses.fields(section):
+        if entry.metadata.get("content"):
+            continue
+        values[json_name(entry)] = _plain(getattr(section, entry.name))
+    return values
+
+
+def json_name(entry: dataclasses.Field) -> str:
+    """What JSON calls a field; a field keeps the name that committed results know it by."""
+    return entry.metadata.get("json", entry.name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, type):
+        return _qualified(value)
+    return value
+
+
+def from_json(data: dict[str, Any], kinds: Kinds) -> Config:
     """The inverse of :func:`to_json`.
+
+    Args:
+      data: JSON values.
+      kinds: the classes that ``data`` and ``model`` may be of.
 
     Raises:
       UsageError: at a section or field that is missing or does not exist, or a value that is not allowed.
     """
-    unknown = set(data) - set(_SECTIONS)
+    unknown = set(data) - set(SECTIONS)
     if unknown:
         raise UsageError(f"unknown section {sorted(unknown)[0]!r} in the configuration")
     for name in ("data", "model"):
         if name not in data:
             raise UsageError(f"section {name!r} is missing in the configuration")
-    return Config(**{name: _section(name, data[name]) for name in _SECTIONS if name in data})
+    within = {_qualified(cls): cls for cls in kinds.get("within", ())}
+    classes = {name: (*kinds.get(name, ()), *OURS.get(name, ())) for name in SECTIONS}
+    return Config(**{name: _section(name, data[name], classes[name], within) for name in SECTIONS if name in data})
 
 
-def _section(name: str, given: Any) -> Any:
+def _section(name: str, given: Any, classes: Sequence[type], within: Mapping[str, type]) -> Any:
     if not isinstance(given, dict):
         raise UsageError(f"{name}: {given!r} is not a valid value")
     values = dict(given)
-    kind = values.pop("kind", None)
-    classes = [c for c in _SECTIONS[name] if getattr(c, "kind", None) == kind]
-    if not classes:
-        raise UsageError(f"{name}.kind: {kind!r} is not known here")
-    hints = typing.get_type_hints(classes[0])
-    fields = dataclasses.fields(classes[0])
+    if set(values) == {"handed_over"} and isinstance(values["handed_over"], str):
+        return HandedOver(name, values["handed_over"])
+    wanted = values.pop("kind", None)
+    found = [cls for cls in classes if _kind_of(cls) == wanted]
+    if not found:
+        foreign = (
+            "; it is a part of one's own: hand over its experiment" if isinstance(wanted, str) and "." in wanted else ""
+        )
+        raise UsageError(f"{name}.kind: {wanted!r} is not known here{foreign}")
+    hints = typing.get_type_hints(found[0])
+    fields = {json_name(entry): entry for entry in dataclasses.fields(found[0])}
+    arguments = {}
     for key, value in values.items():
-        if key not in {f.name for f in fields}:
+        if key not in fields or fields[key].metadata.get("content"):
             raise UsageError(f"{name}.{key}: no such field")
-        if isinstance(value, list):
-            values[key] = tuple(value)
-        if not _fits(values[key], hints[key]):
-            raise UsageError(f"{name}.{key}: {value!r} is not a valid value")
-    for needed in fields:
-        if needed.default is dataclasses.MISSING and needed.name not in values:
+        read = tuple(value) if isinstance(value, list) else value
+        if isinstance(value, str) and value in within:
+            arguments[fields[key].name] = within[value]
+            continue
+        if not _fits(read, hints[fields[key].name]):
+            own = "; a class of one's own needs its experiment handed over" if "." in str(value) else ""
+            raise UsageError(f"{name}.{key}: {value!r} is not a valid value{own if isinstance(value, str) else ''}")
+        arguments[fields[key].name] = read
+    for needed in fields.values():
+        if needed.default is dataclasses.MISSING and needed.name not in arguments:
             raise UsageError(f"{name}.{needed.name} is missing")
-    return classes[0](**values)
+    return found[0](**arguments)
 
 
 def _fits(value: Any, hint: Any) -> bool:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
     if origin is Literal:
         return value in args
     if origin is tuple:
@@ -101,13 +195,13 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def identity(config: Config) -> dict[str, dict[str, Any]]:
     """The identity fields, as :func:`to_json` gives them: without those that change nothing in what a run computes."""
-    kept = {}
-    for section_field in dataclasses.fields(Config):
-        if not section_field.metadata.get("runtime"):
-            section = getattr(config, section_field.name)
-            runtime = {f.name for f in dataclasses.fields(section) if f.metadata.get("runtime")}
-            values = to_json(config)[section_field.name]
-            kept[section_field.name] = {name: value for name, value in values.items() if name not in runtime}
+    kept, every = {}, to_json(config)
+    for entry in dataclasses.fields(Config):
+        if not entry.metadata.get("runtime"):
+            section = getattr(config, entry.name)
+            fields = dataclasses.fields(section) if is_section(section) else ()
+            runtime = {json_name(f) for f in fields if f.metadata.get("runtime")}
+            kept[entry.name] = {name: value for name, value in every[entry.name].items() if name not in runtime}
     return kept
 
 

@@ -1,7 +1,8 @@
 """The sections ``optim``, ``train`` and ``parallel``: how it is trained, how long, and on what devices."""
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import check, choice, positive, rate, runtime
@@ -28,8 +29,8 @@ class OptimConfig:
     plateau_factor: float = 0.1
     """The plateau schedule multiplies the learning rate by this."""
     plateau_patience: int = 5
-    """The plateau schedule does so after this many epochs without a better validation, by accuracy and
-    among equals by loss, and again after as many more."""
+    """The plateau schedule does so after this many epochs without a better validation, by the headline
+    metric and among equals by loss, and again after as many more."""
     plateau_least: float = 1e-3
     """Share of the learning rate below which the plateau schedule does not go."""
     momentum: float = 0.9
@@ -52,6 +53,18 @@ class OptimConfig:
     ema_decay: float = 0.0
     """Decay a step of the exponential moving average of the parameters that is evaluated and saved for
     prediction; 0 turns it off."""
+
+    def build(self, steps: int) -> Any:
+        """The optax transformation for a training of so many steps."""
+        from rnnjax.training.optim import make_optimizer
+
+        return make_optimizer(self, steps)
+
+    def learning_rates(self, steps: int) -> Any:
+        """The learning rate by step, a function."""
+        from rnnjax.training.optim import make_schedule
+
+        return make_schedule(self, steps)
 
     def __post_init__(self):
         choice(self, "optimizer", Optimizer)
@@ -77,13 +90,14 @@ class TrainConfig:
     epochs: int = 10
     """Passes over the training split."""
     patience: int = 0
-    """Stop after this many epochs without a better validation, by accuracy and among equals by loss; 0 never
-    stops early."""
+    """Stop after this many epochs without a better validation, by the headline metric and among equals by loss; 0
+    never stops early."""
     steps_per_call: int = 16
     """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls, so fewer answer sooner;
     more save what a call itself costs, which counts where a step is very short."""
-    until_accuracy: float | None = None
-    """Stop as soon as validation accuracy, 0..1, reaches this, and say after how many seconds and examples."""
+    until: float | None = field(default=None, metadata={"json": "until_accuracy"})
+    """Stop as soon as validation's headline metric (accuracy, 0..1, of a classifier) reaches this, and say after how
+    many seconds and examples."""
     test: bool = runtime(True)
     """Whether the best checkpoint is evaluated on the test split at the end. With --train.no-test a run leaves that
     split alone, as a search must that chooses by validation; the same command without it tests the finished run."""
@@ -100,8 +114,7 @@ class TrainConfig:
         positive(self, "epochs")
         positive(self, "steps_per_call")
         check(self.patience >= 0, self, "patience", "0 or more epochs")
-        reachable = self.until_accuracy is None or 0 < self.until_accuracy <= 1
-        check(reachable, self, "until_accuracy", "above 0 and at most 1")
+        check(self.until is None or math.isfinite(self.until), self, "until", "a finite number")
         check(self.save_minutes > 0, self, "save_minutes", "positive")
         check(self.audit >= 0, self, "audit", "0 or more calls")
 

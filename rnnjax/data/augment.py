@@ -4,8 +4,10 @@ The random key of an example is made of the run's key, the epoch and the example
 an example looks like in an epoch depends neither on the batch it is in nor on the devices.
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +16,15 @@ from jax.scipy.ndimage import map_coordinates
 
 from rnnjax.errors import UsageError
 
+if TYPE_CHECKING:
+    from rnnjax.data.images import ImageData
+
 Array = jax.Array
-Augment = Callable[[Array, Array], Array]
-"""Keys ``[B]`` and stored inputs ``[B, ...]`` to inputs of the same shape and dtype."""
+Augment = Callable[[Array, Mapping[str, Array]], dict[str, Array]]
+"""Keys ``[B]`` and a batch's stored arrays ``[B, ...]`` to arrays of the same shapes and dtypes."""
+
+Operation = Callable[[Array, Array], Array]
+"""Keys ``[B]`` and images ``[B, height, width, C]`` to images of the same shape and dtype."""
 
 
 def example_keys(key: Array, epoch: Array, ids: Array) -> Array:
@@ -25,48 +33,37 @@ def example_keys(key: Array, epoch: Array, ids: Array) -> Array:
     return jax.vmap(lambda example: jax.random.fold_in(key, example))(ids)
 
 
-def image_augmentation(
-    *,
-    max_shift: int = 0,
-    shift_padding: str = "zeros",
-    max_rotation: float = 0.0,
-    max_zoom: float = 0.0,
-    elastic: float = 0.0,
-    elastic_sigma: float = 4.0,
-    flip: bool = False,
-    cutout: int = 0,
-    mean: Sequence[float] = (),
-) -> Augment | None:
+def image_augmentation(config: "ImageData", mean: Sequence[float]) -> Augment | None:
     """What training images undergo, in this order: flip, warp, shift, cutout; None where that is nothing.
 
     Args:
-      max_shift, shift_padding: of :func:`random_shift`; the padding is of :func:`random_warp` too.
-      max_rotation, max_zoom, elastic, elastic_sigma: of :func:`random_warp`.
-      flip: whether of :func:`random_flip`.
-      cutout, mean: of :func:`random_cutout`.
+      config: says how much of each.
+      mean: of each channel, of pixels scaled to 0..1, which :func:`random_cutout` fills with.
     """
-    warp = {"max_rotation": max_rotation, "max_zoom": max_zoom, "elastic": elastic}
+    warp = {"max_rotation": config.max_rotation, "max_zoom": config.max_zoom, "elastic": config.elastic}
+    warped = functools.partial(random_warp, elastic_sigma=config.elastic_sigma, padding=config.shift_padding, **warp)
     # By the number of its key, so that no operation's place here changes what another draws.
     operations = {
-        0: random_flip() if flip else None,
-        3: random_warp(**warp, elastic_sigma=elastic_sigma, padding=shift_padding) if any(warp.values()) else None,
-        1: random_shift(max_shift, shift_padding) if max_shift else None,
-        2: random_cutout(cutout, mean) if cutout else None,
+        0: random_flip() if config.flip else None,
+        3: warped() if any(warp.values()) else None,
+        1: random_shift(config.max_shift, config.shift_padding) if config.max_shift else None,
+        2: random_cutout(config.cutout, mean) if config.cutout else None,
     }
     chosen = {number: operation for number, operation in operations.items() if operation is not None}
     if not chosen:
         return None
 
-    def augment(keys: Array, images: Array) -> Array:
+    def augment(keys: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
+        images = batch["inputs"]
         for number, operation in chosen.items():
             # Each draws from keys of its own, whichever of the others are there.
             images = operation(jax.vmap(jax.random.fold_in, (0, None))(keys, number), images)
-        return images
+        return {**batch, "inputs": images}
 
     return augment
 
 
-def random_shift(most: int, padding: str = "zeros") -> Augment:
+def random_shift(most: int, padding: str = "zeros") -> Operation:
     """Shifts each image by up to ``most`` pixels in both directions; what moves in is zeros or a reflection.
 
     It is the random crop of an image padded by ``most`` pixels, as is usual for CIFAR (He et al. 2016,
@@ -94,7 +91,7 @@ def random_warp(
     elastic: float = 0.0,
     elastic_sigma: float = 4.0,
     padding: str = "zeros",
-) -> Augment:
+) -> Operation:
     """Turns each image and scales it, both about its centre, and distorts it like rubber, by one interpolation.
 
     The distortion is that of Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks
@@ -165,12 +162,12 @@ def warp(
     return (jnp.round(pixels) if jnp.issubdtype(image.dtype, jnp.integer) else pixels).astype(image.dtype)
 
 
-def random_flip() -> Augment:
+def random_flip() -> Operation:
     """Mirrors each image left to right with probability 1/2."""
     return jax.vmap(lambda key, image: jnp.where(jax.random.bernoulli(key), image[:, ::-1], image))
 
 
-def random_cutout(size: int, mean: Sequence[float]) -> Augment:
+def random_cutout(size: int, mean: Sequence[float]) -> Operation:
     """Sets a square of each image to the training mean (DeVries and Taylor 2017, arXiv:1708.04552).
 
     Its centre is any pixel with the same probability, so that the square may reach over the border.

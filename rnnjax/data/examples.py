@@ -1,16 +1,21 @@
 """Examples as arrays, checked when they come in, and data sets made of them."""
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rnnjax import digests
 from rnnjax.data.encoded import EncodedImages
+from rnnjax.data.labels import check_labels
+from rnnjax.data.plan import Plan
 from rnnjax.data.preprocess import Preprocess
+from rnnjax.data.spec import Spec
 from rnnjax.errors import DataError
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -18,152 +23,174 @@ class Examples:
     """One split, as it is stored: nothing normalised, nothing augmented.
 
     Attributes:
-      inputs: images ``[N, height, width, channels]`` (uint8 0..255, or finite floats), or word ids
-        ``[N, T]`` (int32); or images that are still encoded.
-      labels: ``[N]`` int32.
-      lengths: ``[N]`` int32, how many of a row's T ids are words; None for images.
+      arrays: by name, each ``[N, ...]``: inputs such as images (uint8 0..255, or finite floats) or word ids, and
+        targets such as ``labels``. Images may be still encoded.
+      lengths: ``[N]`` int32, how many steps of a row are real; None where all rows have one size.
+      timed: names of the arrays whose axis 1 is time, and that are cut to the padded length of a batch.
 
     Raises:
-      DataError: if a split is empty, an array has another shape or dtype, they disagree in length, a
-        length lies outside 0..T, or a float is not finite.
+      DataError: if a split is empty, an array is none, they disagree in the number of examples, a length lies outside
+        0..T, or a float is not finite.
     """
 
-    inputs: Any  # an array, or EncodedImages in its place
-    labels: np.ndarray
+    arrays: Mapping[str, Any]  # an array each, or EncodedImages in its place
     lengths: np.ndarray | None = None
+    timed: tuple[str, ...] = ()
 
     def __post_init__(self):
-        self._check_shapes()
-        if len(self.labels) == 0:
+        if not self.arrays:
+            raise DataError("a split has no arrays")
+        for name, array in self.arrays.items():
+            if not hasattr(array, "dtype") or len(array.shape) < 1:
+                got = list(getattr(array, "shape", [])) or type(array).__name__
+                raise DataError(f"{name} must be an array with a row an example, [N, ...], got {got}")
+        first, *rest = self.arrays
+        if len(self) == 0:
             raise DataError("a split is empty: there is no example in it")
-        if len(self.inputs) != len(self.labels):
-            raise DataError(f"{len(self.inputs)} inputs but {len(self.labels)} labels")
-        if not np.issubdtype(self.labels.dtype, np.integer):
-            raise DataError(f"labels must be integers, got {self.labels.dtype}")
+        for name in rest:
+            if len(self.arrays[name]) != len(self):
+                raise DataError(f"{len(self)} {first} but {len(self.arrays[name])} {name}")
         if self.lengths is not None:
             self._check_lengths(self.lengths)
-        self._check_finite()
-
-    def _check_shapes(self) -> None:
-        """One label a row: of any other shape, broadcasting would make a wrong accuracy without an error."""
-        shape = np.shape(self.labels)
-        if not hasattr(self.labels, "dtype"):
-            raise DataError(f"labels must be an array [N] of integers, got a {type(self.labels).__name__}")
-        if len(shape) != 1:
-            hint = "" if len(shape) != 2 else "; take labels[:, 0]" if shape[1] == 1 else "; take labels.argmax(-1)"
-            raise DataError(f"labels must be one integer an example, [N], got {list(shape)}{hint}")
-        if len(getattr(self.inputs, "shape", ())) < 2:
-            got = list(getattr(self.inputs, "shape", [])) or type(self.inputs).__name__
-            raise DataError(f"inputs must be an array with a row an example, [N, ...] with two axes or more, got {got}")
+        for name, array in self.arrays.items():
+            _check_finite(name, array)
 
     def _check_lengths(self, lengths: np.ndarray) -> None:
         if np.ndim(lengths) != 1:
             raise DataError(f"lengths must be one integer an example, [N], got {list(np.shape(lengths))}")
-        if len(lengths) != len(self.labels):
-            raise DataError(f"{len(lengths)} lengths but {len(self.labels)} labels")
+        if len(lengths) != len(self):
+            raise DataError(f"{len(lengths)} lengths but {len(self)} {next(iter(self.arrays))}")
         if not np.issubdtype(lengths.dtype, np.integer):
             raise DataError(f"lengths must be integers, got {lengths.dtype}")
-        steps = self.inputs.shape[1]
-        outside = (lengths < 0) | (lengths > steps)
-        if outside.any():
-            row = int(outside.argmax())
-            raise DataError(f"lengths must lie in 0..{steps}, example {row} got {int(lengths[row])}")
-
-    def _check_finite(self) -> None:
-        if self.inputs.dtype.kind in "biu":
-            return
-        try:
-            if self.inputs.dtype.kind not in "fV":  # V: bfloat16 and its like, which NumPy does not count as floats
-                raise TypeError
-            bad = ~np.isfinite(np.reshape(np.asarray(self.inputs), (len(self.inputs), -1))).all(-1)
-        except TypeError:
-            raise DataError(f"inputs must be integers or floats, got {self.inputs.dtype}") from None
-        if bad.any():
-            raise DataError(f"inputs hold NaN or infinity, first in example {int(bad.argmax())}")
+        for name in self.timed:
+            if self.arrays[name].ndim < 2:
+                raise DataError(f"{name} must have time as axis 1, [N, T, ...], got {list(self.arrays[name].shape)}")
+            steps = self.arrays[name].shape[1]
+            outside = (lengths < 0) | (lengths > steps)
+            if outside.any():
+                row = int(outside.argmax())
+                raise DataError(f"lengths must lie in 0..{steps}, example {row} got {int(lengths[row])}")
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(next(iter(self.arrays.values())))
+
+    def __getitem__(self, name: str) -> Any:
+        """The array of that name."""
+        return self.arrays[name]
 
     @property
     def nbytes(self) -> int:
-        return sum(a.nbytes for a in self.arrays().values())
+        return sum(a.nbytes for a in self.stored().values())
 
     @property
-    def streamed(self) -> bool:
-        """Whether the inputs are decoded anew whenever they are used."""
-        return isinstance(self.inputs, EncodedImages)
+    def encoded(self) -> tuple[str, ...]:
+        """Names of the arrays that are decoded anew whenever they are used."""
+        return tuple(name for name, array in self.arrays.items() if isinstance(array, EncodedImages))
 
-    def arrays(self) -> dict[str, Any]:
-        """The arrays by name, without ``lengths`` where there are none."""
-        arrays = {"inputs": self.inputs, "labels": self.labels, "lengths": self.lengths}
-        return {name: array for name, array in arrays.items() if array is not None}
+    def stored(self) -> dict[str, Any]:
+        """All arrays by name, ``lengths`` among them where there are some."""
+        return dict(self.arrays) | ({} if self.lengths is None else {"lengths": self.lengths})
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the inputs, labels and lengths; of encoded images, of what tells their files apart."""
-        parts = {
-            name: a.source if isinstance(a, EncodedImages) else digests.of_array(a) for name, a in self.arrays().items()
-        }
-        if isinstance(self.inputs, EncodedImages):
-            parts["numbers"] = digests.of_array(self.inputs.numbers)
+        """SHA-256 of all arrays; of encoded images, of what tells their files apart."""
+        parts = {}
+        for name, array in self.stored().items():
+            if name in self.encoded:
+                parts |= {name: array.source, "numbers": digests.of_array(array.numbers)}
+            else:
+                parts[name] = digests.of_array(array)
         return digests.of_json(parts)
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at ``rows``, in that order."""
-        taken: dict[str, Any] = {
-            name: array.select(rows) if isinstance(array, EncodedImages) else array[rows]
-            for name, array in self.arrays().items()
+        taken = {
+            name: array.select(rows) if name in self.encoded else array[rows] for name, array in self.arrays.items()
         }
-        return Examples(**taken)
+        return Examples(taken, None if self.lengths is None else self.lengths[rows], self.timed)
+
+
+def labelled(inputs: Any, labels: np.ndarray, lengths: np.ndarray | None = None) -> Examples:
+    """Inputs ``[N, ...]`` with a class number each; with ``lengths``, axis 1 of the inputs is time.
+
+    Raises:
+      DataError: if labels are anything else, or as :class:`Examples` does.
+    """
+    check_labels(labels)
+    if len(getattr(inputs, "shape", ())) < 2:
+        got = list(getattr(inputs, "shape", [])) or type(inputs).__name__
+        raise DataError(f"inputs must be an array with a row an example, [N, ...] with two axes or more, got {got}")
+    return Examples({"inputs": inputs, "labels": labels}, lengths, () if lengths is None else ("inputs",))
+
+
+def _check_finite(name: str, array: Any) -> None:
+    if array.dtype.kind in "biu":
+        return
+    try:
+        if array.dtype.kind not in "fV":  # V: bfloat16 and its like, which NumPy does not count as floats
+            raise TypeError
+        bad = ~np.isfinite(np.reshape(np.asarray(array), (len(array), -1))).all(-1)
+    except TypeError:
+        raise DataError(f"{name} must be integers or floats, got {array.dtype}") from None
+    if bad.any():
+        raise DataError(f"{name} hold NaN or infinity, first in example {int(bad.argmax())}")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits and what turns raw input into a model's.
+    """Splits and what turns raw input into a model's.
 
     Attributes:
       name: the name that was asked for, version included where there is one.
-      train, validation, test: the splits; the validation split was cut from the training split.
+      train, validation: the splits; the validation split was cut from the training split.
+      test: to evaluate on at the end; None where nothing is kept for that.
       preprocess: from raw input to a model's input; it is saved beside the checkpoints.
-      bucket_lengths: padded lengths T of sequences, rising; empty where the configuration's count.
+      given: what goes into a model and is to come out; None: as the preprocessing says.
+      plan: which examples are in which step.
       notes: what a user should know of the data, a sentence each.
       sample_texts: a few documents to try prediction on.
 
     Raises:
-      DataError: if a label lies outside the classes or the training split has fewer than two.
+      DataError: if the splits do not have the same arrays.
     """
 
     name: str
     train: Examples
     validation: Examples
-    test: Examples
-    preprocess: Preprocess
-    bucket_lengths: tuple[int, ...] = ()
+    test: Examples | None
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    given: Spec | None = None
+    plan: Plan = field(default_factory=Plan)
     notes: tuple[str, ...] = ()
     sample_texts: tuple[str, ...] = ()
 
     def __post_init__(self):
-        names = self.class_names
-        for split in ("train", "validation", "test"):
-            labels = getattr(self, split).labels
-            outside = (labels < 0) | (labels >= len(names))
-            if outside.any():
-                row = int(outside.argmax())
-                raise DataError(
-                    f"{self.name}: label {int(labels[row])} of example {row} in {split} lies outside the "
-                    f"{len(names)} classes 0..{len(names) - 1}"
-                )
-        if len(np.unique(self.train.labels)) < 2:
-            raise DataError(f"{self.name}: the training split has one class only; a classifier needs two")
+        wanted = {name: array.shape[1:] for name, array in self.train.stored().items() if name not in self.train.timed}
+        for split, examples in self.splits().items():
+            there = {name: array.shape[1:] for name, array in examples.stored().items() if name not in examples.timed}
+            if there != wanted or examples.timed != self.train.timed:
+                raise DataError(f"{self.name}: {split} has {there}, where train has {wanted}, without the first axis")
+
+    @property
+    def spec(self) -> Spec:
+        """What goes into a model and is to come out."""
+        return self.given or self.preprocess.spec
+
+    def splits(self) -> dict[str, Examples]:
+        """Those that there are, by name."""
+        named = {split: getattr(self, split) for split in SPLITS}
+        return {split: examples for split, examples in named.items() if examples is not None}
+
+    def split(self, name: str) -> Examples:
+        """The split of that name; raises DataError if there is none."""
+        if name not in self.splits():
+            raise DataError(f"{self.name} has no {name} split; it has {', '.join(self.splits())}")
+        return self.splits()[name]
 
     @property
     def fingerprint(self) -> dict[str, str]:
         """That of each split."""
-        return {split: getattr(self, split).fingerprint for split in ("train", "validation", "test")}
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        return self.preprocess.class_names
+        return {split: examples.fingerprint for split, examples in self.splits().items()}
 
 
 def hold_out(labels: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -185,3 +212,16 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.nda
             "give more examples of each class, or hold out another fraction"
         ) from error
     return np.sort(kept), np.sort(held)
+
+
+def hold_out_rows(examples: int, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`hold_out`, of examples without classes: a random part of the rows.
+
+    Raises:
+      DataError: if either part would be empty.
+    """
+    held = round(fraction * examples)
+    if not 0 < held < examples:
+        raise DataError(f"cannot hold out {fraction:g} of {examples} examples; give more examples")
+    order = np.random.default_rng(seed).permutation(examples)
+    return np.sort(order[held:]), np.sort(order[:held])

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnjax.config import ImageFolderData
 from rnnjax.data import cache, image_files
-from rnnjax.data.examples import Examples, hold_out
+from rnnjax.data.examples import Examples, hold_out, labelled
 from rnnjax.data.files import digest, hidden
+from rnnjax.data.images import ImageFolderData
 from rnnjax.errors import DataError, UsageError
 
 _FEWEST = 3
@@ -59,7 +59,7 @@ def load(config: ImageFolderData) -> Found:
         test, _, notes_of_test = _read(root / "test", config, names)
         return Found(train, test, names, notes + notes_of_test)
     every, names, notes = _read(root, config, None)
-    rest, test = hold_out(every.labels, config.test_fraction)
+    rest, test = hold_out(every["labels"], config.test_fraction)
     return Found(every.take(rest), every.take(test), names, notes)
 
 
@@ -98,7 +98,7 @@ def _read(
         )
     if absent := sorted(set(known or ()) - set(names)):
         notes.append(f"{root}: no image of {', '.join(absent)}")
-    return Examples(read["inputs"], kept), known or names, tuple(notes)
+    return labelled(read["inputs"], kept), known or names, tuple(notes)
 
 
 class _Refusals:

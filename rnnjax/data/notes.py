@@ -1,18 +1,29 @@
 """What a user should know of a data set's examples, whatever they are: empty classes, and examples that occur twice."""
 
+import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.tokens import UNKNOWN
+from rnnjax.errors import DataError
 
 _MOST_BYTES = 2**31
 """Larger splits are not searched for repeated examples: that would take longer than a glance."""
 _ROWS = 4096
 _SHOWN = 5
+
+
+def with_notes(section: Any) -> Dataset:
+    """What a section of the configuration loads, with :func:`notes`; raises DataError if that is no data set."""
+    dataset = section.load()
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{type(section).__name__}.load() must give an rnnjax.data.Dataset, got {dataset!r:.80}")
+    return dataclasses.replace(dataset, notes=(*dataset.notes, *notes(dataset)))
 
 
 def notes(dataset: Dataset) -> list[str]:
@@ -21,8 +32,10 @@ def notes(dataset: Dataset) -> list[str]:
 
 
 def _empty_classes(dataset: Dataset) -> Iterator[str]:
-    names = dataset.class_names
-    counts = np.bincount(dataset.train.labels, minlength=len(names))
+    names = dataset.spec.names
+    if not names or "labels" not in dataset.train.arrays:
+        return
+    counts = np.bincount(dataset.train["labels"], minlength=len(names))
     empty = [names[int(number)] for number in np.flatnonzero(counts == 0)]
     if empty:
         shown = ", ".join(map(repr, empty[:_SHOWN])) + (", ..." if len(empty) > _SHOWN else "")
@@ -30,15 +43,17 @@ def _empty_classes(dataset: Dataset) -> Iterator[str]:
 
 
 def _repeated(dataset: Dataset) -> Iterator[str]:
-    splits = {"validation": dataset.validation, "test": dataset.test}
-    if any(split.streamed or split.nbytes > _MOST_BYTES for split in (dataset.train, *splits.values())):
+    splits = dataset.splits()
+    if any(split.encoded or split.nbytes > _MOST_BYTES for split in splits.values()):
         return
+    splits.pop("train")
     what = "examples" if dataset.train.lengths is None else "documents"
     again = "" if dataset.train.lengths is None else ", token for token"
-    trained = Counter(_digests(dataset.train))
+    inputs = [name for name in dataset.train.arrays if name in dataset.spec.inputs]
+    trained = Counter(_digests(dataset.train, inputs))
     found = []
     for name, split in splits.items():
-        count = sum(digest in trained for digest in _digests(split))
+        count = sum(digest in trained for digest in _digests(split, inputs))
         if count:
             found.append(f"{count:,} of {len(split):,} {name} {what} are also training {what}")
     count = sum(number for number in trained.values() if number > 1)
@@ -48,12 +63,15 @@ def _repeated(dataset: Dataset) -> Iterator[str]:
         yield "; ".join(found) + again
 
 
-def _digests(examples: Examples) -> Iterator[bytes]:
+def _digests(examples: Examples, inputs: Sequence[str]) -> Iterator[bytes]:
     """A digest of each input as it is stored; none of a document of unknown tokens alone, which may be any."""
     for start in range(0, len(examples), _ROWS):
-        part = np.asarray(examples.inputs[start : start + _ROWS])
-        part = np.ascontiguousarray(part.reshape(len(part), -1))
-        if examples.lengths is not None:
-            part = part[(part > UNKNOWN).any(1)]
-        for row in part:
-            yield hashlib.sha256(row).digest()
+        parts = [np.asarray(examples[name][start : start + _ROWS]) for name in inputs]
+        parts = [np.ascontiguousarray(part.reshape(len(part), -1)) for part in parts]
+        tokens = examples.lengths is not None and len(parts) == 1 and parts[0].dtype.kind in "iu"
+        known = (parts[0] > UNKNOWN).any(1) if tokens else np.ones(len(parts[0]), bool)
+        for row in np.flatnonzero(known):
+            digest = hashlib.sha256()
+            for part in parts:
+                digest.update(part[row])
+            yield digest.digest()

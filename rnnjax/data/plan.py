@@ -7,6 +7,7 @@ data is the number of a chunk, and a resumed run continues exactly where it stop
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -36,59 +37,69 @@ class Chunk:
         return int(self.mask.sum())
 
 
-def train_plan(
-    *,
-    seed: int,
-    epoch: int,
-    examples: int,
-    batch_size: int,
-    steps_per_call: int,
-    lengths: np.ndarray | None = None,
-    buckets: Sequence[int] = (),
-) -> list[Chunk]:
-    """One epoch of training: shuffled, every batch full, the epoch's tail dropped.
+@dataclass(frozen=True)
+class Plan:
+    """Every example once an epoch, shuffled; sequences are padded to the smallest bucket that holds them.
 
-    With buckets, each example is padded to the smallest bucket that holds it; what does not fill a
-    batch there moves on to the next larger one, so that less than one batch an epoch is dropped.
+    Another order is another class with these two methods. Both are pure: what is trained on follows from the seed and
+    the epoch alone.
 
-    Raises:
-      DataError: if a sequence is longer than the last bucket.
+    Attributes:
+      buckets: padded lengths, rising; empty where all rows have one size.
     """
-    rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(examples).astype(np.int32)
-    chunks: list[Chunk] = []
-    carried = order[:0]
-    for length, rows in _by_bucket(order, lengths, buckets):
-        rows = np.concatenate([carried, rows])
-        full = len(rows) // batch_size * batch_size
-        carried = rows[full:]
-        if full:
-            batches = rows[:full].reshape(-1, batch_size)
-            chunks += _chunks(length, batches, np.ones(batches.shape, bool), steps_per_call)
-    if len(buckets) > 1:
-        chunks = [chunks[i] for i in rng.permutation(len(chunks))]
-    return chunks
+
+    buckets: tuple[int, ...] = ()
+
+    def train(self, examples: "Sized", *, seed: int, epoch: int, batch_size: int, steps_per_call: int) -> list[Chunk]:
+        """One epoch of training: shuffled, every batch full, the epoch's tail dropped.
+
+        What does not fill a batch in its bucket moves on to the next larger one, so that less than one batch an epoch
+        is dropped.
+
+        Raises:
+          DataError: if a sequence is longer than the last bucket.
+        """
+        rng = np.random.default_rng((seed, epoch))
+        order = rng.permutation(len(examples)).astype(np.int32)
+        chunks: list[Chunk] = []
+        carried = order[:0]
+        for length, rows in _by_bucket(order, examples.lengths, self.buckets):
+            rows = np.concatenate([carried, rows])
+            full = len(rows) // batch_size * batch_size
+            carried = rows[full:]
+            if full:
+                batches = rows[:full].reshape(-1, batch_size)
+                chunks += _chunks(length, batches, np.ones(batches.shape, bool), steps_per_call)
+        if len(self.buckets) > 1:
+            chunks = [chunks[i] for i in rng.permutation(len(chunks))]
+        return chunks
+
+    def evaluate(self, examples: "Sized", *, batch_size: int, steps_per_call: int) -> list[Chunk]:
+        """One pass over a split in order: nothing dropped, the last batch of each bucket padded and masked.
+
+        Raises:
+          DataError: if a sequence is longer than the last bucket.
+        """
+        chunks: list[Chunk] = []
+        for length, rows in _by_bucket(np.arange(len(examples), dtype=np.int32), examples.lengths, self.buckets):
+            if len(rows):
+                batches, mask = _pad(rows, -(-len(rows) // batch_size) * batch_size)
+                batches, mask = batches.reshape(-1, batch_size), mask.reshape(-1, batch_size)
+                chunks += _chunks(length, batches, mask, steps_per_call)
+        return chunks
 
 
-def eval_plan(
-    *,
-    examples: int,
-    batch_size: int,
-    steps_per_call: int,
-    lengths: np.ndarray | None = None,
-    buckets: Sequence[int] = (),
-) -> list[Chunk]:
-    """One pass over a split in order: nothing dropped, the last batch of each bucket padded and masked.
+class Sized(Protocol):
+    """What a plan has to know of a split."""
 
-    Raises:
-      DataError: if a sequence is longer than the last bucket.
-    """
-    chunks: list[Chunk] = []
-    for length, rows in _by_bucket(np.arange(examples, dtype=np.int32), lengths, buckets):
-        if len(rows):
-            batches, mask = _pad(rows, -(-len(rows) // batch_size) * batch_size)
-            chunks += _chunks(length, batches.reshape(-1, batch_size), mask.reshape(-1, batch_size), steps_per_call)
-    return chunks
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """``[N]``, the steps of each row; None where all rows have one size."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        ...
 
 
 def steps_per_epoch(chunks: Sequence[Chunk]) -> int:

@@ -1,106 +1,129 @@
-"""From raw input to a model's input. A preprocessing is saved beside the checkpoints as plain JSON."""
+"""From raw input to a model's input: the contract. A preprocessing is saved beside the checkpoints as plain JSON."""
 
 import json
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
-import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.data import image_files
-from rnnjax.data.tokens import TOKENIZERS, UNKNOWN, Vocabulary
-from rnnjax.errors import DataError, RnnjaxError
+from rnnjax.data.reading import Input
+from rnnjax.data.spec import Spec, flat, nested
+from rnnjax.errors import DataError, RnnjaxError, UsageError
 from rnnjax.files import read_json, write_text
 
 
 @dataclass(frozen=True)
-class ImagePreprocess:
-    """Images of one size, normalised by the training split's mean and standard deviation.
+class Preprocess:
+    """Arrays as they are. Another preprocessing overrides what it does otherwise.
 
     Attributes:
-      shape: (height, width, channels) in pixels.
-      mean, std: one value a channel, of pixels scaled to 0..1; a channel that is constant has std 1.
-      class_names: names of the classes in the order of their numbers.
-      center_crop: whether a file of another size is cropped as the evaluation's images were, or only resized.
+      kind: what a saved one is called.
+      wanted: what ``predict`` takes, in words.
     """
 
-    shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    class_names: tuple[str, ...]
-    center_crop: bool = False
+    kind: ClassVar[str] = "arrays"
+    wanted: ClassVar[str] = "arrays, by rnnjax.load(folder)(arrays)"
 
-    @classmethod
-    def fit(cls, images: np.ndarray, class_names: Sequence[str]) -> "ImagePreprocess":
-        """Takes the statistics of training images ``[N, height, width, channels]``."""
-        scale = _scale(images)
-        mean = images.mean((0, 1, 2), dtype=np.float64) * scale
-        std = one_where_constant(images.std((0, 1, 2), dtype=np.float64) * scale, mean, images[..., 0].size)
-        return cls(tuple(images.shape[1:]), tuple(mean.tolist()), tuple(std.tolist()), tuple(class_names))
+    @property
+    def spec(self) -> Spec:
+        """What goes into a model and is to come out; a data set may say it in its place."""
+        raise UsageError(f"{type(self).__name__} does not tell a model's inputs; give the data set a Spec")
 
-    def normalize(self, images: Any) -> Any:
-        """Stored pixels ``[..., channels]`` to the model's float32, inside or outside a compiled step."""
-        mean = jnp.asarray(self.mean, jnp.float32)
-        std = jnp.asarray(self.std, jnp.float32)
-        return (images.astype(jnp.float32) * _scale(images) - mean) / std
-
-    def __call__(self, images: np.ndarray) -> dict[str, Any]:
-        """A model's arguments for images ``[B, height, width, channels]`` of uint8 or floats in 0..1."""
-        images = np.asarray(images)
-        if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
-            raise DataError(f"images must be uint8 (0..255) or floats (0..1), got {images.dtype}; .astype(np.uint8)?")
-        if images.shape[1:] != self.shape:
-            raise DataError(f"images must have shape [B, {', '.join(map(str, self.shape))}], got {images.shape}")
-        return {"inputs": self.normalize(images)}
-
-    def read(self, path: Path) -> np.ndarray:
-        """Reads an image file as uint8 of this shape, by :func:`rnnjax.data.image_files.read`.
+    def encode(self, raw: Any) -> dict[str, np.ndarray]:
+        """Raw inputs as they are stored, ``[N, ...]`` by name, ``lengths`` among them where rows differ in length.
 
         Raises:
-          DataError: if the file is missing or is no readable image.
+          DataError: if they are not of this kind.
         """
-        return image_files.read(path, self.shape, center=self.center_crop)
+        if isinstance(raw, Mapping):
+            return {path: np.asarray(leaf) for name, tree in raw.items() for path, leaf in flat(name, tree).items()}
+        return {path: np.asarray(leaf) for path, leaf in flat("inputs", raw).items()}
+
+    def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """Stored arrays of a batch as a model takes them, inside or outside a compiled step."""
+        return dict(batch)
+
+    def __call__(self, raw: Any) -> dict[str, Any]:
+        """A model's arguments for raw inputs."""
+        return nested(self.on_device(self.encode(raw)))
+
+    def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> list[Input]:
+        """The inputs that a command line names: files and folders, and documents.
+
+        Raises:
+          UsageError: if it names what this kind of model does not read.
+        """
+        raise UsageError(f"predict reads no files of this kind of data; give {self.wanted}")
+
+    def example(self) -> str:
+        """What a command line may give ``predict`` beside sample files."""
+        return ""
+
+    def save_samples(self, dataset: Any, texts: Sequence[str], folder: Path) -> None:
+        """Leaves a few inputs to try prediction on; ``texts`` are documents of the experiment's own."""
+
+    def reads_alike(self, other: "Preprocess") -> bool:
+        """Whether stored inputs of another data set mean the same to a model."""
+        return self == other
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, ``kind`` among them."""
+        return {"kind": self.kind}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`; raises ValueError, KeyError or TypeError at what is none."""
+        del values
+        return cls()
 
 
-@dataclass(frozen=True)
-class TextPreprocess:
-    """Documents as token ids with lengths.
+def save(preprocess: Preprocess, path: Path) -> None:
+    """Writes a preprocessing as JSON."""
+    write_text(path, json.dumps(preprocess.to_json(), ensure_ascii=False) + "\n")
 
-    Attributes:
-      vocabulary: tokens in the order of their ids.
-      max_length: the most tokens of a document that are kept.
-      class_names: names of the classes in the order of their numbers.
-      tokenizer: name of what splits a document, in :data:`rnnjax.data.tokens.TOKENIZERS`.
+
+def load(path: Path, kinds: Sequence[type[Preprocess]] = ()) -> Preprocess:
+    """Reads what :func:`save` wrote.
+
+    Args:
+      path: of the file.
+      kinds: preprocessings that are not of this package.
+
+    Raises:
+      DataError: if the file is missing or is not one of these.
     """
-
-    vocabulary: Vocabulary
-    max_length: int
-    class_names: tuple[str, ...]
-    tokenizer: str = "words"
-
-    def normalize(self, ids: Any) -> Any:
-        """Token ids need no normalisation."""
-        return ids
-
-    def __call__(self, documents: Sequence[str]) -> dict[str, Any]:
-        """A model's arguments for documents: ids ``[B, max_length]`` and ``lengths [B]``."""
-        if isinstance(documents, str) or not all(isinstance(document, str) for document in documents):
-            raise DataError("documents must be a list of strings, such as ['one document']")
-        ids, lengths = self.vocabulary.encode(map(TOKENIZERS[self.tokenizer], documents), self.max_length)
-        return {"inputs": ids, "lengths": lengths}
+    try:
+        data = read_json(path, "a preprocessing")
+        kind = next((kind for kind in (*kinds, *_kinds()) if kind.kind == data["kind"]), None)
+        if kind is None:
+            raise ValueError(f"it is of kind {data['kind']!r}, which is not of this package; hand over its experiment")
+        return kind.from_json(data)
+    except (RnnjaxError, ValueError, KeyError, TypeError, OverflowError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"{path}: not a readable preprocessing ({said})") from error
 
 
-Preprocess = ImagePreprocess | TextPreprocess
+def _kinds() -> tuple[type[Preprocess], ...]:
+    from rnnjax.data.image_preprocess import ImagePreprocess
+    from rnnjax.data.text_preprocess import TextPreprocess
+
+    return ImagePreprocess, TextPreprocess, Preprocess
 
 
-def to_json(preprocess: Preprocess) -> dict[str, Any]:
-    """A preprocessing as JSON values."""
-    if isinstance(preprocess, TextPreprocess):
-        return asdict(preprocess) | {"kind": "text", "vocabulary": list(preprocess.vocabulary.words)}
-    return asdict(preprocess) | {"kind": "image"}
+def strings(data: Mapping[str, Any], name: str, least: int) -> tuple[str, ...]:
+    """A field of a saved preprocessing that is a list of at least so many strings."""
+    values = data[name]
+    ok = isinstance(values, list) and len(values) >= least and all(isinstance(value, str) for value in values)
+    require(ok, name, values)
+    return tuple(values)
+
+
+def require(ok: bool, name: str, value: Any) -> None:
+    """Raises ValueError where a field of a saved preprocessing cannot be what it is."""
+    if not ok:
+        raise ValueError(f"{name} cannot be {str(value)[:60]}")
 
 
 def one_where_constant(std: np.ndarray, mean: np.ndarray, count: int) -> np.ndarray:
@@ -115,62 +138,3 @@ def one_where_constant(std: np.ndarray, mean: np.ndarray, count: int) -> np.ndar
     """
     error = count * np.finfo(np.float64).eps
     return np.where(std**2 <= error * std**2 + (error * mean) ** 2, 1.0, std)
-
-
-def save(preprocess: Preprocess, path: Path) -> None:
-    """Writes a preprocessing as JSON."""
-    write_text(path, json.dumps(to_json(preprocess), ensure_ascii=False) + "\n")
-
-
-def load(path: Path) -> Preprocess:
-    """Reads what :func:`save` wrote.
-
-    Raises:
-      DataError: if the file is missing or is not one of these.
-    """
-    try:
-        data = read_json(path, "a preprocessing")
-        return _text(data) if data["kind"] == "text" else _image(data)
-    except (RnnjaxError, ValueError, KeyError, TypeError, OverflowError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise DataError(f"{path}: not a readable preprocessing ({said})") from error
-
-
-def _text(data: dict[str, Any]) -> TextPreprocess:
-    tokenizer = data.get("tokenizer", "words")  # older work folders know of no other
-    if tokenizer not in TOKENIZERS:
-        raise ValueError(f"no tokenizer {tokenizer!r}")
-    longest = data["max_length"]
-    _require(type(longest) is int and longest > 0, "max_length", longest)
-    vocabulary = Vocabulary(_strings(data, "vocabulary", UNKNOWN + 1))
-    return TextPreprocess(vocabulary, longest, _strings(data, "class_names", 2), tokenizer)
-
-
-def _image(data: dict[str, Any]) -> ImagePreprocess:
-    shape = data["shape"]
-    _require(isinstance(shape, list) and len(shape) == 3, "shape", shape)
-    _require(all(type(side) is int and side > 0 for side in shape), "shape", shape)
-    height, width, channels = shape
-    mean, std = (tuple(data[name]) for name in ("mean", "std"))
-    for name, values in (("mean", mean), ("std", std)):
-        numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-        _require(len(values) == channels and numbers, name, list(values))
-    _require(min(std) > 0, "std", list(std))
-    names, crop = _strings(data, "class_names", 2), bool(data.get("center_crop", False))
-    return ImagePreprocess((height, width, channels), mean, std, names, crop)
-
-
-def _strings(data: dict[str, Any], name: str, least: int) -> tuple[str, ...]:
-    values = data[name]
-    ok = isinstance(values, list) and len(values) >= least and all(isinstance(value, str) for value in values)
-    _require(ok, name, values)
-    return tuple(values)
-
-
-def _require(ok: bool, name: str, value: Any) -> None:
-    if not ok:
-        raise ValueError(f"{name} cannot be {str(value)[:60]}")
-
-
-def _scale(images: Any) -> float:
-    return 1 / 255 if images.dtype == np.uint8 else 1.0

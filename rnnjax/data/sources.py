@@ -1,40 +1,31 @@
-"""From a data configuration to a data set: the embedded digits, a folder of images, images and texts by TFDS."""
+"""Data sets by TFDS and the embedded digits, as the sections of a configuration load them."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rnnjax.config import DataConfig, ImageData, ImageFolderData, TextData, TextTable
-from rnnjax.data import cache, folder, shards, streamed, text_table, texts, tfds
-from rnnjax.data.examples import Dataset, Examples, hold_out
-from rnnjax.data.notes import notes
-from rnnjax.data.preprocess import ImagePreprocess
-from rnnjax.errors import DataError, UsageError
+from rnnjax.data import cache, folder, shards, streamed, texts, tfds
+from rnnjax.data.documents import TextData
+from rnnjax.data.examples import Dataset, Examples, hold_out, labelled
+from rnnjax.data.image_preprocess import ImagePreprocess
+from rnnjax.data.images import ImageData, ImageFolderData
+from rnnjax.errors import DataError
 
 
-def load(config: DataConfig) -> Dataset:
-    """Reads the data set that a configuration names.
+def images(config: ImageData) -> Dataset:
+    """The embedded digits, or images by TFDS.
 
     Raises:
-      DataError: if it is missing, unreadable, or not of the kind that the configuration says.
+      DataError: if they are missing, unreadable, or not of the kind that the configuration says.
     """
-    dataset = _load(config)
-    return dataclasses.replace(dataset, notes=(*dataset.notes, *notes(dataset)))
-
-
-def _load(config: DataConfig) -> Dataset:
-    if isinstance(config, TextTable):
-        return text_table.load(config)
-    if isinstance(config, TextData):
-        return _text(config)
-    if isinstance(config, ImageFolderData):
-        found = folder.load(config)
-        return _image_dataset(config.name, found.train, found.test, config, found.class_names, found.notes)
-    if not isinstance(config, ImageData):
-        raise UsageError(f"no data set is known for {type(config).__name__}")
     return _digits(config) if config.name == "digits" else _images(config)
+
+
+def image_folder(config: ImageFolderData) -> Dataset:
+    """A folder of image files; raises DataError if it is none, or a file in it cannot be read."""
+    found = folder.load(config)
+    return _image_dataset(config.name, found.train, found.test, config, found.class_names, found.notes)
 
 
 def _digits(config: ImageData) -> Dataset:
@@ -44,8 +35,8 @@ def _digits(config: ImageData) -> Dataset:
     digits: Any = load_digits()
     # Pixels count 0..16 strokes; stored like any other image, in 0..255.
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    every = Examples(images, digits.target.astype(np.int32))
-    rest, test = hold_out(every.labels, 0.2)
+    every = labelled(images, digits.target.astype(np.int32))
+    rest, test = hold_out(every["labels"], 0.2)
     return _image_dataset("digits", every.take(rest), every.take(test), config, [str(n) for n in range(10)])
 
 
@@ -59,7 +50,7 @@ def _images(config: ImageData) -> Dataset:
     splits = {}
     for split in ("train", config.test_split):
         content = {"kind": "images", **shards.fingerprint(found, (split,))}
-        splits[split] = Examples(
+        splits[split] = labelled(
             **cache.arrays(cache.folder(config.cache_dir), content, lambda s=split: _decode(found, s))
         )
     name = found.info.full_name
@@ -75,24 +66,25 @@ def _decode(found: Any, split: str) -> dict[str, np.ndarray]:
 def _image_dataset(
     name: str, train: Examples, test: Examples, config: ImageData, class_names: Any, notes: tuple[str, ...] = ()
 ) -> Dataset:
-    kept, held = hold_out(train.labels, config.validation_fraction)
+    kept, held = hold_out(train["labels"], config.validation_fraction)
     fitted = train.take(kept)
-    preprocess = ImagePreprocess.fit(np.asarray(fitted.inputs), class_names)
+    preprocess = ImagePreprocess.fit(np.asarray(fitted["inputs"]), class_names)
     return Dataset(name, fitted, train.take(held), test, preprocess, notes=notes)
 
 
 def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, texts.Documents]]:
-    """Name, classes and the documents of ``train``, ``validation`` and ``test``, the splits that :func:`load` gives.
+    """Name, classes and the documents of ``train``, ``validation`` and ``test``, the splits of :func:`labelled_texts`.
 
     Raises:
-      DataError: as :func:`load` does.
+      DataError: as :func:`images` does.
     """
     found = _labelled_texts(config)
     given = {split: _documents(found, split) for split in ("train", "test")}
     return found.info.full_name, tfds.class_names(found), texts.three_splits(given, config.validation_fraction)
 
 
-def _text(config: TextData) -> Dataset:
+def labelled_texts(config: TextData) -> Dataset:
+    """Documents by TFDS; raises DataError as :func:`images` does."""
     found = _labelled_texts(config)
     return texts.dataset(
         found.info.full_name,

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from rnnjax import digests
-from rnnjax.config import ImageData
 from rnnjax.data import cache, shards, tfds
 from rnnjax.data.encoded import EncodedImages
-from rnnjax.data.examples import Dataset, Examples, hold_out
-from rnnjax.data.preprocess import ImagePreprocess
+from rnnjax.data.examples import Dataset, Examples, hold_out, labelled
+from rnnjax.data.image_preprocess import ImagePreprocess
+from rnnjax.data.images import ImageData
 
 _SAMPLE = 2000
 """Training images, evenly spread, from which mean and standard deviation of the pixels are taken."""
@@ -25,7 +25,7 @@ def load(config: ImageData, found: Any) -> Dataset:
       DataError: if its files are missing or cannot be read.
     """
     train, test = (_split(config, found, split) for split in ("train", config.test_split))
-    kept, held = hold_out(train.labels, config.validation_fraction)
+    kept, held = hold_out(train["labels"], config.validation_fraction)
     fitted, root = train.take(kept), cache.folder(config.cache_dir)
     content = {
         "kind": "statistics",
@@ -34,8 +34,8 @@ def load(config: ImageData, found: Any) -> Dataset:
         "validation_fraction": config.validation_fraction,
         "sample": _SAMPLE,
     }
-    pixels = cache.arrays(root, content, lambda: _statistics(fitted.inputs))
-    size, channels = fitted.inputs.shape[2:]
+    pixels = cache.arrays(root, content, lambda: _statistics(fitted["inputs"]))
+    size, channels = fitted["inputs"].shape[2:]
     mean, std = (tuple(pixels[name].tolist()) for name in ("mean", "std"))
     preprocess = ImagePreprocess((size, size, channels), mean, std, tfds.class_names(found), center_crop=True)
     return Dataset(found.info.full_name, fitted, train.take(held), test, preprocess)
@@ -53,7 +53,7 @@ def _split(config: ImageData, found: Any, split: str) -> Examples:
         least_area=config.crop_least_area,
         source=digests.of_json(content),
     )
-    return Examples(images, labels["labels"])
+    return labelled(images, labels["labels"])
 
 
 def _statistics(images: Any) -> dict[str, np.ndarray]:

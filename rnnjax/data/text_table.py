@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnjax.config import TextTable
 from rnnjax.data import texts
+from rnnjax.data.documents import TextTable
 from rnnjax.data.examples import Dataset
 from rnnjax.data.table import Table, read
 from rnnjax.data.tokens import UNKNOWN
@@ -96,7 +96,7 @@ def _unknown(dataset: Dataset) -> list[str]:
     notes = []
     for split in ("validation", "test"):
         examples = getattr(dataset, split)
-        count = int(((examples.lengths > 0) & (examples.inputs <= UNKNOWN).all(-1)).sum())
+        count = int(((examples.lengths > 0) & (examples["inputs"] <= UNKNOWN).all(-1)).sum())
         if count:
             notes.append(f"{count:,} of {len(examples):,} {split} documents hold no token of the vocabulary")
     return notes

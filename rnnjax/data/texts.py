@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.config import TextData
 from rnnjax.data import cache
 from rnnjax.data import tokens as text
-from rnnjax.data.examples import Dataset, Examples, hold_out
-from rnnjax.data.preprocess import TextPreprocess
+from rnnjax.data.documents import TextData
+from rnnjax.data.examples import Dataset, Examples, hold_out, labelled
+from rnnjax.data.lengths import bucket_lengths
+from rnnjax.data.plan import Plan
+from rnnjax.data.text_preprocess import TextPreprocess
 from rnnjax.data.tokens import TOKENIZERS, Vocabulary
 
 Documents = tuple[Sequence[str], np.ndarray]
@@ -56,30 +58,12 @@ def dataset(
     longest = max(int(cached[f"{split}_lengths"].max(initial=0)) for split in SPLITS)
     buckets = config.bucket_lengths or bucket_lengths(cached["train_lengths"], longest)
     train, validation, test = (_examples(cached, split, buckets[-1]) for split in SPLITS)
-    return Dataset(name, train, validation, test, preprocess, bucket_lengths=buckets)
+    return Dataset(name, train, validation, test, preprocess, plan=Plan(buckets))
 
 
 def max_length(config: TextData) -> int:
     """The most tokens of a document that are kept."""
     return config.bucket_lengths[-1] if config.bucket_lengths else LONGEST[config.tokenizer]
-
-
-def bucket_lengths(lengths: np.ndarray, longest: int) -> tuple[int, ...]:
-    """At most three padded lengths, multiples of 8 where that is not too long: for half of the documents, for eight
-    in ten, and for all.
-
-    A length that is not a quarter shorter than the next saves less padding than its compilation costs, and is left out.
-
-    Args:
-      lengths: of the training documents.
-      longest: of all documents, in tokens.
-    """
-    chosen = [max(longest, 1)]
-    for share in (0.8, 0.5):
-        length = -(-int(np.quantile(lengths, share, method="higher")) // 8) * 8
-        if 0 < length <= 0.75 * chosen[0]:
-            chosen.insert(0, length)
-    return tuple(chosen)
 
 
 def three_splits(given: Mapping[str, Documents], validation_fraction: float) -> dict[str, Documents]:
@@ -111,4 +95,4 @@ def _encoded(given: Mapping[str, Documents], config: TextData) -> dict[str, np.n
 
 def _examples(cached: Mapping[str, np.ndarray], split: str, longest: int) -> Examples:
     inputs, labels, lengths = (cached[f"{split}_{name}"] for name in ("inputs", "labels", "lengths"))
-    return Examples(inputs[:, :longest], labels, lengths)
+    return labelled(inputs[:, :longest], labels, lengths)

@@ -1,70 +1,69 @@
 """From a model's configuration to a Linen module."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from rnnjax.config import ImageModel, RecurrentModel, TextModel
-from rnnjax.data import Preprocess, TextPreprocess
+from rnnjax.data.spec import Spec
 from rnnjax.errors import UsageError
-from rnnjax.layers.cells import GRUCell, LSTMCell, RecurrentCell, SimpleRNNCell
+from rnnjax.layers.cells import CELLS
 from rnnjax.layers.conv import ConvStack, SequenceConvStack
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
+from rnnjax.models.config import ImageModel, RecurrentModel, TextModel
 from rnnjax.models.head import PooledHead
-from rnnjax.models.image import ImageClassifier
+from rnnjax.models.image import ImageClassifier, MirroredImageClassifier
 from rnnjax.models.text import TextClassifier
 
-CELLS: dict[str, Callable[..., RecurrentCell]] = {"simple_rnn": SimpleRNNCell, "lstm": LSTMCell, "gru": GRUCell}
+AXIS = "batch"
+"""Mapped axis of the devices over which a training batch is split, for batch norm's statistics."""
 
 # None keeps to the inputs' and the parameters' own, which is float32.
 DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
-def build_model(config: RecurrentModel, preprocess: Preprocess, axis_name: str | None = "batch") -> nn.Module:
-    """The classifier that a configuration describes, for the inputs and classes of a preprocessing.
-
-    Two classes of text get a single logit, everything else one logit a class.
-
-    Args:
-      config: the model.
-      preprocess: of its inputs.
-      axis_name: mapped axis of the devices over which a training batch is split, for batch norm's
-        statistics; None where there is no such axis. Evaluation and prediction need none.
-
-    Raises:
-      UsageError: if the configuration is not for this kind of input.
-    """
-    classes = len(preprocess.class_names)
-    if isinstance(config, TextModel) and isinstance(preprocess, TextPreprocess):
-        return TextClassifier(
-            vocabulary_size=len(preprocess.vocabulary),
-            embedding_features=config.embedding_features,
-            recurrent=_stack(config),
-            head=PooledHead(1 if classes == 2 else classes, config.pooling, config.dropout, config.dense),
-            embedding_dropout=config.embedding_dropout,
-            word_dropout=config.word_dropout,
-            word_dropout_of=config.word_dropout_of,
-            conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
-            if config.conv
-            else None,
-            precision=config.precision,
-        )
-    if isinstance(config, ImageModel) and not isinstance(preprocess, TextPreprocess):
-        return ImageClassifier(
-            recurrent=_stack(config) if config.features else None,
-            head=PooledHead(classes, config.pooling, config.dropout, config.dense),
-            conv=_convolutions(config, config.conv, axis_name),
-            conv_after=_convolutions(config, config.conv_after, axis_name),
-            read_by=config.read_by,
-            mirror=config.mirror,
-            precision=config.precision,
-        )
-    raise UsageError(f"{type(config).__name__} does not fit {type(preprocess).__name__}")
+def text_model(config: TextModel, spec: Spec, width: int) -> nn.Module:
+    """A classifier of documents; raises UsageError where the inputs are no tokens."""
+    if not spec.vocabulary:
+        raise UsageError(_misfit(config, spec, "token ids"))
+    return TextClassifier(
+        vocabulary_size=spec.vocabulary,
+        embedding_features=config.embedding_features,
+        recurrent=_stack(config),
+        head=PooledHead(width, config.pooling, config.dropout, config.dense),
+        embedding_dropout=config.embedding_dropout,
+        word_dropout=config.word_dropout,
+        word_dropout_of=config.word_dropout_of,
+        conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
+        if config.conv
+        else None,
+        precision=config.precision,
+    )
 
 
-def _convolutions(config: ImageModel, channels: Sequence[int], axis_name: str | None) -> ConvStack | None:
+def image_model(config: ImageModel, spec: Spec, width: int) -> nn.Module:
+    """A classifier of images; raises UsageError where the inputs are none ``[B, height, width, C]``."""
+    if set(spec.inputs) != {"inputs"} or len(spec.inputs["inputs"].shape) != 4:
+        raise UsageError(_misfit(config, spec, "images [B, height, width, channels]"))
+    kind = MirroredImageClassifier if config.mirror else ImageClassifier
+    return kind(
+        recurrent=_stack(config) if config.features else None,
+        head=PooledHead(width, config.pooling, config.dropout, config.dense),
+        conv=_convolutions(config, config.conv),
+        conv_after=_convolutions(config, config.conv_after),
+        read_by=config.read_by,
+        precision=config.precision,
+    )
+
+
+def _misfit(config: Any, spec: Spec, wanted: str) -> str:
+    there = ", ".join(f"{name} {list(like.shape)} of {like.dtype.name}" for name, like in spec.inputs.items())
+    return f"{type(config).__name__} reads {wanted}; these data have {there}"
+
+
+def _convolutions(config: ImageModel, channels: Sequence[int]) -> ConvStack | None:
     if not channels:
         return None
     return ConvStack(
@@ -73,13 +72,14 @@ def _convolutions(config: ImageModel, channels: Sequence[int], axis_name: str | 
         convs_per_pool=max(config.convs_per_pool, 1),
         pool_early=config.pool_early,
         batch_norm=config.batch_norm,
-        axis_name=axis_name,
+        axis_name=AXIS,
         dtype=DTYPES[config.dtype],
     )
 
 
 def _stack(config: RecurrentModel) -> StackedRNN:
-    cell = functools.partial(CELLS[config.cell], dtype=DTYPES[config.dtype])
+    kind = CELLS[config.cell] if isinstance(config.cell, str) else config.cell
+    cell = functools.partial(kind, dtype=DTYPES[config.dtype])
 
     def layer(features: int) -> nn.Module:
         if config.bidirectional:

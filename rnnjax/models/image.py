@@ -22,8 +22,6 @@ class ImageClassifier(nn.Module):
       conv_after: convolutions of its outputs, read as rows or pixels of feature maps again, or None.
       read_by: ``rows``: a step sees a row with all its pixels; ``pixels``: it sees one pixel, from left to right
         and then from above to below.
-      mirror: whether logits, except in training, are the mean of those of an image and of its mirror image, left to
-        right (among what Krizhevsky et al. 2012, section 4.1, average over).
       precision: of float32 products on accelerators, see :func:`rnnjax.layers.precision.matmul_precision`.
     """
 
@@ -32,16 +30,12 @@ class ImageClassifier(nn.Module):
     conv: nn.Module | None = None
     conv_after: nn.Module | None = None
     read_by: str = "rows"
-    mirror: bool = False
     precision: str = "default"
 
     def __call__(self, inputs: Array, *, train: bool = False) -> Array:
         """Normalised images ``[B, height, width, C]`` to logits ``[B, outputs]``."""
         with matmul_precision(self.precision):
-            logits = self._logits(inputs, train)
-            if self.mirror and not train and not self.is_initializing():
-                logits = (logits + self._logits(inputs[:, :, ::-1], train)) / 2
-            return logits
+            return self._logits(inputs, train)
 
     def _logits(self, inputs: Array, train: bool) -> Array:
         inputs = movable(self, "images", inputs)
@@ -57,3 +51,16 @@ class ImageClassifier(nn.Module):
             outputs = pixels_as_sequence(self.conv_after(maps, train=train))
             return self.head(outputs, None, train=train)
         return self.head(outputs, None, train=train, backward=backward_features(self.head, self.recurrent))
+
+
+class MirroredImageClassifier(ImageClassifier):
+    """An :class:`ImageClassifier` whose logits, except in training, are the mean of those of an image and of its mirror
+    image, left to right (among what Krizhevsky et al. 2012, section 4.1, average over).
+    """
+
+    def __call__(self, inputs: Array, *, train: bool = False) -> Array:
+        """Normalised images ``[B, height, width, C]`` to logits ``[B, outputs]``."""
+        logits = super().__call__(inputs, train=train)
+        if train or self.is_initializing():
+            return logits
+        return (logits + super().__call__(inputs[:, :, ::-1], train=train)) / 2

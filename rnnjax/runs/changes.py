@@ -9,7 +9,8 @@ VERSION = 2
 
 
 def _last_of_two_directions(config: Config) -> bool:
-    return config.model.bidirectional and "last" in config.model.pooling
+    model = config.model
+    return bool(getattr(model, "bidirectional", False)) and "last" in getattr(model, "pooling", ())
 
 
 _CHANGES: tuple[tuple[int, Callable[[Config], bool], str], ...] = (

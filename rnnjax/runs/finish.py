@@ -1,49 +1,31 @@
 """The end of a run: its best checkpoint evaluated, its result written, and then what is drawn of it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from rnnjax import digests, terminal
-from rnnjax.runs import class_report as report
-from rnnjax.runs import environment as results
-from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.config import to_json
-from rnnjax.data import samples
 from rnnjax.errors import RunError
 from rnnjax.experiment import Experiment
 from rnnjax.files import write_file, write_text
+from rnnjax.runs import environment
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.plots import save_curves
+from rnnjax.runs.workdir import WorkDir, cannot_write
+from rnnjax.tasks import Report
+from rnnjax.training.checkpoint import Checkpoints
+from rnnjax.training.loop import Training
 from rnnjax.training.program import Program
 from rnnjax.training.progress import Progress
 from rnnjax.training.state import TrainState, count_parameters
-from rnnjax.runs.workdir import WorkDir, cannot_write
-
-
-class Trained(Protocol):
-    """What is read of a training that came to its end."""
-
-    program: Program
-    progress: Progress
-    seed: int
-    fresh_state: TrainState
-    state: TrainState
-    initialize_seconds: float
-
-    def seconds(self) -> dict[str, float]:
-        """Wall time of all sessions, and what of it was compiling."""
-        ...
-
-    def compilation_cache(self) -> dict[str, int]:
-        """Programs that came from the cache of compiled ones, and that did not."""
-        ...
 
 
 def finish(
-    experiment: Experiment,
-    training: Trained,
+    training: Training,
+    seed: int,
+    fresh_state: TrainState,
     workdir: WorkDir,
     checkpoints: Checkpoints,
     before: Mapping[str, float],
@@ -53,58 +35,101 @@ def finish(
     Raises:
       RunError: if the best checkpoint cannot be read, or the result not written.
     """
-    program, progress = training.program, training.progress
+    program, experiment = training.program, training.program.experiment
+    headline = program.task.headline
     checkpoints.wait()
-    variables = _best_variables(training, checkpoints)
-    split = "test" if program.config.train.test else "validation"
-    evaluated, logits = program.evaluate_logits(variables, split)
-    test = evaluated if split == "test" else None
-    by_class = report.class_report(logits, getattr(program.dataset, split).labels, program.dataset.class_names)
-    rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
-    result: dict[str, Any] = {
-        "experiment": experiment.name,
-        "seed": training.seed,
-        "metrics": {
-            "test": test,
-            "validation": {name: progress.best[name] for name in ("loss", "accuracy")},
-            "train": _last_training(progress, workdir),
-        },
-        "report": report.headline(by_class),
-        "target": experiment.target
-        and asdict(experiment.target) | {"reached": test and experiment.reached(test["accuracy"])},
-        "until_accuracy": _until_accuracy(program, progress),
-        "best_epoch": int(progress.best["epoch"]),
-        "epochs": progress.epoch,
-        "steps": progress.step,
-        "parameters": count_parameters(training.fresh_state.params),
-        "implementations": program.implementations,
-        "data": _data_facts(program),
-        "device": program.parallel.describe(),
-        "seconds": training.seconds()
-        | {"first_step": progress.first_step_seconds, "initialize": training.initialize_seconds, **before},
-        "compilation_cache": training.compilation_cache() or "off",
-        "examples_per_second": rate,
-        "sessions": progress.sessions,
-        "config": results.without_folders(to_json(program.config)),
-        **progress.environments[0],
-        "continued": progress.environments[1:],
-        "finished": results.now(),
-        "run": workdir.read_run().id,
-    }
+    variables = _best_variables(training, checkpoints, fresh_state)
+    split = "test" if experiment.train.test and program.dataset.test is not None else "validation"
+    evaluated, report = reported(program, variables, split)
+    result = _result(training, seed, workdir, before, evaluated if split == "test" else None, report)
+    result["parameters"] = count_parameters(fresh_state.params)
     result = digests.sealed(result)
     if program.parallel.is_primary:
         try:  # before all pictures: none of them is worth a result
             write_text(workdir.result, json.dumps(result, indent=2) + "\n")
         except OSError as error:
             raise cannot_write(workdir.root, error) from error
-        title = f"{experiment.name}, seed {training.seed}: {split} {evaluated['accuracy']:.2%}"
-        _attempt(workdir.curves, lambda: _draw_curves(workdir, title))
-        _attempt(workdir.report(split), lambda: report.save(by_class, workdir, split))
-        _attempt(workdir.samples, lambda: samples.save(program.dataset, experiment.sample_texts, workdir.samples))
+        title = f"{experiment.name}, seed {seed}: {split} {headline.show(evaluated[headline.name])}"
+        _attempt(workdir.curves, lambda: _draw_curves(program, workdir, title))
+        _attempt(workdir.report(split), lambda: save_report(report, workdir, split))
+        _attempt(workdir.samples, lambda: _save_samples(experiment, program, workdir))
     return result
 
 
-def _best_variables(training: Trained, checkpoints: Checkpoints) -> Any:
+def reported(program: Program, variables: Any, split: str) -> tuple[dict[str, float], Report]:
+    """The metrics of a split, and what the task reports of it."""
+    metrics, totals, kept = program.evaluate_keeping(variables, split)
+    return metrics, program.task.report(totals, kept, program.dataset.spec)
+
+
+def save_report(report: Report, workdir: WorkDir, split: str) -> list[str]:
+    """Writes a split's report and its figures; the names of the files."""
+    written = []
+    if report.page is not None:
+        text = json.dumps({"split": split, **report.page}, indent=2, ensure_ascii=False)
+        # A line for each row of numbers, not for each number.
+        rows = re.sub(r"\[\s+((?:-?[\d.e+-]+,\s+)*-?[\d.e+-]+)\s+\]", lambda row: f"[{' '.join(row[1].split())}]", text)
+        write_text(workdir.report(split), f"{rows}\n")
+        written.append(str(workdir.report(split)))
+    for name, draw in report.figures.items():
+        path = workdir.figure(name, split)
+        write_file(path, lambda aside, draw=draw: draw(aside, split))
+        written.append(str(path))
+    return written
+
+
+def _result(
+    training: Training,
+    seed: int,
+    workdir: WorkDir,
+    before: Mapping[str, float],
+    test: dict[str, float] | None,
+    report: Report,
+) -> dict[str, Any]:
+    program, progress, clock = training.program, training.progress, training.clock
+    experiment = program.experiment
+    rate = progress.steady_examples / progress.steady_seconds if progress.steady_seconds else None
+    return {
+        "experiment": experiment.name,
+        "seed": seed,
+        "headline": program.task.headline.name,
+        "metrics": {
+            "test": test,
+            "validation": {name: progress.best[name] for name in progress.best if name not in ("epoch", "step")},
+            "train": _last_training(progress, workdir),
+        },
+        "report": dict(report.values),
+        "target": _target(experiment, test),
+        "until": _until(training),
+        "best_epoch": int(progress.best["epoch"]),
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "parameters": 0,
+        "implementations": program.implementations,
+        "data": _data_facts(program),
+        "device": program.parallel.describe(),
+        "seconds": clock.seconds()
+        | {"first_step": progress.first_step_seconds, "initialize": clock.initialize_seconds, **before},
+        "compilation_cache": clock.compilation_cache() or "off",
+        "examples_per_second": rate,
+        "sessions": progress.sessions,
+        "config": environment.without_folders(to_json(experiment.config)),
+        **progress.environments[0],
+        "continued": progress.environments[1:],
+        "finished": environment.now(),
+        "run": workdir.read_run().id,
+    }
+
+
+def _target(experiment: Experiment, test: Mapping[str, float] | None) -> dict[str, Any] | None:
+    if experiment.target is None:
+        return None
+    name = experiment.task.headline.name
+    reached = test and experiment.reached(test[name])
+    return {name: experiment.target.value, "source": experiment.target.source, "reached": reached}
+
+
+def _best_variables(training: Training, checkpoints: Checkpoints, like: TrainState) -> Any:
     """Of the best checkpoint; where none of those that are left was validated, the last state is."""
     if not training.progress.best:
         state = training.program.parallel.to_host(training.state)
@@ -113,7 +138,7 @@ def _best_variables(training: Trained, checkpoints: Checkpoints) -> Any:
         return state.variables()
     step = int(training.progress.best["step"])
     try:
-        return checkpoints.read(step, training.fresh_state).state.variables()
+        return checkpoints.read(step, like).state.variables()
     except RunError as error:
         raise RunError(
             f"the best checkpoint, of step {step} in {checkpoints.folder}, cannot be used: {error}"
@@ -121,13 +146,20 @@ def _best_variables(training: Trained, checkpoints: Checkpoints) -> Any:
 
 
 def _last_training(progress: Progress, workdir: WorkDir) -> dict[str, Any]:
-    """Loss and accuracy of the last epoch's training; older checkpoints leave them to the log."""
+    """Metrics of the last epoch's training; older checkpoints leave them to the log."""
     row = (read_metrics(workdir.metrics) or [{}])[-1] if not progress.train else {}
-    return progress.train or {name: row.get(f"train_{name}") for name in ("loss", "accuracy")}
+    logged = {name.removeprefix("train_"): value for name, value in row.items() if name.startswith("train_")}
+    return progress.train or logged
 
 
-def _draw_curves(workdir: WorkDir, title: str) -> None:
-    write_file(workdir.curves, lambda path: save_curves(read_metrics(workdir.metrics), path, title))
+def _draw_curves(program: Program, workdir: WorkDir, title: str) -> None:
+    rows = read_metrics(workdir.metrics)
+    write_file(workdir.curves, lambda path: save_curves(rows, path, title, program.task.headline))
+
+
+def _save_samples(experiment: Experiment, program: Program, workdir: WorkDir) -> None:
+    workdir.samples.mkdir(exist_ok=True)
+    program.dataset.preprocess.save_samples(program.dataset, experiment.sample_texts, workdir.samples)
 
 
 def _attempt(path: Any, write: Callable[[], Any]) -> None:
@@ -138,11 +170,14 @@ def _attempt(path: Any, write: Callable[[], Any]) -> None:
         terminal.note(f"{path} could not be written: {error}")
 
 
-def _until_accuracy(program: Program, progress: Progress) -> dict[str, Any] | None:
-    wanted = program.config.train.until_accuracy
-    return None if wanted is None else {"accuracy": wanted, "reached": bool(progress.reached), **progress.reached}
+def _until(training: Training) -> dict[str, Any] | None:
+    wanted, progress = training.program.experiment.train.until, training.progress
+    if wanted is None:
+        return None
+    name = training.program.task.headline.name
+    return {"metric": name, "value": wanted, "reached": bool(progress.reached), **progress.reached}
 
 
 def _data_facts(program: Program) -> dict[str, Any]:
     dataset = program.dataset
-    return {"name": dataset.name} | {s: len(getattr(dataset, s)) for s in ("train", "validation", "test")}
+    return {"name": dataset.name} | {split: len(examples) for split, examples in dataset.splits().items()}

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rnnjax import terminal
-from rnnjax.runs import environment as results
 from rnnjax.errors import RunError
+from rnnjax.runs import environment
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
@@ -41,7 +41,7 @@ def exclusively(path: Path, refusal: str) -> Iterator[Callable[[], bool]]:
             if error.errno not in _NO_LOCKS:
                 raise
             terminal.note(f"this file system has no locks ({path}): take care that nothing else writes there")
-        who = {"host": socket.gethostname(), "process": os.getpid(), "since": results.now()}
+        who = {"host": socket.gethostname(), "process": os.getpid(), "since": environment.now()}
         os.ftruncate(handle, 0)
         os.pwrite(handle, (json.dumps(who) + "\n").encode(), 0)
         yield lambda: _is_there(handle, path)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rnnjax import terminal
 from rnnjax.runs.workdir import WorkDir
+from rnnjax.tasks import Metric
 
 _LINE_SECONDS = 30.0
 """Without a terminal, an epoch that takes longer says how far it is this often."""
@@ -27,14 +28,18 @@ class RunLog:
       epochs, steps_per_epoch: of the whole training.
       step: number of steps taken before this process took the run up.
       written: length of ``metrics.jsonl`` in bytes that belongs to those steps; more is cut off.
+      headline: the metric that is shown beside the loss.
     """
 
-    def __init__(self, workdir: WorkDir, *, epochs: int, steps_per_epoch: int, step: int, written: int):
+    def __init__(
+        self, workdir: WorkDir, *, epochs: int, steps_per_epoch: int, step: int, written: int, headline: Metric
+    ):
         self._path, self._folder, self._purge = workdir.metrics, workdir.tensorboard, step + 1 if step else None
         self._lost: set[str] = set()
         self._attempt("metrics.jsonl", lambda: _truncate(self._path, written))
         shown = sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
-        self._display = _Bar(epochs, steps_per_epoch) if shown else _Lines(epochs, steps_per_epoch)
+        display = _Bar if shown else _Lines
+        self._headline, self._display = headline, display(epochs, steps_per_epoch, headline)
 
     @functools.cached_property
     def _events(self) -> Any:
@@ -57,9 +62,9 @@ class RunLog:
         """Length of ``metrics.jsonl`` in bytes."""
         return self._path.stat().st_size if self._path.is_file() else 0
 
-    def progress(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
-        """Shows how far the training is, with the epoch's training loss and accuracy so far."""
-        self._display.update(step, loss, accuracy, examples_per_second)
+    def progress(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
+        """Shows how far the training is, with the epoch's training metrics so far."""
+        self._display.update(step, metrics, examples_per_second)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Records one epoch."""
@@ -85,6 +90,11 @@ class RunLog:
             self._lost.add(name)
             terminal.note(f"{name} in {self._path.parent} cannot be written ({error}); the training goes on without it")
 
+    def reached(self, value: float, wanted: float, spent: Mapping[str, float]) -> None:
+        """Says when validation reached what was waited for."""
+        line = until_line(self._headline, wanted, spent)
+        self.say(f"validation {self._headline.name} {self._headline.show(value)}: {line}")
+
     def say(self, message: str) -> None:
         """Shows one line."""
         self._display.say(message)
@@ -104,11 +114,14 @@ class NoLog:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def progress(self, *values: float) -> None:
+    def progress(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
         """Shows nothing."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Records nothing."""
+
+    def reached(self, value: float, wanted: float, spent: Mapping[str, float]) -> None:
+        """Says nothing."""
 
     def say(self, message: str) -> None:
         """Says nothing."""
@@ -140,19 +153,30 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def until_accuracy_line(wanted: float, spent: Mapping[str, float]) -> str:
-    """When a run reached the accuracy that was waited for."""
+def until_line(headline: Metric, wanted: float, spent: Mapping[str, float]) -> str:
+    """When a run reached what was waited for."""
     return (
-        f"{wanted:.2%} reached after epoch {spent['epoch']:.0f}, {spent['examples']:,.0f} examples "
+        f"{headline.show(wanted)} reached after epoch {spent['epoch']:.0f}, {spent['examples']:,.0f} examples "
         f"and {spent['seconds']:.1f} s, and {spent['compile_seconds']:.1f} s compiling"
     )
 
 
-def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+def shown_metrics(metrics: Mapping[str, float | None], headline: Metric) -> str:
+    """``loss 0.1234 accuracy 98.76%``; what is not known is left out."""
+    values = {"loss": metrics.get("loss"), headline.name: metrics.get(headline.name)}
+    forms = {"loss": "{:.4f}", headline.name: headline.shown}
+    return " ".join(f"{name} {forms[name].format(value)}" for name, value in values.items() if value is not None)
+
+
+def _of_split(row: Mapping[str, Any], split: str) -> dict[str, Any]:
+    return {name.removeprefix(f"{split}_"): value for name, value in row.items() if name.startswith(f"{split}_")}
+
+
+def _epoch_line(row: Mapping[str, Any], epochs: int, headline: Metric) -> str:
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
-        f"  train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:.2%}"
-        f"  validation loss {row['validation_loss']:.4f} accuracy {row['validation_accuracy']:.2%}"
+        f"  train {shown_metrics(_of_split(row, 'train'), headline)}"
+        f"  validation {shown_metrics(_of_split(row, 'validation'), headline)}"
         + (f"  {rate:,.0f} examples/s" if (rate := row["examples_per_second"]) is not None else "")
         + _input(row)
     )
@@ -185,8 +209,8 @@ class _Estimate:
 class _Lines:
     """Plain lines, for logs and pipes: one an epoch, and one now and then within a long epoch."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self._epochs, self._total = epochs, epochs * steps_per_epoch
+    def __init__(self, epochs: int, steps_per_epoch: int, headline: Metric):
+        self._epochs, self._total, self._headline = epochs, epochs * steps_per_epoch, headline
         self._estimate = _Estimate(self._total)
         self._left = "-:--"
         self._spoke = time.monotonic()
@@ -197,16 +221,16 @@ class _Lines:
     def stop(self) -> None:
         pass
 
-    def update(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
+    def update(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
         self._left = self._estimate.left(step)
         if time.monotonic() - self._spoke > _LINE_SECONDS:
             self.say(
-                f"step {step}/{self._total}  train loss {loss:.4f} accuracy {accuracy:.2%}"
+                f"step {step}/{self._total}  train {shown_metrics(metrics, self._headline)}"
                 f"  {examples_per_second:,.0f} examples/s  left {self._left}"
             )
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        self.say(f"{_epoch_line(row, self._epochs)}  left {self._left}")
+        self.say(f"{_epoch_line(row, self._epochs, self._headline)}  left {self._left}")
 
     def say(self, message: str) -> None:
         self._spoke = time.monotonic()
@@ -216,8 +240,8 @@ class _Lines:
 class _Bar:
     """A progress bar over all epochs, with a line above it for each epoch that is done."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
-        self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
+    def __init__(self, epochs: int, steps_per_epoch: int, headline: Metric):
+        self._epochs, self._steps_per_epoch, self._headline = epochs, steps_per_epoch, headline
         self._estimate = _Estimate(epochs * steps_per_epoch)
         self._console = Console(highlight=False)
         self._bar = Progress(
@@ -236,19 +260,19 @@ class _Bar:
     def stop(self) -> None:
         self._attempt(self._bar.stop)
 
-    def update(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
+    def update(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
         epoch = min((step - 1) // self._steps_per_epoch + 1, self._epochs)
         self._attempt(
             self._bar.update,
             self._task,
             completed=step,
             description=f"epoch {epoch}/{self._epochs}",
-            numbers=f"loss {loss:.4f}  accuracy {accuracy:.2%}  {examples_per_second:,.0f} examples/s  "
+            numbers=f"{shown_metrics(metrics, self._headline)}  {examples_per_second:,.0f} examples/s  "
             f"left {self._estimate.left(step)}",
         )
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        self.say(_epoch_line(row, self._epochs))
+        self.say(_epoch_line(row, self._epochs, self._headline))
 
     def say(self, message: str) -> None:
         self._attempt(self._console.print, message)

@@ -1,103 +1,217 @@
-"""From a work folder to predictions."""
+"""From a work folder to a trained model's answers."""
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 
 from rnnjax import digests, terminal
-from rnnjax.runs import changes
-from rnnjax.training import state
-from rnnjax.models.build import build_model
-from rnnjax.training.checkpoint import Checkpoints
-from rnnjax.data import Preprocess, TextPreprocess, files, image_files
+from rnnjax.config.run import HandedOver, is_section
+from rnnjax.data import Preprocess, Spec
 from rnnjax.data import preprocess as preprocessing
+from rnnjax.data.reading import Input
+from rnnjax.data.spec import nested
 from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
-from rnnjax.training.identity import module_identity
-from rnnjax.tasks.metrics import class_probabilities
-from rnnjax.training.optim import make_optimizer
+from rnnjax.experiment import Experiment, known_task
+from rnnjax.runs import changes
 from rnnjax.runs.record import Run
 from rnnjax.runs.workdir import WorkDir
+from rnnjax.tasks import Task
+from rnnjax.training.checkpoint import Checkpoints
+from rnnjax.training.identity import module_identity
+from rnnjax.training.program import made_model
+from rnnjax.training.state import shapes_of, variables_of
 
 _BATCH = 64
-_MOST_BYTES = 2**30
-"""Of a text file: it is read at once."""
-
-Input = tuple[str, Callable[[], Any]]
-"""A name to answer under, and a function that reads the input and may raise DataError."""
 
 
-class Loaded(NamedTuple):
-    """A trained model, ready to use: ``model.apply(variables, **preprocess(raw))`` gives logits."""
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained model, ready to use.
+
+    Attributes:
+      model: the module; ``model.apply(variables, **preprocess(raw))`` gives its outputs.
+      variables: of the best checkpoint.
+      preprocess: from raw input to the model's arguments.
+      task: what the outputs mean.
+      spec: of the data that it was trained on.
+    """
 
     model: nn.Module
     variables: Any
     preprocess: Preprocess
+    task: Task
+    spec: Spec
+    _apply: Any = field(init=False, repr=False)
+
+    def __post_init__(self):
+        names = tuple(self.spec.inputs)
+
+        def apply(variables: Any, stored: Mapping[str, Any]) -> Any:
+            arrays = self.preprocess.on_device(stored)
+            return self.model.apply(variables, **nested({name: arrays[name] for name in names}))
+
+        object.__setattr__(self, "_apply", jax.jit(apply))
+
+    def __iter__(self) -> Iterator[Any]:
+        """``model, variables, preprocess = rnnjax.load(folder)``."""
+        return iter((self.model, self.variables, self.preprocess))
+
+    def __call__(self, raw: Any, *, lengths: Any = None) -> Any:
+        """Answers to raw inputs, an array with a row an example: class names, or numbers in the targets' units.
+
+        Args:
+          raw: images, documents or arrays, as the model's data were.
+          lengths: ``[N]``, of padded rows.
+
+        Raises:
+          DataError: if they are not of the kind that the model was trained on.
+        """
+        return self.task.answers(self.logits(raw, lengths=lengths), self.spec)
+
+    def logits(self, raw: Any, *, lengths: Any = None) -> np.ndarray:
+        """The model's outputs for raw inputs, ``[N, ...]``; of a classifier, not normalised."""
+        return self.outputs(self._stored(raw, lengths))
+
+    def outputs(self, stored: Mapping[str, Any]) -> Any:
+        """The model's outputs for stored arrays ``[N, ...]``, a batch at a time."""
+        count = len(next(iter(stored.values())))
+        made = []
+        for start in range(0, count, _BATCH):
+            # Padded to one size, so that any number of inputs compiles once.
+            rows = np.arange(start, start + _BATCH)
+            rows = np.where(rows < count, rows, start)
+            batch = {name: array[rows] for name, array in stored.items()}
+            outputs = self._apply(self.variables, batch)
+            made.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: count - start], outputs))  # noqa: B023
+        if not made:
+            raise DataError("there is nothing to answer: no input was given")
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *made)
+
+    @property
+    def apply(self) -> Any:
+        """``apply(variables, **arguments)``, the model's own."""
+        return self.model.apply
+
+    def _stored(self, raw: Any, lengths: Any) -> dict[str, Any]:
+        stored = self.preprocess.encode(raw)
+        if lengths is not None:
+            stored = {**stored, "lengths": np.asarray(lengths, np.int32)}
+        missing = [name for name in self.spec.inputs if name not in stored]
+        if missing == ["lengths"] and len(stored) == 1:  # all of its length
+            (array,) = stored.values()
+            return {**stored, "lengths": np.full(len(array), array.shape[1], np.int32)}
+        if missing:
+            raise DataError(f"the model needs {', '.join(self.spec.inputs)}; {', '.join(missing)} is missing")
+        for name, like in self.spec.inputs.items():
+            array = np.asarray(stored[name])
+            if array.ndim != len(like.shape):
+                raise DataError(
+                    f"{name} must be [N{''.join(f', {n}' for n in like.shape[1:])}], got {list(array.shape)}; "
+                    "one example is a batch of one, x[None]"
+                )
+        if len({len(array) for array in stored.values()}) > 1:
+            raise DataError(f"the inputs differ in number: { {name: len(array) for name, array in stored.items()} }")
+        return {name: stored[name] for name in self.spec.inputs}
 
 
-def load(root: str | Path, model: nn.Module | None = None) -> Loaded:
-    """Loads the best checkpoint of a work folder; nothing but the folder is needed.
+def load(workdir: str | Path, experiment: Experiment | None = None) -> Predictor:
+    """Loads the best checkpoint of a work folder; of this package's own kinds, nothing but the folder is needed.
 
     Args:
-      root: the work folder, such as ``runs/mnist_rows/seed-0``.
-      model: the module that was trained, if it is not one that the configuration describes; the precision of its
-        products is its own affair.
+      workdir: the work folder, such as ``runs/mnist_rows/seed-0``.
+      experiment: what was trained, where a part of it (data, model, task) is one of your own.
 
     Raises:
-      UsageError: if the folder holds no run, no checkpoint yet, or one of another module.
+      UsageError: if the folder holds no run, no checkpoint yet, or one of another experiment.
       RunError: if no checkpoint in it can be used.
     """
-    if model is not None and not isinstance(model, nn.Module):
-        raise UsageError(f"load: model must be a module such as Net(...), got {model!r:.80}")
-    workdir = WorkDir(Path(root))
-    run = workdir.read_run()
+    if experiment is not None and not isinstance(experiment, Experiment):
+        raise UsageError(f"load: experiment must be the rnnjax.Experiment that was trained, got {experiment!r:.80}")
+    root = Path(workdir)
+    folder = WorkDir(root) if experiment is None else WorkDir(root, experiment.kinds)
+    run = folder.read_run()
     for changed in changes.since(run.version, run.config):
         terminal.note(f"{root} was trained before a change of meaning, and answers otherwise than it did: {changed}")
-    preprocess = preprocessing.load(workdir.preprocess)
-    if run.digested and digests.of_json(preprocessing.to_json(preprocess)) != run.preprocess:
-        raise RunError(f"{workdir.preprocess} is not as it was written; the command that trained it mends it")
+    preprocess = _preprocess(folder, run, experiment)
+    task = _task(root, run, experiment)
+    spec = preprocess.spec if run.spec is None else Spec.from_json(run.spec)
+    model, like = _model(folder, run, spec, task, experiment)
+    checkpoints = Checkpoints(folder.checkpoints, run.mark(), digested=run.digested)
+    if not checkpoints.steps():
+        raise UsageError(f"{root} holds no checkpoint yet; train it first")
+    saved, problems = checkpoints.best(like, task.rank, partly=True)
+    listed = "; ".join(f"step {step}: {why}" for step, why in sorted(problems.items()))
+    if saved is None:
+        raise RunError(f"no checkpoint in {folder.checkpoints} can be used: {listed}")
+    if problems:
+        terminal.note(
+            f"that of step {saved.step} is the best checkpoint in {folder.checkpoints} that is whole; {listed}"
+        )
+    return Predictor(model, variables_of(saved.state), preprocess, task, spec)
+
+
+def _preprocess(folder: WorkDir, run: Run, experiment: Experiment | None) -> Preprocess:
+    kinds = () if experiment is None else experiment.data.preprocesses()
+    preprocess = preprocessing.load(folder.preprocess, kinds)
+    if run.digested and digests.of_json(preprocess.to_json()) != run.preprocess:
+        raise RunError(f"{folder.preprocess} is not as it was written; the command that trained it mends it")
+    return preprocess
+
+
+def _task(root: Path, run: Run, experiment: Experiment | None) -> Task:
+    said = run.parts["task"]
+    if (known := known_task(said["kind"])) is not None:
+        return known.restored(said.get("state"))
+    if experiment is None:
+        raise UsageError(
+            f"{root} was trained on a task of one's own, {said['class']}; "
+            "hand over its experiment: rnnjax.load(folder, experiment=...)"
+        )
+    return experiment.task.restored(said.get("state"))
+
+
+def _model(
+    folder: WorkDir, run: Run, spec: Spec, task: Task, experiment: Experiment | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The module that was trained, and the shapes of what is read of its checkpoints."""
+    section = run.config.model
+    if experiment is not None and is_section(section) and not is_section(experiment.model):
+        raise UsageError(
+            f"{folder.root} was trained with another module than the {type(experiment.model).__name__} here"
+        )
+    if isinstance(section, HandedOver):
+        if experiment is None:
+            raise UsageError(
+                f"{folder.root} was trained with a module of one's own, {section.name}; "
+                "hand over its experiment: rnnjax.load(folder, experiment=...)"
+            )
+        section = experiment.model
     try:
-        model = model or build_model(run.config.model, preprocess)
-        # The optimizer's state has the same structure for any number of steps.
-        optimizer = make_optimizer(run.config.optim, 2)
-        averaged = run.config.optim.ema_decay > 0
-        make = state.initializer(model, optimizer, _any_input(preprocess), averaged=averaged)
-        like = jax.eval_shape(make, jax.random.key(0))
+        model = made_model(section, spec, task)
+        averaged = getattr(run.config.optim, "ema_decay", 0.0) > 0
+        like = shapes_of(model, spec.zeros(), averaged=averaged)
     except RnnjaxError:
         raise
     except Exception as error:  # sizes that no model can have are met by whatever computes with them first
         raise RunError(
-            f"{workdir.config} and {workdir.preprocess} describe no model: {str(error).splitlines()[0][:300]}"
+            f"{folder.config} and {folder.preprocess} describe no model: {str(error).splitlines()[0][:300]}"
         ) from error
-    _check_model(root, run, model, like)
-    checkpoints = Checkpoints(workdir.checkpoints, run.mark(), digested=run.digested)
-    if not checkpoints.steps():
-        raise UsageError(f"{root} holds no checkpoint yet; train it first")
-    saved, problems = checkpoints.best(like)
-    listed = "; ".join(f"step {step}: {why}" for step, why in sorted(problems.items()))
-    if saved is None:
-        raise RunError(f"no checkpoint in {workdir.checkpoints} can be used: {listed}")
-    if problems:
-        terminal.note(
-            f"that of step {saved.step} is the best checkpoint in {workdir.checkpoints} that is whole; {listed}"
-        )
-    return Loaded(model, saved.state.variables(), preprocess)
-
-
-def _check_model(root: str | Path, run: Run, model: nn.Module, like: state.TrainState) -> None:
-    """Raises UsageError if a module is not the one that was trained, although its parameters may have its shapes."""
-    ours = module_identity(model, {"params": like.params, **like.model_state})
-    apart = digests.first_difference(ours, run.model, "model") if run.model else None
-    if apart is not None:
+    ours = Run(run.experiment, run.seed, run.config, model=module_identity(model, _variables(like)))
+    if differences := ours.other_module(run):
         raise UsageError(
-            f"{root} was trained with another module: {digests.shown_difference(ours, run.model, apart)}; "
-            "a module of your own is loaded by rnnjax.load(folder, model=...)"
+            f"{folder.root} was trained with another module: {differences[0]}; "
+            "a module of your own is loaded by rnnjax.load(folder, experiment=...)"
         )
+    return model, like
+
+
+def _variables(like: Mapping[str, Any]) -> dict[str, Any]:
+    return {"params": like["params"], **like["model_state"]}
 
 
 @dataclass(frozen=True)
@@ -106,117 +220,33 @@ class Prediction:
 
     Attributes:
       source: the file, or the line.
-      label: the most probable class, or None.
-      probability: of that class, 0..1.
+      row: the answer, as :meth:`rnnjax.tasks.Task.rows` gives it; None where there is none.
       error: what was wrong with the input, or None.
     """
 
     source: str
-    label: str | None = None
-    probability: float = 0.0
+    row: Mapping[str, Any] | None = None
     error: str | None = None
 
 
-def predict(loaded: Loaded, inputs: Sequence[Input]) -> Iterator[Prediction]:
+def predict(predictor: Predictor, inputs: Sequence[Input]) -> Iterator[Prediction]:
     """Answers every input that can be read, in order, and says why it does not answer the others.
 
     Args:
-      loaded: what :func:`load` gave.
+      predictor: what :func:`load` gave.
       inputs: what to answer; each is read as a pixel array or a document.
     """
-    model, variables, preprocess = loaded
-    apply = jax.jit(lambda variables, inputs: model.apply(variables, **inputs))
     for start in range(0, len(inputs), _BATCH):
-        read = [_read(name, function) for name, function in inputs[start : start + _BATCH]]
+        part = inputs[start : start + _BATCH]
+        read = [_read(function) for _, function in part]
         raw = [value for value, _ in read if value is not None]
-        labelled = iter(_label(apply, variables, preprocess, raw))
-        for (value, error), (name, _) in zip(read, inputs[start : start + _BATCH], strict=True):
-            yield Prediction(name, error=error) if value is None else Prediction(name, *next(labelled))
+        rows = iter(predictor.task.rows(predictor.logits(raw), predictor.spec) if raw else [])
+        for (value, error), (name, _) in zip(read, part, strict=True):
+            yield Prediction(name, error=error) if value is None else Prediction(name, next(rows))
 
 
-def image_inputs(preprocess: Any, paths: Sequence[str]) -> list[Input]:
-    """Inputs for image files and folders of them (not searched deeper; hidden files are left out)."""
-    inputs: list[Input] = []
-    for path in map(Path, paths):
-        try:
-            found = sorted(f for f in path.iterdir() if image_files.is_image(f.name)) if path.is_dir() else [path]
-        except OSError as error:
-            inputs.append((str(path), _raising(f"{path}: {error.strerror or error}")))
-            continue
-        if not found:
-            inputs.append((str(path), _raising(f"{path}: no images in this folder")))
-        inputs += [(str(file), functools.partial(preprocess.read, file)) for file in found]
-    return inputs
-
-
-def text_inputs(documents: Sequence[str], paths: Sequence[str], stdin: Any) -> list[Input]:
-    """Inputs for documents, for text files with a document a line (blank lines skipped), and for stdin (``-``)."""
-    inputs = [_line(text) for text in documents]
-    for path in paths:
-        try:
-            inputs += map(_line, _documents(path, stdin))
-        except DataError as error:
-            inputs.append((path, _raising(str(error))))
-    return inputs
-
-
-def _documents(path: str, stdin: Any) -> list[str]:
-    """The lines of a text file, or of stdin, that are not blank; there is at least one."""
-    if path == "-":
-        data = stdin.buffer.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise files.too_large("standard input", _MOST_BYTES)
-    else:
-        data = files.read_bytes(Path(path), _MOST_BYTES, hint="; give - to read standard input")
-    try:
-        if b"\0" in data:
-            raise UnicodeError("it holds NUL bytes")
-        lines = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    except UnicodeError as error:
-        raise DataError(f"{path}: not a UTF-8 text file ({error})") from error
-    documents = [line for line in lines if line.strip()]
-    if not documents:
-        raise DataError(f"{path}: there is no text in it")
-    return documents
-
-
-def _label(apply: Callable, variables: Any, preprocess: Any, raw: list[Any]) -> list[tuple[str, float]]:
-    if not raw:
-        return []
-    # Padded to one size, so that any number of inputs compiles once; a document, which may be long, is encoded once.
-    rows = [*range(len(raw)), *[0] * (_BATCH - len(raw))]
-    if isinstance(preprocess, TextPreprocess):
-        inputs = {name: array[rows] for name, array in preprocess(raw).items()}
-    else:
-        inputs = preprocess(np.stack(raw)[rows])
-    probabilities = class_probabilities(np.asarray(apply(variables, inputs)))[: len(raw)]
-    classes = probabilities.argmax(-1)
-    return [(preprocess.class_names[c], float(row[c])) for c, row in zip(classes, probabilities, strict=True)]
-
-
-def _read(name: str, function: Callable[[], Any]) -> tuple[Any, str | None]:
-    del name
+def _read(function: Any) -> tuple[Any, str | None]:
     try:
         return function(), None
     except DataError as error:
         return None, str(error)
-
-
-def _line(text: str) -> Input:
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        shown = text.encode("utf-8", "replace").decode("utf-8")
-        return shown, _raising(f"{shown[:80]}: the command line gave it in another encoding than UTF-8")
-    return text, lambda: text
-
-
-def _raising(message: str) -> Callable[[], Any]:
-    def read() -> Any:
-        raise DataError(message)
-
-    return read
-
-
-def _any_input(preprocess: Preprocess) -> dict[str, Any]:
-    if isinstance(preprocess, TextPreprocess):
-        return preprocess(["any"])
-    return preprocess(np.zeros((1, *preprocess.shape), np.uint8))

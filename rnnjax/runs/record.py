@@ -1,13 +1,32 @@
 """Which run a folder holds: the record in its ``config.json``."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rnnjax import digests
-from rnnjax.runs import changes
 from rnnjax.config import Config, from_json, identity, identity_differences, to_json
+from rnnjax.config.run import Kinds, is_section
+from rnnjax.runs import changes
+from rnnjax.tasks import TASKS, Classification, Task
+from rnnjax.training.identity import describe
+
+
+def described_parts(task: Task, optim: Any) -> dict[str, Any]:
+    """What tells a task, and an optimizer that is no section, from others, as JSON values."""
+    parts: dict[str, Any] = {"task": described_task(task)}
+    if not is_section(optim):
+        parts["optim"] = describe(optim)
+    return parts
+
+
+def described_task(task: Task) -> dict[str, Any]:
+    """A task by its kind, or by its class where it is not of this package."""
+    if type(task) in TASKS:
+        return {"kind": type(task).__dict__["kind"], "state": task.to_json()}
+    return {"kind": None, **describe(task), "state": task.to_json()}
 
 
 @dataclass(frozen=True)
@@ -20,8 +39,11 @@ class Run:
       data: digest of each split.
       preprocess: digest of the preprocessing.
       model: what tells its module from others, see :func:`rnnjax.training.identity.module_identity`.
-      version: of what the configuration meant in its training, see :mod:`rnnjax.runs.changes`. Version 1 has none of the
-        four above, and its checkpoints have no digests.
+      parts: what tells its task, and an optimizer that was handed over, from others; older records are of
+        classifications.
+      spec: of its data, see :meth:`rnnjax.data.spec.Spec.to_json`; None in older records.
+      version: of what the configuration meant in its training, see :mod:`rnnjax.runs.changes`. Version 1 has none of
+        ``id``, ``data``, ``preprocess`` and ``model``, and its checkpoints have no digests.
     """
 
     experiment: str
@@ -31,6 +53,8 @@ class Run:
     data: Mapping[str, str] = field(default_factory=dict)
     preprocess: str = ""
     model: Mapping[str, Any] | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, Any] | None = None
     version: int = changes.VERSION
 
     @property
@@ -48,11 +72,13 @@ class Run:
             "data": dict(self.data),
             "preprocess": self.preprocess,
             "model": self.model,
+            **({"parts": dict(self.parts)} if self.parts else {}),
         }
 
     def to_json(self) -> dict[str, Any]:
         """The record, sealed with its own digest; where its data lie is told by absolute paths."""
-        located = dataclasses.replace(self.config, data=self.config.data.located())
+        data = self.config.data
+        located = dataclasses.replace(self.config, data=data.located() if hasattr(data, "located") else data)
         return digests.sealed(
             {
                 "experiment": self.experiment,
@@ -62,13 +88,19 @@ class Run:
                 "data": dict(self.data),
                 "preprocess": self.preprocess,
                 "model": self.model,
+                "parts": dict(self.parts),
+                "spec": self.spec,
                 "version": self.version,
             }
         )
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Run":
-        """The inverse of :meth:`to_json`; raises ValueError, KeyError, TypeError or UsageError at what is none."""
+    def from_json(cls, values: Mapping[str, Any], kinds: Kinds) -> "Run":
+        """The inverse of :meth:`to_json`, with the classes that sections may be of.
+
+        Raises:
+          ValueError, KeyError, TypeError, UsageError: at what is none.
+        """
         if not isinstance(values["experiment"], str) or type(values["seed"]) is not int:
             raise ValueError("experiment must be a name and seed an integer")
         if not set(values) <= {"experiment", "seed", "config"} and not digests.is_whole(values):
@@ -76,11 +108,13 @@ class Run:
         return cls(
             values["experiment"],
             values["seed"],
-            from_json(values["config"]),
+            from_json(values["config"], kinds),
             values.get("run", ""),
             values.get("data", {}),
             values.get("preprocess", ""),
             values.get("model"),
+            values.get("parts", {"task": described_task(Classification())}),
+            values.get("spec"),
             values.get("version", 1),
         )
 
@@ -88,14 +122,24 @@ class Run:
         """In what this run is not the other one, a line each; data, preprocessing and module apart."""
         lines = [f"experiment: {self.experiment!r}, not {other.experiment!r}"] * (other.experiment != self.experiment)
         lines += [f"seed: {self.seed}, not {other.seed}"] * (other.seed != self.seed)
+        if self.parts and other.parts:
+            ours, theirs = json.loads(json.dumps([self.parts, other.parts]))
+            apart = digests.first_difference(ours, theirs, "parts")
+            lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart)]
         return lines + identity_differences(self.config, other.config)
 
     def other_module(self, other: "Run") -> list[str]:
-        """Where this run's module is not the other's, a line; none where either is not known."""
+        """Where this run's module is not the other's, a line; none where either is not known.
+
+        Of a module that a section makes, the section says all but the shapes of its variables.
+        """
         if not (self.model and other.model):
             return []
-        apart = digests.first_difference(self.model, other.model, "model")
-        return [] if apart is None else [digests.shown_difference(self.model, other.model, apart)]
+        ours, theirs = self.model, other.model
+        if is_section(self.config.model):
+            ours, theirs = ({"variables": model["variables"]} for model in (ours, theirs))
+        apart = digests.first_difference(ours, theirs, "model")
+        return [] if apart is None else [digests.shown_difference(ours, theirs, apart)]
 
     def other_data(self, other: "Run") -> list[str]:
         """The splits, and the preprocessing, in which this run's data are not the other's."""

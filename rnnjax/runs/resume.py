@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from rnnjax import terminal
-from rnnjax.training.checkpoint import Checkpoints, Saved
 from rnnjax.errors import RunError
+from rnnjax.runs.workdir import WorkDir
+from rnnjax.training.checkpoint import Checkpoints, Rank, Saved
 from rnnjax.training.parallel import DataParallel
 from rnnjax.training.progress import Progress
-from rnnjax.runs.workdir import WorkDir
 
 
-def restored(workdir: WorkDir, checkpoints: Checkpoints, like: Any, parallel: DataParallel) -> tuple[Any, Progress]:
+def restored(
+    workdir: WorkDir, checkpoints: Checkpoints, like: Any, parallel: DataParallel, rank: Rank
+) -> tuple[Any, Progress]:
     """The state and the progress to go on from: ``like`` and nothing done, where nothing was saved yet.
 
     A newer checkpoint that is damaged, unfinished or of another run is named, and moved to ``damaged/``.
@@ -33,7 +35,7 @@ def restored(workdir: WorkDir, checkpoints: Checkpoints, like: Any, parallel: Da
             checkpoints.read(int(best), like)
         except RunError as error:
             problems[int(best)] = str(error)
-            progress.best = _next_best(checkpoints, like, problems)
+            progress.best = _next_best(checkpoints, like, problems, rank)
     _set_aside(workdir, checkpoints, problems, parallel)
     if problems and parallel.is_primary:
         kept = (
@@ -63,7 +65,7 @@ def _refuse_if_lost(
         )
 
 
-def _next_best(checkpoints: Checkpoints, like: Any, problems: dict[int, str]) -> dict[str, float]:
+def _next_best(checkpoints: Checkpoints, like: Any, problems: dict[int, str], rank: Rank) -> dict[str, float]:
     """The best validation of the checkpoints that are whole, empty where none of them was validated."""
     best: dict[str, float] = {}
     for step in checkpoints.steps():
@@ -75,7 +77,7 @@ def _next_best(checkpoints: Checkpoints, like: Any, problems: dict[int, str]) ->
             problems[step] = str(error)
             continue
         found = progress.get("validation") or {}
-        if found and (not best or (found["accuracy"], -found["loss"]) >= (best["accuracy"], -best["loss"])):
+        if found and (not best or rank(found) >= rank(best)):
             best = {**found, "epoch": progress["epoch"], "step": step}
     return best
 

@@ -2,67 +2,81 @@
 
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rnnjax import terminal
-from rnnjax.runs import environment as results
-from rnnjax.data import TextPreprocess, preprocess, samples
+from rnnjax.data import preprocess
 from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
-from rnnjax.runs.log import duration, until_accuracy_line
-from rnnjax.training.program import Program
+from rnnjax.runs import environment
+from rnnjax.runs.log import duration, until_line
 from rnnjax.runs.workdir import WorkDir
+from rnnjax.tasks import Metric
+from rnnjax.training.program import Program
 
 
 def print_start(program: Program, seed: int, root: Path) -> None:
     """Says what is about to be trained, on what."""
     dataset, device = program.dataset, program.parallel.describe()
+    splits = ", ".join(
+        f"{len(examples):,} {'training' if split == 'train' else split}" for split, examples in dataset.splits().items()
+    )
+    classes = f", {len(dataset.spec.names)} classes" if dataset.spec.names else ""
     ran = ", ".join(sorted(set(program.implementations.values())))
     terminal.say(
-        f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.validation):,} validation, "
-        f"{len(dataset.test):,} test examples, {len(dataset.class_names)} classes\n"
+        f"{dataset.name}: {splits} examples{classes}\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
-        f"{program.config.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}"
+        f"{program.experiment.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}"
         f"{_padding(program, seed)}",
         *(f"note: {note}" for note in dataset.notes),
     )
 
 
 def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[str, Any]]]) -> None:
-    """Shows the results beside the target, where everything lies, and what to do next."""
+    """Shows the records of runs beside the target, where everything lies, and what to do next."""
     terminal.say(f"\n{experiment.name}: {experiment.summary}")
+    headline = experiment.task.headline
     for root, result in finished:
         seconds = result["seconds"]
         also = "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in result.get("report", {}).items())
-        test = result["metrics"]["test"]
-        tested = "not tested" if test is None else f"test accuracy {test['accuracy']:.2%}"
+        metrics = result["metrics"]
+        tested = "not tested" if metrics["test"] is None else f"test {_shown(headline, metrics['test'])}"
         terminal.say(
             f"  seed {result['seed']}: {tested}{also}, "
-            f"validation {result['metrics']['validation']['accuracy']:.2%} (best epoch {result['best_epoch']} of "
+            f"validation {_value(headline, metrics['validation'])} (best epoch {result['best_epoch']} of "
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
         terminal.say(f"  {_start_line(result)}")
-        until = result.get("until_accuracy")
+        until = result.get("until")
         if until is not None:
-            never = f"{until['accuracy']:.2%} never reached"
-            terminal.say(
-                f"    validation: {until_accuracy_line(until['accuracy'], until) if until['reached'] else never}"
-            )
+            never = f"{headline.show(until['value'])} never reached"
+            spent = until_line(headline, until["value"], until) if until["reached"] else never
+            terminal.say(f"    validation: {spent}")
     terminal.say(f"  {_outcome(experiment, [result['metrics'] for _, result in finished])}")
     _print_next(experiment, *finished[0])
 
 
+def _shown(headline: Metric, metrics: Mapping[str, float]) -> str:
+    return f"{headline.name} {_value(headline, metrics)}"
+
+
+def _value(headline: Metric, metrics: Mapping[str, float]) -> str:
+    return headline.show(metrics[headline.name])
+
+
 def _outcome(experiment: Experiment, metrics: Sequence[dict[str, Any]]) -> str:
-    """Mean accuracy over the seeds, and of the test split what it is beside the target."""
+    """Mean of the headline metric over the seeds, and of the test split what it is beside the target."""
+    headline = experiment.task.headline
     split = "validation" if any(of_seed["test"] is None for of_seed in metrics) else "test"
-    accuracies = [of_seed[split]["accuracy"] for of_seed in metrics]
-    mean = statistics.fmean(accuracies)
+    values = [of_seed[split][headline.name] for of_seed in metrics]
+    mean = statistics.fmean(values)
     verdict = "reached" if experiment.reached(mean) else "MISSED"
-    aim = f"; target {experiment.target.shown()}: {verdict}" if experiment.target and split == "test" else ""
-    spread = f" ± {statistics.stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
-    return f"{split} accuracy {mean:.2%}{spread} over {len(accuracies)} seed(s){aim}"
+    shown = experiment.target and experiment.target.shown(experiment.task)
+    aim = f"; target {shown}: {verdict}" if experiment.target and split == "test" else ""
+    spread = f" ± {headline.show(statistics.stdev(values))}" if len(values) > 1 else ""
+    return f"{split} {headline.name} {headline.show(mean)}{spread} over {len(values)} seed(s){aim}"
 
 
 def _start_line(result: dict[str, Any]) -> str:
@@ -89,20 +103,27 @@ def _padding(program: Program, seed: int) -> str:
 
 
 def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> None:
-    workdir, split = WorkDir(root), "validation" if result["metrics"]["test"] is None else "test"
+    workdir, split = WorkDir(root, experiment.kinds), "validation" if result["metrics"]["test"] is None else "test"
     command, folder = experiment.command, shlex.quote(str(root))
-    shown = " ".join(shlex.quote(str(path)) for path in samples.listed(workdir.samples)[:3])
-    text = isinstance(preprocess.load(workdir.preprocess), TextPreprocess)
-    again = " ".join(word for word in results.command().split() if word not in ("--fresh", "--train.no-test"))
+    listed = sorted(workdir.samples.glob("*")) if workdir.samples.is_dir() else []
+    shown = " ".join(shlex.quote(str(path)) for path in listed[:3])
+    again = " ".join(word for word in environment.command().split() if word not in ("--fresh", "--train.no-test"))
     does = "resumes what is unfinished" if split == "test" else "evaluates it on the test split"
-    example = experiment.sample_texts[-1] if experiment.sample_texts else "Your text."
-    line = f" --text {shlex.quote(example)}" if text else ""
-    terminal.say(
-        f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}, "
-        f"by class {workdir.report(split)} and {workdir.confusion(split)}\n"
-        "next:\n"
-        f"  {command} evaluate --workdir {folder}\n"
-        f"  {command} predict {shown} --workdir {folder}{line}\n"
-        f"  {again}   # {does}; with --fresh it trains again\n"
-        f"  tensorboard --logdir {shlex.quote(str(root.parent))}   # pip install tensorboard"
-    )
+    report = f", report {workdir.report(split)}" if workdir.report(split).is_file() else ""
+    lines = [
+        f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}{report}",
+        "next:",
+        f"  {command} evaluate --workdir {folder}",
+        *_predict_line(experiment, workdir, command, shown, folder),
+        f"  {again}   # {does}; with --fresh it trains again",
+        f"  tensorboard --logdir {shlex.quote(str(root.parent))}   # pip install tensorboard",
+    ]
+    terminal.say("\n".join(lines))
+
+
+def _predict_line(experiment: Experiment, workdir: WorkDir, command: str, shown: str, folder: str) -> list[str]:
+    """How to predict from the command line, where that reads such data."""
+    example = preprocess.load(workdir.preprocess, experiment.data.preprocesses()).example()
+    example = experiment.sample_texts[-1] if example and experiment.sample_texts else example
+    line = f" --text {shlex.quote(example)}" if example else ""
+    return [f"  {command} predict {shown} --workdir {folder}{line}"] if shown or line else []

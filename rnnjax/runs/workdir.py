@@ -8,24 +8,32 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rnnjax import digests, terminal
-from rnnjax.runs import changes
 from rnnjax.config import Config
+from rnnjax.config.run import Kinds
 from rnnjax.errors import RnnjaxError, RunError, UsageError
+from rnnjax.experiment import KINDS
 from rnnjax.files import ASIDE, read_json, write_text
+from rnnjax.runs import changes
 from rnnjax.runs.locks import exclusively
 from rnnjax.runs.record import Run
 
 
 @dataclass(frozen=True)
 class WorkDir:
-    """Paths of one run."""
+    """Paths of one run.
+
+    Attributes:
+      root: its folder.
+      kinds: the classes that sections of its configuration may be of: this package's, or those of an experiment.
+    """
 
     root: Path
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
     @property
     def config(self) -> Path:
@@ -59,7 +67,7 @@ class WorkDir:
 
     @property
     def curves(self) -> Path:
-        """Loss and accuracy by epoch."""
+        """Loss and headline metric by epoch."""
         return self.root / "curves.png"
 
     @property
@@ -68,12 +76,12 @@ class WorkDir:
         return self.root / "result.json"
 
     def report(self, split: str) -> Path:
-        """Each class by itself, and the confusion matrix, of the best checkpoint."""
+        """What the task reports of the best checkpoint: of classes, each by itself and the confusion matrix."""
         return self.root / f"report-{split}.json"
 
-    def confusion(self, split: str) -> Path:
-        """The confusion matrix as an image."""
-        return self.root / f"confusion-{split}.png"
+    def figure(self, name: str, split: str) -> Path:
+        """A picture of a split, such as its confusion matrix."""
+        return self.root / f"{name}-{split}.png"
 
     @property
     def samples(self) -> Path:
@@ -92,7 +100,8 @@ class WorkDir:
         if not _is_result(result, run):
             terminal.note(f"{self.result} is no whole result of this run; it is made again")
             return None
-        return None if tested and result["metrics"]["test"] is None else result
+        untested = result["metrics"]["test"] is None and "test" in self.read_run().data
+        return None if tested and untested else result
 
     def read_run(self) -> Run:
         """The run in this folder.
@@ -103,7 +112,7 @@ class WorkDir:
         if not self.config.is_file():
             raise UsageError(f"{self.root} holds no run (there is no {self.config.name} in it); train one first")
         try:
-            return Run.from_json(read_json(self.config, "a configuration"))
+            return Run.from_json(read_json(self.config, "a configuration"), self.kinds)
         except (RnnjaxError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UsageError(
                 f"{self.config}: not a readable configuration ({_said(error)}); the command that trained it mends it"
@@ -124,8 +133,8 @@ def _is_result(result: Mapping[str, Any], run: Run) -> bool:
         return False
     try:
         metrics, seconds = result["metrics"], result["seconds"]
-        values = [metrics["validation"]["accuracy"], seconds["wall"], seconds["compile"], result["epochs"]]
-        values += [] if metrics["test"] is None else [metrics["test"]["accuracy"]]
+        values = [*metrics["validation"].values(), seconds["wall"], seconds["compile"], result["epochs"]]
+        values += [] if metrics["test"] is None else metrics["test"].values()
         return all(isinstance(value, int | float) for value in values) and {"best_epoch", "experiment", "seed"} <= set(
             result
         )
@@ -134,7 +143,7 @@ def _is_result(result: Mapping[str, Any], run: Run) -> bool:
 
 
 @contextlib.contextmanager
-def locked(root: Path) -> Iterator[Callable[[], None]]:
+def locked(workdir: WorkDir) -> Iterator[Callable[[], None]]:
     """Makes a work folder, and holds it for this process alone until the block ends.
 
     Yields:
@@ -144,9 +153,9 @@ def locked(root: Path) -> Iterator[Callable[[], None]]:
       UsageError: if it is a file, or holds something that is no run.
       RunError: if another process holds it, or it cannot be written.
     """
+    root = workdir.root
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file; a run needs a folder")
-    workdir = WorkDir(root)
     with contextlib.ExitStack() as stack:
         try:
             if not workdir.config.exists() and _holds_something_else(root):
@@ -263,7 +272,13 @@ def open_run(workdir: WorkDir, ours: Run, *, marks: Sequence[Mapping[str, Any]] 
             theirs = _recorded(workdir, ours, marks)
             refuse_another(workdir, ours, theirs)
             # Its checkpoints were written with its own words for the model, which a later version may put otherwise.
-            ours = dataclasses.replace(ours, id=theirs.id, version=theirs.version, model=theirs.model or ours.model)
+            ours = dataclasses.replace(
+                ours,
+                id=theirs.id,
+                version=theirs.version,
+                model=theirs.model or ours.model,
+                parts=theirs.parts,
+            )
         write_text(workdir.config, json.dumps(ours.to_json(), indent=2) + "\n")
     except OSError as error:
         raise cannot_write(workdir.root, error) from error

@@ -1,1 +1,10 @@
 """What outputs mean: losses, metrics, reports and answers."""
+
+from rnnjax.tasks.base import Batch, Metric, Report, Task
+from rnnjax.tasks.classification import Classification
+from rnnjax.tasks.regression import Regression
+
+TASKS: tuple[type[Task], ...] = (Classification, Regression)
+"""Those of this package, which a work folder can name."""
+
+__all__ = ["TASKS", "Batch", "Classification", "Metric", "Regression", "Report", "Task"]

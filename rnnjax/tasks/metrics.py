@@ -3,8 +3,6 @@
 Axes: B batch, C classes (1 for a single logit that means class 1 of two).
 """
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +14,7 @@ from rnnjax.tasks.losses import check_shapes
 Array = jax.Array
 
 
-def sums(logits: Array, labels: Array, losses: Array, mask: Array) -> dict[str, Array]:
+def sums(logits: Array, labels: Array, losses: Array, mask: Array, weights: Array | None = None) -> dict[str, Array]:
     """Sums over the real rows of a batch.
 
     Args:
@@ -24,22 +22,31 @@ def sums(logits: Array, labels: Array, losses: Array, mask: Array) -> dict[str, 
       labels: ``[B]`` integers.
       losses: ``[B]``, one a row.
       mask: ``[B]`` booleans, False at padding rows.
+      weights: ``[B]``, how much each row counts; None: all alike.
 
     Returns:
-      Scalars ``loss`` (summed in float32 or wider), ``correct`` and ``count``.
+      Scalars ``loss`` (summed in float32 or wider), ``correct`` and ``weight``.
 
     Raises:
       UsageError: if the shapes are others.
     """
     check_shapes(logits, labels)
-    if losses.shape != labels.shape or mask.shape != labels.shape:
-        raise UsageError(f"losses {list(losses.shape)} and mask {list(mask.shape)} must be [{len(labels)}]")
+    for name, array in (("losses", losses), ("mask", mask), ("weights", weights)):
+        if array is not None and array.shape != labels.shape:
+            raise UsageError(f"{name} {list(array.shape)} must be [{len(labels)}]: one an example")
     losses = losses.astype(single_or_wider(losses.dtype))
     correct = predicted_class(logits) == labels
+    if weights is not None:
+        weights = jnp.where(mask, weights.astype(losses.dtype), 0)
+        return {
+            "loss": (weights * jnp.where(mask, losses, 0)).sum(),
+            "correct": (weights * correct).sum(),
+            "weight": weights.sum(),
+        }
     return {
         "loss": jnp.where(mask, losses, 0).sum(),
         "correct": jnp.where(mask, correct, False).sum(),
-        "count": mask.sum(),
+        "weight": mask.sum(),
     }
 
 
@@ -57,9 +64,3 @@ def class_probabilities(logits: np.ndarray) -> np.ndarray:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
     exp = np.exp(logits - logits.max(-1, keepdims=True))
     return exp / exp.sum(-1, keepdims=True)
-
-
-def scalars(total: Mapping[str, float]) -> dict[str, float]:
-    """Mean loss and accuracy of summed :func:`sums`; both are 0 of no rows."""
-    count = max(float(total["count"]), 1.0)
-    return {"loss": float(total["loss"]) / count, "accuracy": float(total["correct"]) / count}

@@ -21,6 +21,36 @@ from rnnjax.layers.movable import COLLECTION, norm_of_each
 Array = jax.Array
 
 
+Gradients = Callable[..., tuple[Any, Any]]
+"""``gradients(objective, params, step, call)`` gives the gradients with respect to the parameters, and what goes with
+them. ``objective(params, moved)`` is a loss and that, with the perturbations ``moved``; ``step`` is the step's number
+and ``call(mutable=[...])`` applies the model."""
+
+
+def plain_gradients(objective: Callable, params: Any, step: Array, call: Callable) -> tuple[Any, Any]:
+    """The gradients of the inputs as they are."""
+    del step, call
+    return jax.grad(objective, has_aux=True)(params, {})
+
+
+def adversarial_gradients(size: float, steps: int) -> Gradients:
+    """The mean of the gradients of the inputs as they are and of the inputs moved; metrics are of the former.
+
+    Args:
+      size: of the move at the last step, see :func:`growing`.
+      steps: of the training.
+    """
+
+    def gradients(objective: Callable, params: Any, step: Array, call: Callable) -> tuple[Any, Any]:
+        unmoved = none_yet(call)
+        (straight, uphill), aux = jax.grad(objective, argnums=(0, 1), has_aux=True)(params, unmoved)
+        moved = jax.lax.stop_gradient(towards(uphill, growing(size, steps)(step)))
+        others, _ = jax.grad(objective, has_aux=True)(params, moved)
+        return jax.tree.map(lambda a, b: (a + b) / 2, straight, others), aux
+
+    return gradients
+
+
 def growing(size: float, steps: int) -> Callable[[Array], Array]:
     """From a step's number, 0-based, to the size of its move, which grows linearly to ``size`` at the last."""
     return lambda step: size * (step + 1) / steps

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import logging
+import math
 import re
 import sys
 import threading
@@ -45,6 +46,10 @@ _KEPT = 2
 """Newest checkpoints that are kept: when the last one turns out to be damaged, the one before takes its place."""
 
 
+Rank = Callable[[Mapping[str, float]], tuple[float, float]]
+"""What orders validations, the best last, see :meth:`rnnjax.tasks.Task.rank`."""
+
+
 @dataclass(frozen=True)
 class Saved:
     """A checkpoint that was read and checked.
@@ -70,7 +75,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, mark: Mapping[str, Any] | None = None, *, digested: bool = True):
-        self.folder, self._digested = folder.absolute(), digested
+        self.folder, self.shown, self._digested = folder.absolute(), folder, digested
         self._mark = None if mark is None else json.loads(json.dumps(mark))  # as it comes back: tuples become lists
         self._best = {step: self._best_of(step) for step in self.steps()}
         self._manager: Any = None
@@ -169,12 +174,13 @@ class Checkpoints:
         """The step of the newest checkpoint, or None."""
         return max(self.steps(), default=None)
 
-    def read(self, step: int, like: Any = None) -> Saved:
+    def read(self, step: int, like: Any = None, *, partly: bool = False) -> Saved:
         """A checkpoint, checked leaf by leaf against its digests.
 
         Args:
           step: which one.
           like: tree of arrays or shapes with the structure of what was saved; None: the progress alone is read.
+          partly: ``like`` is a dictionary of some of the state's parts by name, and these alone are read.
 
         Raises:
           RunError: if it is damaged, of another run, or not of such a state; what it says begins with "it".
@@ -184,9 +190,11 @@ class Checkpoints:
             raise RunError("its progress is not as it was saved: the digests differ")
         if like is None:
             return Saved(step, progress)
+        parts = tuple(f"{name}/" for name in like) if partly else ("",)
         if manifest is not None:
-            _check_shapes(manifest["state"], digests.shapes(like))
-        state = self._state(step, like)
+            saved = {path: leaf for path, leaf in manifest["state"].items() if path.startswith(parts)}
+            _check_shapes(saved, digests.shapes(like))
+        state = self._state(step, like, partly)
         _check_shapes(digests.shapes(state), digests.shapes(like))
         if manifest is not None:
             for path, read in digests.of_tree(state).items():
@@ -204,21 +212,30 @@ class Checkpoints:
                 problems[step] = str(error)
         return None, problems
 
-    def best(self, like: Any) -> tuple[Saved | None, dict[int, str]]:
+    def best(self, like: Any, rank: Rank, *, partly: bool = False) -> tuple[Saved | None, dict[int, str]]:
         """The best checkpoint that is whole, and why those that should have come first are not, by step.
+
+        Args:
+          like, partly: as for :meth:`read`.
+          rank: orders validations, the best last.
 
         Best is what the newest progress says; where that one is damaged, the best validation of those that are whole.
         """
         problems: dict[int, str] = {}
         for step in reversed(self.steps()):
-            known = self._or_none(step, None, problems)
+            known = self._or_none(step, None, False, problems)
             if known is not None:  # where nothing was validated yet, it is the best itself
-                best = self._or_none(int(known.progress.get("best", {}).get("step", step)), like, problems)
+                best = self._or_none(int(known.progress.get("best", {}).get("step", step)), like, partly, problems)
                 if best is not None:
                     return best, problems
                 break
-        whole = [self._or_none(step, like, problems) for step in self.steps() if step not in problems]
-        return max((saved for saved in whole if saved), key=_validated, default=None), problems
+        whole = [self._or_none(step, like, partly, problems) for step in self.steps() if step not in problems]
+
+        def order(saved: Saved) -> tuple[tuple[float, float], int]:
+            validation = saved.progress.get("validation")
+            return rank(validation) if validation else (-math.inf, -math.inf), saved.step
+
+        return max((saved for saved in whole if saved), key=order, default=None), problems
 
     def marks(self) -> list[dict[str, Any]]:
         """What the checkpoints that lie there say of their run."""
@@ -240,9 +257,9 @@ class Checkpoints:
         self._best.pop(step, None)
         return target
 
-    def _or_none(self, step: int, like: Any, problems: dict[int, str]) -> Saved | None:
+    def _or_none(self, step: int, like: Any, partly: bool, problems: dict[int, str]) -> Saved | None:
         try:
-            return self.read(step, like)
+            return self.read(step, like, partly=partly)
         except RunError as error:
             problems.setdefault(step, str(error))
             return None
@@ -287,13 +304,16 @@ class Checkpoints:
             raise RunError(f"its {part} cannot be read: it is no JSON object")
         return values
 
-    def _state(self, step: int, like: Any) -> Any:
+    def _state(self, step: int, like: Any, partly: bool) -> Any:
         path = self._path(step) / "state"
         if not path.is_dir():
             raise RunError("it is not whole: its state is missing")
         # Zeros, for Orbax prints the target in its errors.
         target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         try:
+            if partly:
+                some: Any = ocp.args.PyTreeRestore(item=target, partial_restore=True)  # pyright: ignore
+                return ocp.PyTreeCheckpointHandler().restore(path, args=some)  # pyright: ignore
             handler = ocp.StandardCheckpointHandler()
             return handler.restore(path, args=ocp.args.StandardRestore(target))  # pyright: ignore
         except Exception as error:  # damaged files raise whatever the parser that met them raises
@@ -350,11 +370,6 @@ def _check_shapes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
         pair = [tree.get(path) and f"{tree[path]['dtype']} {tuple(tree[path]['shape'])}" for tree in (theirs, ours)]
         if pair[0] != pair[1]:
             raise RunError(f"its array {path} is {pair[0] or 'missing'} where the model has {pair[1] or 'none'}")
-
-
-def _validated(saved: Saved) -> tuple[float, float, int]:
-    validation = saved.progress.get("validation") or {"accuracy": -1.0, "loss": 0.0}
-    return validation["accuracy"], -validation["loss"], saved.step
 
 
 def _suffixes() -> Any:

@@ -7,7 +7,7 @@ are always streamed, and grain's threads decode them.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -25,6 +25,14 @@ CHUNK_AXES = {"rows": 0, "ids": 0, "mask": 0, "valid": None, "epoch": None}
 """Mapped axes of a chunk's arguments."""
 
 
+class Fed(NamedTuple):
+    """A chunk with the data and chunk arguments of :mod:`rnnjax.training.step`'s functions."""
+
+    chunk: Chunk
+    data: Any
+    arguments: dict[str, Any]
+
+
 class Feed:
     """One split, ready for the devices.
 
@@ -37,14 +45,12 @@ class Feed:
         self._examples = examples
         self._parallel = parallel
         self._workers = image_files.decoding_threads(workers)
-        self.resident = examples.nbytes <= budget_bytes and not examples.streamed
+        self.resident = examples.nbytes <= budget_bytes and not examples.encoded
         self.data_axis = None if self.resident else 0
-        self._data = parallel.replicate(examples.arrays()) if self.resident else None
+        self._data = parallel.replicate(examples.stored()) if self.resident else None
 
-    def __call__(
-        self, chunks: Sequence[Chunk], epoch: int = 0, seed: int | None = None
-    ) -> Iterator[tuple[Chunk, Any, dict[str, Any]]]:
-        """Yields each chunk with the data and chunk arguments of :mod:`rnnjax.training.step`'s functions.
+    def __call__(self, chunks: Sequence[Chunk], epoch: int = 0, seed: int | None = None) -> Iterator[Fed]:
+        """Yields each chunk, fed.
 
         Args:
           chunks: of a plan.
@@ -54,28 +60,27 @@ class Feed:
         if self.resident:
             for chunk in chunks:
                 ids = self._parallel.shard(chunk.rows)
-                yield chunk, self._data, self._arguments(chunk, epoch, rows=ids, ids=ids)
-        elif self._examples.streamed:
+                yield Fed(chunk, self._data, self._arguments(chunk, epoch, rows=ids, ids=ids))
+        elif self._examples.encoded:
             yield from self._decoded(chunks, epoch, None if seed is None else (seed, epoch))
         elif chunks:
             stream = grain.MapDataset.source(chunks).map(lambda chunk: self._gathered(chunk, epoch))
             yield from stream.to_iter_dataset(_READ_AHEAD)
 
-    def _gathered(self, chunk: Chunk, epoch: int) -> tuple[Chunk, Any, dict[str, Any]]:
+    def _gathered(self, chunk: Chunk, epoch: int) -> Fed:
         ids = self._parallel.shard(chunk.rows)
         flat = ids.reshape(ids.shape[0], -1)
-        data = {name: array[flat] for name, array in self._examples.arrays().items()}
-        return chunk, data, self._arguments(chunk, epoch, rows=_places(ids.shape), ids=ids)
+        data = {name: array[flat] for name, array in self._examples.stored().items()}
+        return Fed(chunk, data, self._arguments(chunk, epoch, rows=_places(ids.shape), ids=ids))
 
-    def _decoded(
-        self, chunks: Sequence[Chunk], epoch: int, key: tuple[int, int] | None
-    ) -> Iterator[tuple[Chunk, Any, dict[str, Any]]]:
+    def _decoded(self, chunks: Sequence[Chunk], epoch: int, key: tuple[int, int] | None) -> Iterator[Fed]:
         """Threads decode parts of the next two chunks; here they are put together."""
         every = [self._parallel.shard(chunk.rows) for chunk in chunks]
         parts = [(number, start) for number, ids in enumerate(every) for start in range(0, ids.size, _PART)]
         if not parts:
             return
-        images: Any = self._examples.inputs
+        (name,) = self._examples.encoded
+        images: Any = self._examples[name]
 
         def decode(part: tuple[int, int]) -> np.ndarray:
             number, start = part
@@ -88,8 +93,10 @@ class Feed:
             pieces = [next(decoded) for _ in range(0, ids.size, _PART)]
             devices, steps, batch = ids.shape
             inputs = np.concatenate(pieces).reshape(devices, steps * batch, *images.shape[1:])
-            data = {"inputs": inputs, "labels": self._examples.labels[ids.reshape(devices, -1)]}
-            yield chunk, data, self._arguments(chunk, epoch, rows=_places(ids.shape), ids=ids)
+            flat = ids.reshape(devices, -1)
+            rest = {other: array[flat] for other, array in self._examples.stored().items() if other != name}
+            data = {name: inputs, **rest}
+            yield Fed(chunk, data, self._arguments(chunk, epoch, rows=_places(ids.shape), ids=ids))
 
     def _arguments(self, chunk: Chunk, epoch: int, **rows: np.ndarray) -> dict[str, Any]:
         valid = chunk.mask.any(1)

@@ -46,6 +46,13 @@ def module_identity(model: nn.Module, variables: Any) -> dict[str, Any]:
     return {**_Describer().fields(model), "variables": _digest(json.dumps(listed).encode())}
 
 
+def describe(value: Any) -> dict[str, Any]:
+    """Class and fields of any object, as JSON; of functions that it holds, their names and what they close over."""
+    if dataclasses.is_dataclass(value):
+        return _Describer().fields(value)
+    return {"class": _name(type(value)), "fields": _Describer().of(value)}
+
+
 class _Describer:
     """Values as JSON; it knows in which objects it is, since they may refer to each other in a circle."""
 

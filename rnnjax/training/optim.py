@@ -13,6 +13,34 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.cells.initializers import single_or_wider
 
 
+class Optimizer:
+    """The optimizer of an experiment, for a training of so many steps.
+
+    Args:
+      optim: a section of the configuration, an optax transformation, or anything with ``build(steps)``.
+      steps: of the training.
+
+    Attributes:
+      section: ``optim`` where it is a section, else one that says of what an optax transformation does not know, such
+        as averages of the parameters, that there is none.
+      transform: the optax transformation.
+    """
+
+    def __init__(self, optim: Any, steps: int):
+        self.section = optim if isinstance(optim, OptimConfig) else OptimConfig()
+        made = optim.build(steps) if hasattr(optim, "build") else optim
+        if not (callable(getattr(made, "init", None)) and callable(getattr(made, "update", None))):
+            raise UsageError(f"{type(optim).__name__}.build(steps) must give an optax transformation, got {made!r:.80}")
+        self.transform: Any = made
+        rates = getattr(optim, "learning_rates", None)
+        # One program instead of one an operation.
+        self._rate = None if rates is None else jax.jit(rates(steps))
+
+    def learning_rate(self, step: int) -> float | None:
+        """That of a step, 0-based; None where only the transformation knows it."""
+        return None if self._rate is None else float(self._rate(step))
+
+
 def make_schedule(config: OptimConfig, total_steps: int) -> Callable[[Any], Any]:
     """The learning rate as a function of the step, 0-based, over ``total_steps`` steps."""
     peak = config.learning_rate

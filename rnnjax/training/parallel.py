@@ -186,8 +186,16 @@ class DataParallel:
                 f"set --data.batch-size to a multiple, such as {near}"
             )
 
-    def compile(self, function: Callable, in_axes: Any, out_axes: Any, donate: tuple[int, ...] = ()) -> Callable:
-        """``jax.pmap`` of a function over the devices; arguments with axis None are replicated."""
+    def spread(self, function: Callable, in_axes: Any, out_axes: Any, donate: tuple[int, ...] = ()) -> Callable:
+        """A function over the devices, by ``jax.pmap``.
+
+        Args:
+          function: of one device's part of its arguments; it sums over the devices by :attr:`axis_name`.
+          in_axes: of each argument, or of each leaf of a dictionary: 0 where the leading axis is that of the devices,
+            None where all have the same.
+          out_axes: likewise of its results.
+          donate: numbers of the arguments whose memory the results may take.
+        """
         return jax.pmap(
             function,
             axis_name=self.axis_name,

@@ -14,14 +14,14 @@ class Progress:
 
     Attributes:
       epoch: epochs done. chunk: chunks done of the epoch after them. step: steps done.
-      sums: metrics summed over those chunks.
-      best: ``accuracy``, ``loss``, ``epoch`` and ``step`` of the best validation so far.
-      train, validation: loss and accuracy of the last epoch, where the checkpoint is of its end; else empty.
+      sums: the task's sums over those chunks.
+      best: the task's metrics, ``epoch`` and ``step`` of the best validation so far.
+      train, validation: metrics of the last epoch, where the checkpoint is of its end; else empty.
       stale_epochs: epochs since the best validation.
       plateau_epochs: epochs since then, or since the plateau schedule's last reduction if that is less.
       learning_rate_scale: the product of its reductions.
       reached: ``epoch``, ``examples``, ``seconds`` (without compiling) and ``compile_seconds`` when validation
-        first reached ``until_accuracy``; empty before.
+        first reached ``--train.until``; empty before.
       written: bytes of ``metrics.jsonl`` that belong to the epochs done.
       seconds: wall time of all sessions; compile_seconds, first_step_seconds: within it.
       steady_examples, steady_seconds: of training, first calls excluded.
@@ -33,7 +33,7 @@ class Progress:
     epoch: int = 0
     chunk: int = 0
     step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Any] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     train: dict[str, float] = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
@@ -57,4 +57,7 @@ class Progress:
         unknown = set(saved) - {known.name for known in dataclasses.fields(cls)}
         if unknown:
             raise RunError(f"its progress has {sorted(unknown)[0]!r}, which this version of rnnjax does not know")
-        return cls(**saved)
+        progress = cls(**saved)
+        if "count" in progress.sums:  # an earlier name
+            progress.sums["weight"] = progress.sums.pop("count")
+        return progress

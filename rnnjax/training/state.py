@@ -1,7 +1,7 @@
 """The state of a training: all that a step reads and writes."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -40,10 +40,25 @@ class TrainState(flax.struct.PyTreeNode):
 
     def variables(self) -> dict[str, Any]:
         """The variables to evaluate and predict with: the averages where there are any."""
-        own = {"params": self.params, **self.model_state}
-        if self.averaged is None:
-            return own
-        return jax.tree.map(lambda mean, like: mean.astype(like.dtype, copy=False), self.averaged, own)
+        return variables_of({"params": self.params, "model_state": self.model_state, "averaged": self.averaged})
+
+
+def variables_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables to predict with, of the parts of a state by name; see :meth:`TrainState.variables`."""
+    own = {"params": parts["params"], **parts["model_state"]}
+    if parts.get("averaged") is None:
+        return own
+    return jax.tree.map(lambda mean, like: mean.astype(like.dtype, copy=False), parts["averaged"], own)
+
+
+def shapes_of(model: nn.Module, inputs: Mapping[str, Any], *, averaged: bool) -> dict[str, Any]:
+    """Shapes of the parts of a state that prediction needs, for :func:`variables_of`; nothing is computed."""
+    variables = dict(jax.eval_shape(lambda: model.init({"params": jax.random.key(0)}, **inputs)))
+    params = variables.pop("params")
+    parts = {"params": params, "model_state": variables}
+    if averaged:
+        parts["averaged"] = jax.eval_shape(lambda tree: jax.tree.map(_wide, tree), {"params": params, **variables})
+    return parts
 
 
 def initializer(

@@ -8,7 +8,7 @@ Axes: K steps of a chunk, B rows of a batch on this device.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,9 +19,9 @@ import optax
 from jax import lax
 
 from rnnjax.data.augment import Augment, example_keys
-from rnnjax.tasks import metrics
-from rnnjax.tasks.losses import Loss
-from rnnjax.training import adversarial
+from rnnjax.data.spec import nested
+from rnnjax.tasks import Task
+from rnnjax.training.adversarial import Gradients, plain_gradients
 from rnnjax.training.freeze import frozen, frozen_norms, held
 from rnnjax.training.optim import global_norm
 from rnnjax.training.state import TrainState
@@ -31,39 +31,46 @@ Arrays = dict[str, Array]
 
 
 @dataclass(frozen=True)
-class Task:
+class Recipe:
     """What a step does, apart from data and state.
 
     Attributes:
-      model: ``model(inputs, lengths=..., train=...) -> logits [B, C]``.
-      loss: per-row loss of logits and labels.
-      normalize: stored inputs to the model's inputs, on the device.
-      augment: training's augmentation of stored inputs, or None.
+      model: ``model(**arguments, train=...) -> outputs``.
+      task: what its outputs mean.
+      arguments: names of the arrays that the model is given; the others are the task's.
+      timed: names of the stored arrays that are cut to a chunk's padded length.
+      on_device: a batch's stored arrays to those of the model and the task.
+      augment: training's augmentation of stored arrays, or None.
       optimizer: the optimizer.
-      label_smoothing: for the training loss.
       ema_decay: of the averaged parameters; used where the state has them.
       groups: as ``--optim.groups``; the optimizer knows them, and what they freeze, the step holds still.
-      adversarial: from the step's number to the size of adversarial training's move; None: there is none.
+      gradients: from the objective to its gradients, see :data:`rnnjax.training.adversarial.Gradients`.
       axis_name: name of the mapped axis of devices.
     """
 
     model: nn.Module
-    loss: Loss
-    normalize: Callable[[Array], Array]
+    task: Task
+    arguments: tuple[str, ...]
+    timed: tuple[str, ...]
+    on_device: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     augment: Augment | None
     optimizer: optax.GradientTransformation
-    label_smoothing: float = 0.0
     ema_decay: float = 0.0
     groups: tuple[str, ...] = ()
-    adversarial: Callable[[Any], Any] | None = None
+    gradients: Gradients = plain_gradients
     axis_name: str = "batch"
 
+    def model_arguments(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A model's arguments among a batch's stored arrays."""
+        arrays = self.on_device(batch)
+        return nested({name: arrays[name] for name in self.arguments})
 
-def train_chunk(task: Task, length: int | None, state: TrainState, data: Arrays, chunk: Arrays):
+
+def train_chunk(recipe: Recipe, length: int | None, state: TrainState, data: Arrays, chunk: Arrays):
     """K training steps.
 
     Args:
-      task: what to do.
+      recipe: what to do.
       length: padded length of the chunk's sequences, or None.
       state: replicated.
       data: arrays of a split, or of this chunk's rows when the split is streamed.
@@ -72,112 +79,106 @@ def train_chunk(task: Task, length: int | None, state: TrainState, data: Arrays,
         is) and the scalars ``epoch`` and ``learning_rate_scale``.
 
     Returns:
-      The new state and, summed over devices, ``loss``, ``correct``, ``count``, ``grad_norm``, each ``[K]``.
+      The new state and, summed over devices, the task's sums and ``grad_norm``, each ``[K, ...]``.
     """
     every = {name: chunk[name] for name in ("epoch", "learning_rate_scale")}
     steps = {name: chunk[name] for name in ("rows", "ids", "mask", "valid")}
-    return lax.scan(lambda s, step: _train_step(task, length, s, data, step | every), state, steps)
+    return lax.scan(lambda s, step: _train_step(recipe, length, s, data, step | every), state, steps)
 
 
-def _train_step(task: Task, length: int | None, state: TrainState, data: Arrays, step: Arrays):
+def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arrays, step: Arrays):
     key = jax.random.wrap_key_data(state.key)
-    inputs, batch = _gather(data, step["rows"], length)
-    if task.augment is not None:
-        inputs = task.augment(example_keys(key, step["epoch"], step["ids"]), inputs)
-    dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(task.axis_name))
-    count = lax.psum(step["mask"].sum(), task.axis_name)
+    batch = _gather(recipe, data, step, length)
+    if recipe.augment is not None:
+        batch = recipe.augment(example_keys(key, step["epoch"], step["ids"]), batch)
+    dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(recipe.axis_name))
     before = {"params": state.params, **state.model_state}
-    still = frozen(task.groups, before)
+    still = frozen(recipe.groups, before)
 
-    def apply(params, moved, mutable=()):
+    def apply(params: Any, moved: Any, batch: Mapping[str, Any], mutable: tuple[str, ...] = ()) -> tuple[Any, Any]:
         with frozen_norms(still):
-            applied = task.model.apply(
+            applied = recipe.model.apply(
                 {"params": params, **state.model_state, **moved},
-                task.normalize(inputs),
                 train=True,
                 rngs={"dropout": dropout},
                 mutable=[*state.model_state, *mutable],
-                **batch["lengths"],
+                **recipe.model_arguments(batch),
             )
-        return cast("tuple[Array, Any]", applied)  # a pair, since `mutable` is a list
+        return cast("tuple[Any, Any]", applied)  # a pair, since `mutable` is a list
 
-    def objective(params, moved):
-        logits, model_state = apply(params, moved)
-        losses = task.loss(logits, batch["labels"], task.label_smoothing)
-        sums = metrics.sums(logits, batch["labels"], losses, step["mask"])
-        return sums["loss"] / jnp.maximum(count, 1), (sums, model_state)
+    def objective(params: Any, moved: Any) -> tuple[Array, tuple[Arrays, Any]]:
+        model_state = dict(state.model_state)
 
-    if task.adversarial is not None:
-        unmoved = adversarial.none_yet(functools.partial(apply, state.params, {}))
-        size = task.adversarial(state.step)
-        gradients, (sums, model_state) = _adversarial_gradients(objective, state.params, unmoved, size)
-    else:
-        gradients, (sums, model_state) = jax.grad(objective, has_aux=True)(state.params, {})
-    gradients, sums = lax.psum((gradients, sums), task.axis_name)
+        def outputs(batch: Mapping[str, Any]) -> Any:
+            made, changed = apply(params, moved, batch)
+            model_state.update(changed)
+            return made
+
+        sums = recipe.task.objective(outputs, batch)
+        weight = lax.psum(lax.stop_gradient(sums["weight"]), recipe.axis_name)
+        return sums["loss"] / _divisor(weight), (sums, model_state)
+
+    call = functools.partial(apply, state.params, {}, batch)
+    gradients, (sums, model_state) = recipe.gradients(objective, state.params, state.step, call)
+    gradients, sums = lax.psum((gradients, sums), recipe.axis_name)
     gradients = held(still["params"], jax.tree.map(jnp.zeros_like, gradients), gradients)
-    updates, opt_state = task.optimizer.update(gradients, state.opt_state, state.params)
+    updates, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
     updates = jax.tree.map(lambda update: step["learning_rate_scale"] * update, updates)
     after = held(still, before, {"params": optax.apply_updates(state.params, updates), **model_state})
     averaged = None
     if state.averaged is not None:
-        averaged = held(still, state.averaged, _average(task.ema_decay, state.step, state.averaged, after))
+        averaged = held(still, state.averaged, _average(recipe.ema_decay, state.step, state.averaged, after))
     params = after.pop("params")
     new = state.replace(step=state.step + 1, params=params, model_state=after, opt_state=opt_state, averaged=averaged)
     new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
     return new, sums | {"grad_norm": global_norm(gradients)}
 
 
-def _adversarial_gradients(objective: Callable, params: Any, unmoved: Any, size: Array) -> tuple[Any, Any]:
-    """The mean of the gradients of the inputs as they are and of the inputs moved; metrics are of the former."""
-    (gradients, uphill), aux = jax.grad(objective, argnums=(0, 1), has_aux=True)(params, unmoved)
-    moved = lax.stop_gradient(adversarial.towards(uphill, size))
-    others, _ = jax.grad(objective, has_aux=True)(params, moved)
-    return jax.tree.map(lambda a, b: (a + b) / 2, gradients, others), aux
+def _divisor(weight: Array) -> Array:
+    """A weight to divide by; of nothing, 1."""
+    if jnp.issubdtype(weight.dtype, jnp.integer):
+        return jnp.maximum(weight, 1)
+    return jnp.where(weight > 0, weight, 1)
 
 
-def eval_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chunk: Arrays) -> Arrays:
-    """Sums of the metrics over a chunk's real rows and all devices: ``loss``, ``correct``, ``count``."""
+def eval_chunk(recipe: Recipe, length: int | None, keep: bool, variables: Any, data: Arrays, chunk: Arrays):
+    """A chunk without training.
 
-    def one(total: Arrays, step: Arrays):
-        return jax.tree.map(jnp.add, total, _eval_step(task, length, variables, data, step)[0]), None
+    Args:
+      recipe: what to do.
+      length: padded length of the chunk's sequences, or None.
+      keep: whether what the task keeps of each row is wanted too.
+      variables: of the model, replicated.
+      data, chunk: as for :func:`train_chunk`; of the chunk, ``rows`` and ``mask``.
 
-    total, _ = lax.scan(one, _nothing(), {name: chunk[name] for name in ("rows", "mask")})
-    return lax.psum(total, task.axis_name)
-
-
-def logits_chunk(task: Task, length: int | None, variables: Any, data: Arrays, chunk: Arrays) -> tuple[Arrays, Array]:
-    """The sums of :func:`eval_chunk`, and the logits that they are of.
-
-    The logits are those of every row, padding rows included: ``[devices of all hosts, K, B, C]`` on each device.
+    Returns:
+      The task's sums over the chunk's real rows and all devices, and what it keeps, padding rows included: a tree of
+      ``[devices of all hosts, K, B, ...]`` on each device; without ``keep``, None.
     """
 
-    def one(total: Arrays, step: Arrays):
-        sums, logits = _eval_step(task, length, variables, data, step)
-        return jax.tree.map(jnp.add, total, sums), logits.astype(jnp.float32)
+    def one(step: Arrays) -> tuple[Arrays, Any]:
+        batch = _gather(recipe, data, step, length)
+        outputs = recipe.model.apply(variables, train=False, **recipe.model_arguments(batch))
+        sums = recipe.task.sums(outputs, batch, train=False)
+        return sums, recipe.task.keep(outputs, batch) if keep else None
 
-    total, logits = lax.scan(one, _nothing(), {name: chunk[name] for name in ("rows", "mask")})
-    return lax.psum(total, task.axis_name), lax.all_gather(logits, task.axis_name)
+    def add(total: Arrays, step: Arrays) -> tuple[Arrays, Any]:
+        sums, kept = one(step)
+        return jax.tree.map(jnp.add, total, sums), kept
 
-
-def _eval_step(task: Task, length: int | None, variables: Any, data: Arrays, step: Arrays) -> tuple[Arrays, Array]:
-    inputs, batch = _gather(data, step["rows"], length)
-    applied = task.model.apply(variables, task.normalize(inputs), train=False, **batch["lengths"])
-    logits = cast("Array", applied)
-    losses = task.loss(logits, batch["labels"], 0.0)
-    return metrics.sums(logits, batch["labels"], losses, step["mask"]), logits
-
-
-def _nothing() -> Arrays:
-    return {"loss": jnp.zeros(()), "correct": jnp.zeros((), jnp.int32), "count": jnp.zeros((), jnp.int32)}
+    steps = {name: chunk[name] for name in ("rows", "mask")}
+    shapes = jax.eval_shape(lambda: one(jax.tree.map(lambda array: array[0], steps))[0])
+    nothing = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)
+    total, kept = lax.scan(add, nothing, steps)
+    return lax.psum(total, recipe.axis_name), lax.all_gather(kept, recipe.axis_name)
 
 
-def _gather(data: Arrays, rows: Array, length: int | None) -> tuple[Array, dict[str, Any]]:
-    """A batch's stored inputs, and its labels and lengths."""
-    inputs = data["inputs"][rows]
+def _gather(recipe: Recipe, data: Arrays, step: Arrays, length: int | None) -> dict[str, Array]:
+    """A batch's stored arrays and its mask."""
+    batch = {name: array[step["rows"]] for name, array in data.items()}
     if length is not None:
-        inputs = inputs[:, :length]
-    lengths = {"lengths": data["lengths"][rows]} if "lengths" in data else {}
-    return inputs, {"labels": data["labels"][rows], "lengths": lengths}
+        batch |= {name: batch[name][:, :length] for name in recipe.timed}
+    return {**batch, "mask": step["mask"]}
 
 
 def _average(decay: float, step: Array, averaged: Any, variables: Any) -> Any:

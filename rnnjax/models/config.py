@@ -1,12 +1,22 @@
-"""The section ``model``: what is trained."""
+"""The section ``model``: what is trained. Each makes its module; Flax is imported when it does."""
 
 import typing
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rnnjax.config.checks import check, choice, positive, rate
+from rnnjax.errors import UsageError
 
-Cell = Literal["simple_rnn", "lstm", "gru"]
+if TYPE_CHECKING:
+    from rnnjax.data.spec import Spec
+
+# fmt: off
+Cell = Literal[
+    "simple_rnn", "lstm", "peephole_lstm", "projected_lstm", "coupled_lstm", "layer_norm_lstm",
+    "gru", "reset_before_gru", "layer_norm_gru", "min_gru", "lru",
+]
+# fmt: on
+"""The names of :data:`rnnjax.layers.cells.CELLS`."""
 Dtype = Literal["float32", "bfloat16"]
 Precision = Literal["default", "highest", "tensorfloat32", "bfloat16"]
 Pooling = Literal["last", "mean", "max"]
@@ -15,13 +25,28 @@ WordDropout = Literal["tokens", "types"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecurrentModel:
-    """What image and text classifiers share: a stack of recurrent layers and a pooled head."""
+class ModelConfig:
+    """What is trained. A model of one's own overrides :meth:`build`, or is a Linen module in place of this section."""
 
     section: ClassVar[str] = "model"
+
+    def build(self, spec: "Spec", width: int) -> Any:
+        """The Linen module.
+
+        Args:
+          spec: what goes in and is to come out.
+          width: outputs of the head, as the task wants them.
+        """
+        raise UsageError(f"{type(self).__name__} must say by build(spec, width) what module it is")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurrentModel(ModelConfig):
+    """What image and text classifiers share: a stack of recurrent layers and a pooled head."""
+
     least_layers: ClassVar[int] = 1
     cell: Cell = "lstm"
-    """Recurrent cell."""
+    """Recurrent cell. In Python it may be a class of one's own in its place, made as Cell(features, dtype=dtype)."""
     features: tuple[int, ...] = (128,)
     """Hidden features of each layer (of each direction, if bidirectional), lowest layer first."""
     bidirectional: bool = False
@@ -45,7 +70,8 @@ class RecurrentModel:
         enough = len(self.features) >= self.least_layers and min(self.features, default=1) > 0
         check(enough, self, "features", "positive, at least one layer")
         rate(self, "dropout")
-        choice(self, "cell", Cell)
+        if not isinstance(self.cell, type):
+            choice(self, "cell", Cell)
         choice(self, "dtype", Dtype)
         choice(self, "precision", Precision)
         kinds = typing.get_args(Pooling)
@@ -82,6 +108,12 @@ class ImageModel(RecurrentModel):
     """Whether evaluation and prediction take the mean of the logits of an image and of its mirror image (left and
     right exchanged)."""
 
+    def build(self, spec: "Spec", width: int) -> Any:
+        """An :class:`rnnjax.ImageClassifier`."""
+        from rnnjax.models.build import image_model
+
+        return image_model(self, spec, width)
+
     def __post_init__(self):
         super().__post_init__()
         choice(self, "read_by", ReadBy)
@@ -116,6 +148,12 @@ class TextModel(RecurrentModel):
     """Tokens that a kernel of these convolutions sees."""
     conv_pool: int = 4
     """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
+
+    def build(self, spec: "Spec", width: int) -> Any:
+        """An :class:`rnnjax.TextClassifier`."""
+        from rnnjax.models.build import text_model
+
+        return text_model(self, spec, width)
 
     def __post_init__(self):
         super().__post_init__()

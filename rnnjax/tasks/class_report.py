@@ -1,15 +1,14 @@
 """What accuracy does not tell: each class by itself, how classes are confused, and how well scores rank."""
 
-import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnjax.files import write_file, write_text
+from rnnjax.tasks.base import Report
+from rnnjax.tasks.confusion import save_confusion
 from rnnjax.tasks.metrics import class_probabilities
-from rnnjax.runs.plots import save_confusion
-from rnnjax.runs.workdir import WorkDir
 
 
 def class_report(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
@@ -48,22 +47,17 @@ def class_report(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[s
     }
 
 
-def headline(report: dict[str, Any]) -> dict[str, float]:
-    """The report's F1 and, where it has one, its AUC."""
-    values = {name: report[name] for name in ("macro_f1", "weighted_f1", "auc")}
-    return {name: value for name, value in values.items() if value is not None}
+def report(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Report:
+    """The report as a task gives it: F1 and, where there is one, AUC among the result's figures."""
+    page = class_report(logits, labels, class_names)
+    values = {name: page[name] for name in ("macro_f1", "weighted_f1", "auc") if page[name] is not None}
+    counts = np.array(page["confusion"])
+    title = f"accuracy {page['accuracy']:.2%}, macro F1 {page['macro_f1']:.2%}"
 
+    def draw(path: Path, of: str) -> None:
+        save_confusion(counts, class_names, path, f"{of}: {title}")
 
-def save(report: dict[str, Any], workdir: WorkDir, split: str) -> None:
-    """Writes a split's report and its confusion matrix as an image."""
-    rows = ",\n".join(f"    {row}" for row in report["confusion"])  # a line for each class, not for each number
-    rest = {name: value for name, value in report.items() if name != "confusion"}
-    text = json.dumps({"split": split, **rest}, indent=2, ensure_ascii=False).removesuffix("\n}")
-    write_text(workdir.report(split), f'{text},\n  "confusion": [\n{rows}\n  ]\n}}\n')
-    names = [row["name"] for row in report["classes"]]
-    title = f"{split}: accuracy {report['accuracy']:.2%}, macro F1 {report['macro_f1']:.2%}"
-    counts = np.array(report["confusion"])
-    write_file(workdir.confusion(split), lambda path: save_confusion(counts, names, path, title))
+    return Report(values, page, {"confusion": draw})
 
 
 def _scores(logits: np.ndarray) -> np.ndarray:

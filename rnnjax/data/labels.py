@@ -1,0 +1,45 @@
+"""Labels: the numbers of classes, an integer an example."""
+
+from typing import Any
+
+import numpy as np
+
+from rnnjax.errors import DataError
+
+
+def check_labels(labels: Any) -> None:
+    """One integer an example: of any other shape, broadcasting would make a wrong accuracy without an error.
+
+    Raises:
+      DataError: if they are anything else.
+    """
+    if not hasattr(labels, "dtype"):
+        raise DataError(f"labels must be an array [N] of integers, got a {type(labels).__name__}")
+    shape = np.shape(labels)
+    if len(shape) != 1:
+        hint = "" if len(shape) != 2 else "; take labels[:, 0]" if shape[1] == 1 else "; take labels.argmax(-1)"
+        raise DataError(f"labels must be one integer an example, [N], got {list(shape)}{hint}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"labels must be integers, got {labels.dtype}")
+
+
+def check_classes(dataset: Any) -> None:
+    """Raises DataError if a label of a data set lies outside its classes, or the training split has fewer than two."""
+    names = dataset.spec.names
+    for split, examples in dataset.splits().items():
+        if "labels" not in examples.arrays:
+            raise DataError(
+                f"{dataset.name}: classification needs labels, an integer an example; {split} has "
+                f"{', '.join(examples.arrays)}"
+            )
+        labels = examples["labels"]
+        check_labels(labels)
+        outside = (labels < 0) | (labels >= len(names))
+        if outside.any():
+            row = int(outside.argmax())
+            raise DataError(
+                f"{dataset.name}: label {int(labels[row])} of example {row} in {split} lies outside the "
+                f"{len(names)} classes 0..{len(names) - 1}"
+            )
+    if len(np.unique(dataset.train["labels"])) < 2:
+        raise DataError(f"{dataset.name}: the training split has one class only; a classifier needs two")

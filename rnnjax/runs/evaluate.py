@@ -1,0 +1,118 @@
+"""A trained model on a whole split: metrics and report of its best checkpoint."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from rnnjax import data, terminal
+from rnnjax.config.run import SECTIONS, holds_data, is_section
+from rnnjax.data import Dataset, cache
+from rnnjax.errors import DataError, UsageError
+from rnnjax.experiment import Experiment
+from rnnjax.runs.finish import reported, save_report
+from rnnjax.runs.predict import Predictor, load
+from rnnjax.runs.record import Run
+from rnnjax.runs.workdir import WorkDir
+from rnnjax.training import parallel
+from rnnjax.training.program import Program
+
+
+def evaluate(
+    experiment: Experiment,
+    root: Path,
+    split: str,
+    *,
+    data_dir: str | None = None,
+    path: str | None = None,
+    other_data: bool = False,
+    cpu_devices: int | None = None,
+) -> dict[str, Any]:
+    """Evaluates the best checkpoint of a work folder, and writes the split's report there.
+
+    Args:
+      experiment: whose command line was asked; parts of one's own are taken from it where the folder holds its run.
+      root: the work folder.
+      split: ``train``, ``validation`` or ``test``.
+      data_dir, path: where the data are now; None: as the run was told.
+      other_data: evaluate also on other data than those of the training, of the same kind and classes.
+      cpu_devices: to split the CPU into; None: as in training.
+
+    Returns:
+      JSON values: what was evaluated, the metrics, and the figures of the report.
+
+    Raises:
+      UsageError, DataError, RunError: if the folder holds no usable run, or the data are others.
+    """
+    workdir = WorkDir(root, experiment.kinds)
+    run = workdir.read_run()
+    parallel.start(cpu_devices=cpu_devices, batch_size=run.config.data.batch_size)
+    parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
+    experiment = _of_folder(experiment, run)
+    trained = load(root, experiment if experiment.name == run.experiment else None)
+    # A batch that divides over the devices that are here now, whatever those of the training were.
+    devices = parallel.DataParallel().device_count
+    section = _elsewhere(experiment.data, data_dir, path)
+    section = dataclasses.replace(section, batch_size=-(-section.batch_size // devices) * devices)
+    dataset = _loaded(section, trained, run, root, split, other_data)
+    experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task)
+    program = Program(experiment, dataset)
+    metrics, report = reported(program, trained.variables, split)
+    if split == "test":
+        terminal.note("this looked at the test split; choose models by validation")
+    try:
+        written = save_report(report, workdir, split)
+        if written:
+            terminal.tell(f"report: {' and '.join(written)}")
+    except OSError as error:  # such as a folder that may only be read; the answer is given all the same
+        terminal.note(f"no report was written: {error}")
+    said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}
+    return said | {"examples": len(dataset.split(split)), **metrics, **report.values}
+
+
+def _of_folder(experiment: Experiment, run: Run) -> Experiment:
+    """The experiment as it was run: its own parts, and the sections that the folder's record holds."""
+    sections = {name: getattr(run.config, name) for name in SECTIONS}
+    if experiment.name == run.experiment:
+        mine = [name for name, part in sections.items() if not is_section(part) or holds_data(part)]
+        sections |= {name: getattr(experiment, name) for name in mine}
+    return dataclasses.replace(experiment, **sections, name=run.experiment, target=None, variants={})
+
+
+def _elsewhere(section: Any, data_dir: str | None, path: str | None) -> Any:
+    """A section with its data where they are here; what it says of a cache folder counts not here."""
+    if path is not None and not hasattr(section, "path"):
+        raise UsageError("--data.path: this experiment reads no file of documents; use --data-dir")
+    moved = data_dir if path is None and hasattr(section, "path") else path
+    changes = {"cache_dir": None} | ({"data_dir": data_dir} if data_dir else {}) | ({"path": moved} if moved else {})
+    return dataclasses.replace(section, **changes)
+
+
+def _loaded(section: Any, trained: Predictor, run: Run, root: Path, split: str, other_data: bool) -> Dataset:
+    """The data set, where it is the one of the training or another was asked for."""
+    try:
+        dataset = data.load(section)
+    except DataError as error:
+        raise DataError(f"{error}; data that have moved are named by --data-dir, documents by --data.path") from error
+    same = dataset.preprocess == trained.preprocess
+    if not same and not (other_data and trained.preprocess.reads_alike(dataset.preprocess)):
+        raise DataError(
+            f"{root} was trained on other data than {dataset.name} is now: its preprocessing differs (of texts, their "
+            "vocabulary); name its own by --data-dir or --data.path, or predict these"
+        )
+    _check_split(root, run, dataset, split, other_data)
+    return dataclasses.replace(dataset, preprocess=trained.preprocess)
+
+
+def _check_split(root: Path, run: Run, dataset: Dataset, split: str, other_data: bool) -> None:
+    """Whether a split is what the run was trained and chosen with."""
+    dataset.split(split)
+    trained, now = run.data.get(split), dataset.fingerprint[split]
+    if trained in (None, now):
+        return
+    if other_data:
+        terminal.note(f"the {split} split is not the one of the training")
+        return
+    raise DataError(
+        f"the {split} split of {dataset.name} is not the one that {root} was trained with; "
+        "name its data by --data-dir or --data.path, or give --other-data to evaluate on these all the same"
+    )
