@@ -9,7 +9,8 @@ import numpy as np
 
 from rnnjax.config.checks import CONTENT, check
 from rnnjax.config.data import DataConfig
-from rnnjax.data.spec import Shape, Spec, flat
+from rnnjax.data import given
+from rnnjax.data.spec import Shape, Spec
 from rnnjax.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -102,67 +103,17 @@ _TARGETS = ("labels", "targets", "weights")
 def _examples(x: Any, y: Any, lengths: Any = None, weights: Any = None) -> "Examples":
     from rnnjax.data.examples import Examples
 
-    given = x if isinstance(x, Mapping) else {"inputs": x}
-    for name in given:
+    for name in x if isinstance(x, Mapping) else ():
         if name in (*_TARGETS, "lengths", "mask", "train"):
             raise DataError(f"an input cannot be called {name!r}: that name is taken")
-    leaves = {path: leaf for name, tree in given.items() for path, leaf in flat(name, tree).items()}
-    ragged = [path for path, leaf in leaves.items() if isinstance(leaf, list) and _differ_in_length(leaf)]
-    if ragged and lengths is None:
-        lengths = np.array([len(row) for row in leaves[ragged[0]]], np.int32)
-        for path in ragged[1:]:
-            if [len(row) for row in leaves[path]] != lengths.tolist():
-                raise DataError(f"the rows of {path} are not as long as those of {ragged[0]}; give padded arrays")
-    arrays = {path: _padded(path, leaf) if path in ragged else _array(path, leaf) for path, leaf in leaves.items()}
-    timed: tuple[str, ...] = ()
-    if lengths is not None:
-        lengths = _integers("lengths", lengths)
-        longest = max((arrays[path].shape[1] for path in ragged), default=0) or arrays[next(iter(arrays))].shape[1]
-        timed = tuple(path for path, array in arrays.items() if array.ndim > 1 and array.shape[1] == longest)
-    target = _array("y", y)
+    arrays, lengths, timed = given.stacked(x, lengths)
+    target = given.array("y", y)
     arrays["labels" if target.dtype.kind in "iu" and target.ndim == 1 else "targets"] = target
     if weights is not None:
-        arrays["weights"] = _array("weights", weights).astype(np.float32)
+        arrays["weights"] = given.array("weights", weights).astype(np.float32)
         if arrays["weights"].ndim != 1 or (arrays["weights"] < 0).any():
             raise DataError(f"weights must be one number an example, 0 or more, got {list(arrays['weights'].shape)}")
     return Examples(arrays, lengths, timed)
-
-
-def _differ_in_length(rows: list[Any]) -> bool:
-    return len({np.shape(row)[:1] for row in rows}) > 1
-
-
-def _padded(path: str, rows: list[Any]) -> np.ndarray:
-    arrays = [_array(f"{path}[{number}]", row) for number, row in enumerate(rows)]
-    inner = {array.shape[1:] for array in arrays}
-    if len(inner) > 1 or any(array.ndim < 1 for array in arrays):
-        raise DataError(f"the rows of {path} must be [T, ...] alike but for T, got {sorted(map(str, inner))[:3]}")
-    longest = max(len(array) for array in arrays)
-    out = np.zeros((len(arrays), longest, *inner.pop()), np.result_type(*{array.dtype for array in arrays}))
-    for place, array in zip(out, arrays, strict=True):
-        place[: len(array)] = array
-    return out
-
-
-def _array(path: str, given: Any) -> np.ndarray:
-    try:
-        array = np.asarray(given)
-    except ValueError as error:
-        raise DataError(f"{path} is no array: {error}") from error
-    if array.dtype == np.float64:
-        return array.astype(np.float32)
-    if array.dtype in (np.int64, np.uint64):
-        if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
-            raise DataError(f"{path} has integers of more than 32 bits")
-        return array.astype(np.int32)
-    if array.dtype.kind not in "biufV":
-        raise DataError(f"{path} must hold numbers, got {array.dtype}")
-    return array
-
-
-def _integers(name: str, given: Any) -> np.ndarray:
-    array = _array(name, given)
-    return array.astype(np.int32) if array.dtype.kind in "iu" else array  # anything else is refused with the examples
 
 
 def _split(every: "Examples", fraction: float) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from rnnjax.data import given
 from rnnjax.data.reading import Input
-from rnnjax.data.spec import Spec, flat, nested
+from rnnjax.data.spec import Spec, nested
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 from rnnjax.files import read_json, write_text
 
@@ -37,9 +38,10 @@ class Preprocess:
         Raises:
           DataError: if they are not of this kind.
         """
-        if isinstance(raw, Mapping):
-            return {path: np.asarray(leaf) for name, tree in raw.items() for path, leaf in flat(name, tree).items()}
-        return {path: np.asarray(leaf) for path, leaf in flat("inputs", raw).items()}
+        lengths = raw.get("lengths") if isinstance(raw, Mapping) else None
+        inputs = {name: part for name, part in raw.items() if name != "lengths"} if isinstance(raw, Mapping) else raw
+        arrays, lengths, _ = given.stacked(inputs, lengths)
+        return arrays if lengths is None else {**arrays, "lengths": lengths}
 
     def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Stored arrays of a batch as a model takes them, inside or outside a compiled step."""

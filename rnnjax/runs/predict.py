@@ -100,7 +100,7 @@ class Predictor:
     def _stored(self, raw: Any, lengths: Any) -> dict[str, Any]:
         stored = self.preprocess.encode(raw)
         if lengths is not None:
-            stored = {**stored, "lengths": np.asarray(lengths, np.int32)}
+            stored = {**stored, "lengths": np.asarray(lengths)}
         missing = [name for name in self.spec.inputs if name not in stored]
         if missing == ["lengths"] and len(stored) == 1:  # all of its length
             (array,) = stored.values()
@@ -116,7 +116,18 @@ class Predictor:
                 )
         if len({len(array) for array in stored.values()}) > 1:
             raise DataError(f"the inputs differ in number: { {name: len(array) for name, array in stored.items()} }")
+        if "lengths" in self.spec.inputs:
+            _check_lengths(stored)
         return {name: stored[name] for name in self.spec.inputs}
+
+
+def _check_lengths(stored: Mapping[str, Any]) -> None:
+    """Raises DataError where lengths are no numbers of steps: a mask would be made of them without a word."""
+    lengths, steps = stored["lengths"], max(array.shape[1] for array in stored.values() if array.ndim > 1)
+    if not np.issubdtype(lengths.dtype, np.integer):
+        raise DataError(f"lengths must be integers, got {lengths.dtype}")
+    if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= steps:
+        raise DataError(f"lengths must lie in 0..{steps}, got {lengths.min()}..{lengths.max()}")
 
 
 def load(workdir: str | Path, experiment: Experiment | None = None) -> Predictor:
