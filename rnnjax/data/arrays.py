@@ -63,11 +63,10 @@ class Arrays(DataConfig):
         from rnnjax.data.plan import Plan
         from rnnjax.data.preprocess import Preprocess
 
-        if self.x is None or self.y is None:
+        if self.x is None and self.y is None:
             raise UsageError("this run's arrays are not in its folder; hand over its experiment with rnnjax.Arrays")
-        every, held_test = _examples(self.x, self.y, self.lengths, self.weights), None
-        if self.test is not None:
-            held_test = _examples(*self.test) if isinstance(self.test, tuple) else _not_a_pair(self.test)
+        every = _examples(self.x, self.y, self.lengths, self.weights)
+        held_test = None if self.test is None else _test_examples(self.test, every)
         kept, held = _split(every, self.validation_fraction)
         train, rest = every.take(kept), every.take(held)
         return Dataset(
@@ -85,7 +84,10 @@ class Arrays(DataConfig):
         if "labels" not in every.arrays:
             targets = every["targets"]
             return Spec(inputs, outputs=1 if targets.ndim == 1 else targets.shape[1])
-        names = self.names or tuple(str(number) for number in range(int(every["labels"].max()) + 1))
+        least, most = int(every["labels"].min()), int(every["labels"].max())
+        if self.names is None and (least < 0 or most >= _MOST_CLASSES):
+            return Spec(inputs)  # counts, years and the like, which are no classes
+        names = self.names or tuple(str(number) for number in range(most + 1))
         return Spec(inputs, outputs=len(names), names=tuple(names))
 
     def _buckets(self, train: "Examples", splits: Sequence["Examples"]) -> tuple[int, ...]:
@@ -99,6 +101,9 @@ class Arrays(DataConfig):
 
 _TARGETS = ("labels", "targets", "weights")
 
+_MOST_CLASSES = 2**20
+"""Larger integers are no numbers of classes."""
+
 
 def _examples(x: Any, y: Any, lengths: Any = None, weights: Any = None) -> "Examples":
     from rnnjax.data.examples import Examples
@@ -107,12 +112,18 @@ def _examples(x: Any, y: Any, lengths: Any = None, weights: Any = None) -> "Exam
         if name in (*_TARGETS, "lengths", "mask", "train"):
             raise DataError(f"an input cannot be called {name!r}: that name is taken")
     arrays, lengths, timed = given.stacked(x, lengths)
-    target = given.array("y", y)
+    target = _target(y)
+    for path, array in arrays.items():
+        if array.ndim and len(array) != len(target):
+            tree = "; a tuple is several inputs, the rows of one are a list or an array" if isinstance(x, tuple) else ""
+            raise DataError(f"{path} has {len(array)} rows, but y has {len(target)}{tree}")
     arrays["labels" if target.dtype.kind in "iu" and target.ndim == 1 else "targets"] = target
     if weights is not None:
         arrays["weights"] = given.array("weights", weights).astype(np.float32)
         if arrays["weights"].ndim != 1 or (arrays["weights"] < 0).any():
             raise DataError(f"weights must be one number an example, 0 or more, got {list(arrays['weights'].shape)}")
+        if arrays["weights"].size and not arrays["weights"].any():
+            raise DataError("weights are all 0: no example counts")
     return Examples(arrays, lengths, timed)
 
 
@@ -126,5 +137,37 @@ def _split(every: "Examples", fraction: float) -> tuple[np.ndarray, np.ndarray]:
     return hold_out_rows(len(every), fraction)
 
 
-def _not_a_pair(test: Any) -> Any:
-    raise UsageError(f"test must be a tuple (x, y) or (x, y, lengths), got {type(test).__name__}")
+def _target(y: Any) -> np.ndarray:
+    """Class numbers as int32, other numbers as float32, which must tell them apart."""
+    try:
+        wide = np.asarray(y)
+    except ValueError as error:
+        raise DataError(f"y is no array: {error}") from error
+    if y is None or wide.ndim == 0:
+        raise DataError(f"y must be an array with a target an example, got {y!r:.40}")
+    if wide.dtype.kind in "USO":
+        raise DataError(
+            f"y must hold numbers, got {wide.dtype}; of classes, give their numbers and names: "
+            "names, y = np.unique(y, return_inverse=True), then Arrays(x, y, names=tuple(names))"
+        )
+    target = given.array("y", wide)
+    if wide.dtype == np.float64 and len(wide) and np.isfinite(target).all():
+        lost, span = np.abs(wide - target).max(0), np.ptp(wide, 0)
+        if ((span > 0) & (lost > 1e-3 * span)).any():
+            raise DataError("y varies by less than float32 tells apart at its size; subtract its mean first")
+    return target.astype(np.int32) if target.dtype == bool else target
+
+
+def _test_examples(test: Any, every: "Examples") -> "Examples":
+    """The test split, with targets of the kind that those of training are."""
+    if not isinstance(test, tuple) or len(test) not in (2, 3):
+        got = f"a tuple of {len(test)}" if isinstance(test, tuple) else type(test).__name__
+        raise UsageError(f"test must be a tuple (x, y) or (x, y, lengths), got {got}")
+    x, y, lengths = (*test, None)[:3]
+    if "targets" in every.arrays and every["targets"].dtype.kind == "f":
+        y = np.asarray(y, np.float64)
+    made = _examples(x, y, lengths, None if "weights" not in every.arrays else np.ones(len(y)))
+    if (made.lengths is None) != (every.lengths is None):
+        longer = "has lengths, but the training data have none" if every.lengths is None else "needs lengths as well"
+        raise DataError(f"test {longer}: give (x, y, lengths) where rows differ in length, in both or in neither")
+    return made

@@ -27,6 +27,8 @@ def check_classes(dataset: Any) -> None:
     """Raises DataError if a label of a data set lies outside its classes, or the training split has fewer than two."""
     names = dataset.spec.names
     for split, examples in dataset.splits().items():
+        if "labels" not in examples.arrays and "targets" in examples.arrays:
+            check_labels(examples["targets"])  # which says what it is that makes them none
         if "labels" not in examples.arrays:
             raise DataError(
                 f"{dataset.name}: classification needs labels, an integer an example; {split} has "
@@ -34,6 +36,9 @@ def check_classes(dataset: Any) -> None:
             )
         labels = examples["labels"]
         check_labels(labels)
+        if not names:
+            got = f"{int(labels.min())}..{int(labels.max())}"
+            raise DataError(f"{dataset.name}: labels must be numbers of classes from 0 up, got {got}")
         outside = (labels < 0) | (labels >= len(names))
         if outside.any():
             row = int(outside.argmax())

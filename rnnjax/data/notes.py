@@ -35,7 +35,8 @@ def _empty_classes(dataset: Dataset) -> Iterator[str]:
     names = dataset.spec.names
     if not names or "labels" not in dataset.train.arrays:
         return
-    counts = np.bincount(dataset.train["labels"], minlength=len(names))
+    labels = dataset.train["labels"]
+    counts = np.bincount(labels[labels >= 0], minlength=len(names))[: len(names)]  # others are refused by the task
     empty = [names[int(number)] for number in np.flatnonzero(counts == 0)]
     if empty:
         shown = ", ".join(map(repr, empty[:_SHOWN])) + (", ..." if len(empty) > _SHOWN else "")
