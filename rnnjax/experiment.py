@@ -187,5 +187,8 @@ def _check_parts(experiment: Experiment) -> None:
         part = getattr(experiment, name)
         handed = {"model": "apply", "optim": "update"}.get(name, method)
         if isinstance(part, type) or not (hasattr(part, method) or hasattr(part, handed)):
-            shown = f"the class {part.__name__}" if isinstance(part, type) else repr(part)[:80]
+            shown = f"the class {part.__name__}" if isinstance(part, type) else " ".join(repr(part).split())[:80]
             raise UsageError(f"{name} must be {what}; got {shown}")
+    for name, section in {"train": TrainConfig, "parallel": ParallelConfig}.items():
+        if not isinstance(part := getattr(experiment, name), section):
+            raise UsageError(f"{name} must be an rnnjax.{section.__name__}(...); got {part!r:.80}")
