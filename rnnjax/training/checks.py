@@ -1,5 +1,6 @@
 """Whether an experiment's parts fit each other, by shapes alone and before anything compiles."""
 
+import inspect
 from typing import Any
 
 import flax.linen as nn
@@ -9,7 +10,78 @@ import numpy as np
 
 from rnnjax.data import Dataset
 from rnnjax.errors import UsageError
-from rnnjax.tasks import Task
+from rnnjax.tasks import TASKS, Task
+
+
+def check_call(model: nn.Module, dataset: Dataset) -> None:
+    """Refuses a model that does not take what it is called with.
+
+    Raises:
+      UsageError: it says what the data give and what of it the model does not take.
+    """
+    arguments = {name.partition("/")[0]: None for name in dataset.spec.inputs}
+    try:
+        inspect.signature(type(model).__call__).bind(model, **arguments, train=False)
+    except TypeError as error:
+        called = ", ".join(f"{name}=" for name in (*arguments, "train"))
+        raise UsageError(f"{type(model).__name__} is called with {called} on {dataset.name}: {error}") from error
+
+
+def check_sums(task: Task, dataset: Dataset, outputs: Any) -> None:
+    """Refuses a task of one's own whose sums are none: those of a batch must be those of its rows, added up.
+
+    Sums of ``[B]`` with ``[B, 1]`` and a mask that was forgotten give numbers that look like any other. Two rows of
+    the training split under made-up outputs tell. What a task does in training alone may look at a batch as a whole.
+
+    Args:
+      task: whose sums are computed.
+      dataset: of which the first rows are taken.
+      outputs: shapes of what the model answers one example.
+
+    Raises:
+      UsageError: if the sums do not add up, padding rows count, or the headline is not among the metrics.
+    """
+    if type(task) in TASKS:
+        return
+    name, rng = type(task).__name__, np.random.default_rng(0)
+    made = jax.tree.map(lambda leaf: rng.normal(size=(2, *leaf.shape[1:])).astype(leaf.dtype), outputs)
+    stored = {key: _rows(array, [0, min(1, len(array) - 1)]) for key, array in dataset.train.stored().items()}
+
+    def sums(rows: list[int], mask: list[bool]) -> dict[str, np.ndarray]:
+        batch = {key: array[rows] for key, array in stored.items()} | {"mask": np.array(mask)}
+        answered = task.sums(
+            *jax.tree.map(jnp.asarray, (jax.tree.map(lambda leaf: leaf[rows], made), batch)), train=False
+        )
+        return {key: np.asarray(value, np.float64) for key, value in answered.items()}
+
+    first, second, both, padded = (
+        sums([0], [True]),
+        sums([1], [True]),
+        sums([0, 1], [True] * 2),
+        sums([0, 1], [True, False]),
+    )
+    for key, total in both.items():
+        if not np.allclose(total, first[key] + second[key], rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise UsageError(
+                f"{name}.sums: {key} of two examples together is {_shown(total)}, but {_shown(first[key])} and "
+                f"{_shown(second[key])} of each by itself; it must add up over rows (do [B, 1] and [B] broadcast?)"
+            )
+        if not np.allclose(padded[key], first[key], rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise UsageError(
+                f'{name}.sums: {key} counts rows that are padding; leave out those where batch["mask"] is False'
+            )
+    metrics = task.finish(both)
+    if task.headline.name not in metrics:
+        raise UsageError(f"{name}.headline is {task.headline.name}, but finish gives {', '.join(sorted(metrics))}")
+
+
+def _rows(array: Any, rows: list[int]) -> np.ndarray:
+    """Rows of a stored array; zeros in place of images that are still encoded."""
+    return array[rows] if isinstance(array, np.ndarray) else np.zeros((len(rows), *array.shape[1:]), array.dtype)
+
+
+def _shown(value: np.ndarray) -> str:
+    return f"{value:.6g}" if value.ndim == 0 else f"{value.ravel()[:3].tolist()}"
 
 
 def check_outputs(model: nn.Module, task: Task, dataset: Dataset, outputs: Any, variables: Any) -> None:
@@ -55,15 +127,6 @@ def _one_example(dataset: Dataset) -> dict[str, Any]:
         for name, array in dataset.train.stored().items()
     }
     return {**stored, "mask": jax.ShapeDtypeStruct((1,), np.dtype(bool))}
-
-
-def _check_width(name: str, task: Task, dataset: Dataset, outputs: Any) -> None:
-    widths = task.widths(dataset.spec)
-    if widths and outputs.shape[-1] not in widths:
-        raise UsageError(
-            f"{name} answers one example with {outputs.dtype} {list(outputs.shape)}; {type(task).__name__} on "
-            f"{dataset.name} needs {' or '.join(map(str, widths))} outputs a row"
-        )
 
 
 def _check_sums(task: Task, sums: Any) -> None:

@@ -17,7 +17,7 @@ from rnnjax.layers.precision import at_precision
 from rnnjax.tasks import Task
 from rnnjax.training import state, step
 from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
-from rnnjax.training.checks import check_outputs
+from rnnjax.training.checks import check_call, check_outputs, check_sums
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
 from rnnjax.training.identity import module_identity
 from rnnjax.training.optim import Optimizer, check_groups
@@ -205,11 +205,13 @@ class Program:
     def _make_recipe(self) -> step.Recipe:
         dataset, section = self.dataset, self.optimizer.section
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+        check_call(self.model, dataset)
         with reporting() as self.implementations:
             outputs, variables = jax.eval_shape(
                 lambda: self.model.init_with_output(rngs, **dataset.spec.zeros(), train=True)
             )
         check_outputs(self.model, self.task, dataset, outputs, variables)
+        check_sums(self.task, dataset, outputs)
         check_groups(section.groups, variables["params"])
         return step.Recipe(
             model=self.model,
