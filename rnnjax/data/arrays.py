@@ -140,7 +140,7 @@ def _split(every: "Examples", fraction: float) -> tuple[np.ndarray, np.ndarray]:
 def _target(y: Any) -> np.ndarray:
     """Class numbers as int32, other numbers as float32, which must tell them apart."""
     try:
-        wide = np.asarray(y)
+        wide: Any = np.asarray(y)
     except ValueError as error:
         raise DataError(f"y is no array: {error}") from error
     if y is None or wide.ndim == 0:
@@ -163,10 +163,10 @@ def _test_examples(test: Any, every: "Examples") -> "Examples":
     if not isinstance(test, tuple) or len(test) not in (2, 3):
         got = f"a tuple of {len(test)}" if isinstance(test, tuple) else type(test).__name__
         raise UsageError(f"test must be a tuple (x, y) or (x, y, lengths), got {got}")
-    x, y, lengths = (*test, None)[:3]
+    x, y, lengths = test[0], test[1], test[2] if len(test) > 2 else None
     if "targets" in every.arrays and every["targets"].dtype.kind == "f":
         y = np.asarray(y, np.float64)
-    made = _examples(x, y, lengths, None if "weights" not in every.arrays else np.ones(len(y)))
+    made = _examples(x, y, lengths, None if "weights" not in every.arrays else np.ones(np.shape(y)[:1]))
     if (made.lengths is None) != (every.lengths is None):
         longer = "has lengths, but the training data have none" if every.lengths is None else "needs lengths as well"
         raise DataError(f"test {longer}: give (x, y, lengths) where rows differ in length, in both or in neither")

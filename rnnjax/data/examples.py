@@ -53,7 +53,7 @@ class Examples:
         if self.lengths is not None:
             self._check_lengths(self.lengths)
         for name, array in self.arrays.items():
-            _check_finite(name, array)
+            check_finite(name, array)
 
     def _check_lengths(self, lengths: np.ndarray) -> None:
         if np.ndim(lengths) != 1:
@@ -123,8 +123,9 @@ def labelled(inputs: Any, labels: np.ndarray, lengths: np.ndarray | None = None)
     return Examples({"inputs": inputs, "labels": labels}, lengths, () if lengths is None else ("inputs",))
 
 
-def _check_finite(name: str, array: Any) -> None:
-    if array.dtype.kind in "biu":
+def check_finite(name: str, array: Any) -> None:
+    """Raises DataError at NaN and infinity, and at what are no numbers."""
+    if array.dtype.kind in "biu" or not len(array):
         return
     try:
         if array.dtype.kind not in "fV":  # V: bfloat16 and its like, which NumPy does not count as floats

@@ -13,6 +13,7 @@ from rnnjax import digests, terminal
 from rnnjax.config.run import HandedOver, is_section
 from rnnjax.data import Preprocess, Spec
 from rnnjax.data import preprocess as preprocessing
+from rnnjax.data.examples import check_finite
 from rnnjax.data.reading import Input
 from rnnjax.data.spec import nested
 from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
@@ -104,9 +105,11 @@ class Predictor:
         missing = [name for name in self.spec.inputs if name not in stored]
         if missing == ["lengths"] and len(stored) == 1:  # all of its length
             (array,) = stored.values()
-            return {**stored, "lengths": np.full(len(array), array.shape[1], np.int32)}
-        if missing:
-            raise DataError(f"the model needs {', '.join(self.spec.inputs)}; {', '.join(missing)} is missing")
+            stored = {**stored, "lengths": np.full(len(array), np.shape(array)[1:2] or 0, np.int32)}
+        elif missing:
+            raise DataError(f"the model needs {', '.join(self.spec.inputs)}, got {', '.join(stored)}")
+        if "lengths" in stored and "lengths" not in self.spec.inputs:
+            raise DataError("the model was trained on rows of one length and takes no lengths: it would read padding")
         for name, like in self.spec.inputs.items():
             array = np.asarray(stored[name])
             if array.ndim != len(like.shape):
@@ -114,6 +117,10 @@ class Predictor:
                     f"{name} must be [N{''.join(f', {n}' for n in like.shape[1:])}], got {list(array.shape)}; "
                     "one example is a batch of one, x[None]"
                 )
+            if array.shape[2:] != tuple(like.shape[2:]):
+                wanted = ", ".join(map(str, like.shape[2:]))
+                raise DataError(f"{name} must be [N, T, {wanted}] as in training, got {list(array.shape)}")
+            check_finite(name, array)
         if len({len(array) for array in stored.values()}) > 1:
             raise DataError(f"the inputs differ in number: { {name: len(array) for name, array in stored.items()} }")
         if "lengths" in self.spec.inputs:
@@ -123,7 +130,7 @@ class Predictor:
 
 def _check_lengths(stored: Mapping[str, Any]) -> None:
     """Raises DataError where lengths are no numbers of steps: a mask would be made of them without a word."""
-    lengths, steps = stored["lengths"], max(array.shape[1] for array in stored.values() if array.ndim > 1)
+    lengths, steps = stored["lengths"], max((array.shape[1] for array in stored.values() if array.ndim > 1), default=0)
     if not np.issubdtype(lengths.dtype, np.integer):
         raise DataError(f"lengths must be integers, got {lengths.dtype}")
     if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= steps:
