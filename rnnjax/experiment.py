@@ -185,7 +185,7 @@ def _check_parts(experiment: Experiment) -> None:
     }
     for name, (method, what) in wanted.items():
         part = getattr(experiment, name)
-        handed = {"model": "apply", "optim": "update"}.get(name, method)
+        handed = {"model": "apply", "optim": "init"}.get(name, method)  # a dictionary has an update too
         if isinstance(part, type) or not (hasattr(part, method) or hasattr(part, handed)):
             shown = f"the class {part.__name__}" if isinstance(part, type) else " ".join(repr(part).split())[:80]
             raise UsageError(f"{name} must be {what}; got {shown}")
