@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -192,15 +193,18 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         """
         return lambda: _predict(experiment, workdir, inputs, text, json_lines)
 
-    return tyro.extras.subcommand_cli_from_dict(
-        {"train": train, "evaluate": evaluate, "predict": predict},
-        prog=experiment.command,
-        description=f"{experiment.summary}\n\n"
-        f"Target: {experiment.aim}. Cost: {experiment.cost}.\n\n"
-        + f"{variants}Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
-        args=arguments,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.SuppressFixed),
-    )
+    with warnings.catch_warnings():
+        # A cell of one's own stands where the annotation names those of this package; it is no option then.
+        warnings.filterwarnings("ignore", "The field .* is annotated with type", UserWarning)
+        return tyro.extras.subcommand_cli_from_dict(
+            {"train": train, "evaluate": evaluate, "predict": predict},
+            prog=experiment.command,
+            description=f"{experiment.summary}\n\n"
+            f"Target: {experiment.aim}. Cost: {experiment.cost}.\n\n"
+            + f"{variants}Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
+            args=arguments,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.SuppressFixed),
+        )
 
 
 def _train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
