@@ -27,6 +27,8 @@ from rnnjax.training.loop import OnChunk, Session, Training
 from rnnjax.training.program import Program
 from rnnjax.training.state import check_seed
 
+_NOTHING_KEPT = "nothing of the run is kept, since fit was given no workdir"
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -100,10 +102,11 @@ def fit(
     with tempfile.TemporaryDirectory(prefix="rnnjax-") as folder:
         try:
             result = started.fit(seed, Path(folder) / "run", fresh=fresh, on_chunk=on_chunk)
-        except Interrupted as stopped:
+        except Interrupted as stopped:  # what it says of a save is true of a folder that is about to go
             number = stopped.exit_code - 128
-            said = f"stopped by {signal.Signals(number).name}; nothing is kept, since fit was given no workdir"
-            raise Interrupted(said, number) from None
+            raise Interrupted(f"stopped by {signal.Signals(number).name}; {_NOTHING_KEPT}", number) from None
+        except RunError as error:
+            raise type(error)(f"{error}; {_NOTHING_KEPT}") from error
     return dataclasses.replace(result, workdir=None)
 
 
