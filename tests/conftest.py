@@ -15,6 +15,13 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_enable_compilation_cache", False)
 jax.devices()  # from here on the number holds, whatever a test of the command line asks for
 
+if _SPREAD := os.environ.get("RNNJAX_TEST_SPREAD"):
+    from rnnjax.training.parallel import DataParallel
+    from tests import under_shard_map
+
+    # The same tests over another way to spread a step over devices; a word that is no such way ends the session.
+    DataParallel.spread = {"shard_map": under_shard_map.spread, "pmap": under_shard_map.PMAP}[_SPREAD]
+
 _PLAIN = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] not in ("0", "false", "False", "")
 _compiled_plainly = _PLAIN
 
