@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import rnnjax
@@ -192,3 +193,12 @@ def test_a_preprocessing_of_ones_own_refuses_in_its_own_words(raw, finished):
     predictor = rnnjax.load(finished("own_source"), experiment=experiment("own_source"))
     with pytest.raises(rnnjax.DataError, match="is no strand of ACGT"):
         predictor(raw)
+
+
+def test_another_task_or_optimizer_is_another_run_and_named(finished):
+    task = dataclasses.replace(experiment("own_metric"), task=module("own_metric").Alarms(alarm=2.0))
+    with pytest.raises(rnnjax.UsageError, match=r"task\.fields\.alarm: "):
+        rnnjax.fit(task, workdir=finished("own_metric"))
+    optim = dataclasses.replace(experiment("ragged"), optim=optax.adam(1e-3))
+    with pytest.raises(rnnjax.UsageError, match=r"\n  optim\."):
+        rnnjax.fit(optim, workdir=finished("ragged"))

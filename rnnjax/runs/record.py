@@ -125,7 +125,7 @@ class Run:
         if self.parts and other.parts:
             ours, theirs = json.loads(json.dumps([self.parts, other.parts]))
             apart = digests.first_difference(ours, theirs, "parts")
-            lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart)]
+            lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart).removeprefix("parts.")]
         return lines + identity_differences(self.config, other.config)
 
     def other_module(self, other: "Run") -> list[str]:
