@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import time
-import warnings
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from rnnjax import terminal
-from rnnjax.config.run import SECTIONS, is_section
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
+from rnnjax.options import Options
 from rnnjax.training import hosts
 
 if TYPE_CHECKING:
@@ -51,11 +51,25 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     if own and not experiment.program:
         experiment = dataclasses.replace(experiment, program=_program())
 
-    def parse(given: list[str]) -> Callable[[], int]:
-        chosen, rest = _variant(experiment, given)
-        return _parse(chosen, with_command(rest), own)
+    return run(lambda given: parse(experiment, given, own=own), arguments)
 
-    return run(parse, arguments)
+
+def parse(experiment: Experiment, arguments: list[str], *, own: bool) -> Callable[[], int]:
+    """From the arguments of an experiment's command line to what runs them.
+
+    Args:
+      experiment: whose command line it is.
+      arguments: without the name of the program.
+      own: whether they are all that this process is for.
+
+    Raises:
+      UsageError: at what is wrong in them.
+    """
+    variant, rest = _taken(arguments, "--variant")
+    if variant == "":
+        raise UsageError(f"--variant needs a name: {', '.join(experiment.variants) or 'but there is none here'}")
+    experiment = experiment if variant is None else experiment.variant(variant)
+    return _parse(experiment, with_command(rest), own)
 
 
 def _program() -> str:
@@ -113,24 +127,24 @@ def with_command(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _variant(experiment: Experiment, arguments: list[str]) -> tuple[Experiment, list[str]]:
-    """Takes ``--variant NAME`` out of the arguments: it decides what the defaults of all others are."""
-    rest = [
-        a for argument in arguments for a in (argument.split("=", 1) if argument[:10] == "--variant=" else [argument])
-    ]
-    if "--variant" not in rest:
-        return experiment, rest
-    place = rest.index("--variant")
-    if place + 1 == len(rest):
-        raise UsageError(f"--variant needs a name: {', '.join(experiment.variants) or 'but there is none here'}")
-    return experiment.variant(rest[place + 1]), rest[:place] + rest[place + 2 :]
+def _taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
+    """Takes an option out of the arguments that decides what the defaults of others are.
+
+    Returns:
+      Its value, empty where it has none; None where it is not given. The other arguments.
+    """
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == option:
+            values = [value] if equals else arguments[place + 1 : place + 2]
+            return "".join(values), arguments[:place] + arguments[place + (1 if equals else 2) :]
+    return None, arguments
 
 
 def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[[], int]:
-    # The sections' own types, so that --help shows what this experiment has and nothing else.
-    sections = {name: getattr(experiment, name) for name in SECTIONS if is_section(getattr(experiment, name))}
-    fields: list[Any] = [(name, type(part), dataclasses.field(default=part)) for name, part in sections.items()]
-    options_type: Any = dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True)
+    brief = "--help" in arguments or "-h" in arguments
+    offered = Options(experiment, everything=not brief)
+    options_type: Any = offered.type
     defaults = options_type()
     default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
 
@@ -138,17 +152,17 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         options: Annotated[options_type, tyro.conf.arg(name="")] = defaults,  # pyright: ignore
         seeds: tuple[int, ...] = experiment.seeds,
         runs_dir: Path = Path("runs"),
-        fresh: bool = False,
+        fresh: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
     ) -> Callable[[], int]:
         """Train, or resume what was interrupted, then evaluate on the test split.
 
         Args:
           options: What is trained.
           seeds: Seeds to train, one after the other.
-          runs_dir: Work folders are made below this one, as EXPERIMENT/seed-N.
+          runs_dir: Work folders are made in it, as EXPERIMENT/seed-N.
           fresh: Delete what is in the work folders and start over.
         """
-        chosen = dataclasses.replace(experiment, **{name: getattr(options, name) for name in sections})
+        chosen = dataclasses.replace(experiment, **offered.chosen(options))
         command = functools.partial(_train, chosen, seeds, runs_dir, fresh)
         if not chosen.parallel.several_hosts:
             return command
@@ -193,18 +207,23 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         """
         return lambda: _predict(experiment, workdir, inputs, text, json_lines)
 
-    with warnings.catch_warnings():
-        # A cell of one's own stands where the annotation names those of this package; it is no option then.
-        warnings.filterwarnings("ignore", "The field .* is annotated with type", UserWarning)
-        return tyro.extras.subcommand_cli_from_dict(
-            {"train": train, "evaluate": evaluate, "predict": predict},
-            prog=experiment.command,
-            description=f"{experiment.summary}\n\n"
-            f"Target: {experiment.aim}. Cost: {experiment.cost}.\n\n"
-            + f"{variants}Without a command it trains: its options are shown by train --help. {EXIT_CODES}",
-            args=arguments,
-            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.SuppressFixed),
-        )
+    commands = {"train": train, "evaluate": evaluate, "predict": predict}
+    offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
+    about = f"{experiment.summary}\n\nTarget: {experiment.aim}. Cost: {experiment.cost}.\n\n{variants}"
+    about += f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}"
+    try:
+        with offered.read():
+            return tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog=experiment.command,
+                description=about,
+                args=["--help" if argument == "--help-all" else argument for argument in arguments],
+                config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.SuppressFixed),
+            )
+    except SystemExit as ended:
+        if not ended.code and arguments[0] == "train" and brief and offered.rare:
+            terminal.say(f"{offered.rare} more options, which are rarely needed, are shown by train --help-all.")
+        raise
 
 
 def _train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:

@@ -26,7 +26,8 @@ ALLOWED = {
     "training": "config data digests errors layers tasks terminal",
     "experiment": "config data errors models tasks",
     "runs": "config data digests errors experiment files tasks terminal training",
-    "cli": "config data errors experiment runs terminal training",
+    "options": "config errors experiment",
+    "cli": "config data errors experiment options runs terminal training",
     **dict.fromkeys(("cells", "convert", "pooling", "recurrence", "sequences"), "layers"),  # earlier names
 }
 
@@ -44,7 +45,7 @@ HOMES = {
     "sklearn": {"data", "tasks.class_report"},
     "tensorboardX": {"runs.log"},
     "tensorflow_datasets": {"data"},
-    "tyro": {"cli"},
+    "tyro": {"cli", "options"},
 }
 NOWHERE = {"tensorflow", "torch", "keras"}
 DEVICES = {"pmap", "devices", "local_devices", "device_count", "local_device_count", "process_count", "process_index"}

@@ -13,8 +13,32 @@ CONTENT = {"content": True}
 """Metadata of a field that holds the data themselves: it is written to no file, and the data's fingerprint tells it."""
 
 
-def runtime(default: Any) -> Any:
-    return field(default=default, metadata=RUNTIME)
+def option(
+    default: Any,
+    *,
+    rare: bool = False,
+    runtime: bool = False,
+    off: str = "",
+    of_task: bool = False,
+    offered: bool = True,
+) -> Any:
+    """A field with what the command line should know of it.
+
+    Args:
+      default: of the field.
+      rare: ``--help`` leaves the option to ``--help-all``; it is accepted all the same.
+      runtime: the field may differ when a run is resumed.
+      off: of a field that is true or false, what happens without it: the help text of the option ``--no-NAME``.
+      of_task: the option is offered where the task has a field of that name.
+      offered: False: there is no such option, since nothing here reads the field.
+    """
+    known = {"rare": rare, "runtime": runtime, "off": off, "of_task": of_task, "not_offered": not offered}
+    return field(default=default, metadata={name: value for name, value in known.items() if value})
+
+
+def runtime(default: Any, **known: Any) -> Any:
+    """An :func:`option` that may differ when a run is resumed."""
+    return option(default, runtime=True, **known)
 
 
 def check(ok: bool, config: Any, name: str, wanted: str) -> None:

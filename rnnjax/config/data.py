@@ -27,14 +27,14 @@ class DataConfig:
     batch_size: int = 128
     """Examples in one step, over all devices together."""
     validation_fraction: float = 0.1
-    """Share of the training split that is held out, stratified by class, to choose the best checkpoint."""
+    """Share of train, of each class, to choose the best by."""
     data_dir: str | None = runtime(None)
-    """TFDS data directory; unset: TFDS_DATA_DIR, or else ~/tensorflow_datasets."""
-    cache_dir: str | None = runtime(None)
+    """TFDS data; unset: TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    cache_dir: str | None = runtime(None, rare=True)
     """Folder for decoded data; unset: RNNJAX_CACHE_DIR, or else ~/.cache/rnnjax."""
-    workers: int = runtime(0)
+    workers: int = runtime(0, rare=True)
     """Threads that decode image files, and images which are streamed; 0: one for each core, at most 16."""
-    device_budget_mib: int = runtime(2048)
+    device_budget_mib: int = runtime(2048, rare=True)
     """A split of at most this many MiB lives on the devices; a larger one is streamed from the host."""
 
     def __post_init__(self):

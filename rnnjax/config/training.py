@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from rnnjax.config.checks import check, choice, positive, rate, runtime
+from rnnjax.config.checks import check, choice, option, positive, rate, runtime
 from rnnjax.errors import UsageError
 
 Optimizer = Literal["sgd", "adam", "adamw"]
@@ -14,7 +14,20 @@ Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """Loss and optimizer."""
+    """Loss and optimizer.
+
+    The schedule says how the learning rate falls: not at all (constant), along a cosine to 0 (cosine), as one cycle, up
+    for 30 % of the steps, then down along a cosine (one-cycle; Smith and Topin 2017), or whenever validation gets no
+    better, by the headline metric and among equals by loss (plateau).
+
+    Of the groups, the first pattern that is found counts, a regular expression that is searched in a parameter's path
+    such as recurrent/layers_0/cell/input_kernel. A batch norm whose parameters are all frozen keeps its statistics, and
+    normalises by them in training too.
+
+    Adversarial training (Miyato et al. 2017): half of the training loss is of inputs that were moved to where it is
+    larger, in the end by that share of their norm and before by less; a text's embeddings are what moves. A step takes
+    about twice as long.
+    """
 
     section: ClassVar[str] = "optim"
     optimizer: Optimizer = "adamw"
@@ -22,37 +35,29 @@ class OptimConfig:
     learning_rate: float = 1e-3
     """Peak learning rate."""
     schedule: Schedule = "one-cycle"
-    """How the learning rate falls: not at all, along a cosine to 0, as one cycle (up for 30 % of the
-    steps, then down along a cosine; Smith and Topin 2017), or whenever validation gets no better."""
-    warmup_fraction: float = 0.0
+    """How the learning rate falls."""
+    warmup_fraction: float = option(0.0, rare=True)
     """Share of all steps over which the constant, cosine and plateau schedules rise linearly from 0."""
-    plateau_factor: float = 0.1
+    plateau_factor: float = option(0.1, rare=True)
     """The plateau schedule multiplies the learning rate by this."""
-    plateau_patience: int = 5
-    """The plateau schedule does so after this many epochs without a better validation, by the headline
-    metric and among equals by loss, and again after as many more."""
-    plateau_least: float = 1e-3
+    plateau_patience: int = option(5, rare=True)
+    """It does so after this many epochs without a better validation, and again after as many more."""
+    plateau_least: float = option(1e-3, rare=True)
     """Share of the learning rate below which the plateau schedule does not go."""
-    momentum: float = 0.9
+    momentum: float = option(0.9, rare=True)
     """Momentum of sgd."""
-    groups: tuple[str, ...] = ()
-    """Parameters that learn faster or slower, as PATTERN=FACTOR: a regular expression, searched in a parameter's
-    path such as recurrent/layers_0/cell/input_kernel, and what its learning rate is multiplied with; the first
-    pattern that is found counts, and 0 freezes. A batch norm whose parameters are all frozen keeps its statistics,
-    and normalises by them in training too."""
+    groups: tuple[str, ...] = option((), rare=True)
+    """PATTERN=FACTOR: what the learning rate of parameters is multiplied with whose path has the pattern; 0 freezes."""
     weight_decay: float = 0.0
-    """Decoupled weight decay of adamw (L2 penalty's gradient for sgd and adam); biases and norms are exempt."""
+    """Decoupled, of adamw, or L2's gradient; not of biases."""
     clip_norm: float = 1.0
-    """Global norm to which gradients are clipped; 0 turns it off."""
-    label_smoothing: float = 0.0
-    """Probability mass spread evenly over all classes in the training loss."""
-    adversarial: float = 0.0
-    """Adversarial training (Miyato et al. 2017): half of the training loss is of inputs that were moved to where it is
-    larger, in the end by this share of their norm and before by less; a text's embeddings are what moves. A step takes
-    about twice as long. 0 turns it off."""
+    """Global norm to clip gradients to; 0: not at all."""
+    label_smoothing: float = option(0.0, of_task=True)
+    """Share of probability spread over all classes."""
+    adversarial: float = option(0.0, rare=True)
+    """Half of the training loss is of inputs moved by up to this share of their norm to where it is larger; 0: none."""
     ema_decay: float = 0.0
-    """Decay a step of the exponential moving average of the parameters that is evaluated and saved for
-    prediction; 0 turns it off."""
+    """Decay a step of averages to evaluate with; 0: none."""
 
     def build(self, steps: int) -> Any:
         """The optax transformation for a training of so many steps."""
@@ -84,31 +89,37 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Length of the training and what it leaves behind."""
+    """Length of the training and what it leaves behind.
+
+    Progress, Ctrl-C and checkpoints happen between compiled calls, so that fewer steps in each answer sooner; more save
+    what a call itself costs, which counts where a step is very short.
+
+    A better validation is one by the headline metric and among equals by loss.
+
+    A search that chooses by validation leaves the test split alone (--train.no-test); the same command without that
+    tests the finished run.
+
+    An audit finds machines that compute wrong: a difference in a single bit ends the run with exit code 3. It costs one
+    call in so many.
+    """
 
     section: ClassVar[str] = "train"
     epochs: int = 10
     """Passes over the training split."""
     patience: int = 0
-    """Stop after this many epochs without a better validation, by the headline metric and among equals by loss; 0
-    never stops early."""
-    steps_per_call: int = 16
-    """Most steps in one compiled call. Progress, Ctrl-C and checkpoints happen between calls, so fewer answer sooner;
-    more save what a call itself costs, which counts where a step is very short."""
+    """Stop after so many epochs that were no better; 0: never."""
+    steps_per_call: int = option(16, rare=True)
+    """Most steps in one compiled call."""
     until: float | None = field(default=None, metadata={"json": "until_accuracy"})
-    """Stop as soon as validation's headline metric (accuracy, 0..1, of a classifier) reaches this, and say after how
-    many seconds and examples."""
-    test: bool = runtime(True)
-    """Whether the best checkpoint is evaluated on the test split at the end. With --train.no-test a run leaves that
-    split alone, as a search must that chooses by validation; the same command without it tests the finished run."""
-    save_minutes: float = runtime(10.0)
+    """Stop when validation's headline metric (accuracy: 0..1) reaches this."""
+    test: bool = runtime(True, off="Leave the test split alone, as a search must.")
+    """Evaluate the best checkpoint on the test split at the end."""
+    save_minutes: float = runtime(10.0, rare=True)
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
-    audit: int = runtime(0)
-    """Compute every so many-th call twice, and compare the devices' parameters: a difference in a single bit ends the
-    run with exit code 3. It finds machines that compute wrong, and costs one call in so many. 0 never does."""
-    compilation_cache: bool = runtime(True)
-    """Whether compiled programs are kept for later runs, in the folder xla of RNNJAX_CACHE_DIR, or else of
-    ~/.cache/rnnjax; it may be deleted at any time."""
+    audit: int = runtime(0, rare=True)
+    """Compute every so many-th call twice, and compare the devices' parameters; 0: never."""
+    compilation_cache: bool = runtime(True, rare=True, off="Keep no compiled programs for later runs.")
+    """Keep compiled programs for later runs, in the folder xla of RNNJAX_CACHE_DIR, or else of ~/.cache/rnnjax."""
 
     def __post_init__(self):
         positive(self, "epochs")
@@ -121,25 +132,26 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelConfig:
-    """Devices."""
+    """Devices.
+
+    Under Slurm, Open MPI or Kubernetes and on TPUs JAX finds the other hosts by itself, if it is to join them. Elsewhere
+    a coordinator, the number of processes and each one's own number are given together.
+    """
 
     section: ClassVar[str] = "parallel"
     cpu_devices: int | None = None
-    """Devices to split the CPU into when there is no accelerator; unset: at most one a core, as many as the batch
-    gives enough work to."""
-    distributed: bool = False
-    """Join the other hosts of this run before anything else; under Slurm, Open MPI or Kubernetes and on TPUs JAX
-    finds them by itself."""
-    coordinator: str | None = None
-    """Join them where JAX does not find them: HOST:PORT, an address of the host of process 0 and a free port of it, the
-    same on all hosts; it implies --parallel.distributed and needs the next two options."""
-    processes: int | None = None
+    """Devices to split a CPU into; unset: by the batch."""
+    distributed: bool = option(False, rare=True, off="Train on this host alone.")
+    """Join the other hosts of this run before anything else."""
+    coordinator: str | None = option(None, rare=True)
+    """HOST:PORT, an address of the host of process 0 and a free port of it, the same on all hosts."""
+    processes: int | None = option(None, rare=True)
     """Number of processes of this run, one a host, the same on all hosts."""
-    process_id: int | None = None
+    process_id: int | None = option(None, rare=True)
     """Number of this host's process, from 0, another one on each host."""
-    join_timeout: int = 120
+    join_timeout: int = option(120, rare=True)
     """Seconds for which the hosts wait at the start until all of them are there."""
-    heartbeat: int = 30
+    heartbeat: int = option(30, rare=True)
     """Seconds without a sign of life after which a host counts as dead and the others end; the same command resumes."""
 
     def __post_init__(self):

@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from rnnjax.config.checks import check, choice, runtime
+from rnnjax.config.checks import check, choice, option, runtime
 from rnnjax.config.data import DataConfig
 
 Tokenizer = Literal["words", "plain-words", "characters", "bytes"]
@@ -12,21 +12,25 @@ Tokenizer = Literal["words", "plain-words", "characters", "bytes"]
 
 @dataclass(frozen=True, kw_only=True)
 class TextData(DataConfig):
-    """Documents with one label each."""
+    """Documents with one label each.
+
+    A token is a word in lower case (words; ! ? . too); the same of a text without HTML, soft hyphens and other
+    spellings that look alike (plain-words); a character; or a byte of UTF-8.
+
+    Documents are padded to the bucket lengths. The last is the longest document kept: of a longer one, the first
+    quarter and the last three quarters of that many tokens. None given: chosen by the documents' lengths, at most 400
+    words or 1,600 characters or bytes.
+    """
 
     kind: ClassVar[str] = "text"
     name: str = field()
-    """Data set: a TFDS name such as imdb_reviews."""
+    """A TFDS name such as imdb_reviews."""
     tokenizer: Tokenizer = "words"
-    """What a token is: a word in lower case (! ? . too); the same of a text without HTML, soft hyphens and other
-    spellings that look alike (plain-words); a character; or a byte of UTF-8."""
+    """What a token is."""
     vocabulary_size: int = 20_000
-    """Tokens in the vocabulary, the most frequent of the training documents, padding and unknown included.
-    Bytes always have 258."""
+    """Most frequent tokens that are known."""
     bucket_lengths: tuple[int, ...] = (200, 400)
-    """Padded lengths, in tokens. The last is the longest document kept: of a longer one, the first quarter
-    and the last three quarters of that many tokens. None given: chosen by the documents' lengths, at most 400
-    words or 1,600 characters or bytes."""
+    """Padded lengths in tokens; none given: by the data."""
 
     def load(self) -> Any:
         """Documents by TFDS."""
@@ -45,26 +49,32 @@ class TextData(DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TextTable(TextData):
-    """A user's own labelled documents."""
+    """A user's own labelled documents.
+
+    Unless they are named, the columns are the first of text, review, sentence, document, content, comment and message,
+    and the first of label, class, category, sentiment and target.
+    """
 
     kind: ClassVar[str] = "text_table"
     places: ClassVar[tuple[str, ...]] = ("data_dir", "path", "test_path")
-    name: str = "text_table"
+    name: str = option("text_table", offered=False)
     """Not used: the data set is called by its file."""
+    data_dir: str | None = option(None, runtime=True, offered=False)
+    """Not used: --data.path names the documents."""
     path: str = runtime("")
-    """Your documents: .csv, .tsv or .jsonl, in UTF-8, or a folder with one sub-folder of .txt files a class."""
+    """Your .csv, .tsv or .jsonl, or a folder of sub-folders of .txt."""
     test_path: str | None = runtime(None)
-    """Likewise, to test on; unset: a part of --data.path, stratified by class, always the same."""
-    test_fraction: float = 0.2
-    """That part."""
+    """Likewise, to test on; unset: a part of --data.path, always the same."""
+    test_fraction: float = option(0.2, rare=True)
+    """Share of --data.path that is tested on, stratified by class, where there is no --data.test-path."""
     text_column: str | None = None
-    """Column of the documents; unset: text, review, sentence, document, content, comment or message."""
+    """Column of the documents; unset: text, or a name like it."""
     label_column: str | None = None
-    """Column of the labels; unset: label, class, category, sentiment or target."""
+    """Column of the labels; unset: label, or a name like it."""
     tokenizer: Tokenizer = "plain-words"
-    """As for other texts, where the default is words."""
+    """What a token is."""
     bucket_lengths: tuple[int, ...] = ()
-    """Padded lengths, in tokens, as for other texts; none given: chosen by the documents' lengths."""
+    """Padded lengths in tokens; none given: by the data."""
 
     def load(self) -> Any:
         """The documents of a table or a folder."""

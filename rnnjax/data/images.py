@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from rnnjax.config.checks import check, choice, positive, runtime
+from rnnjax.config.checks import check, choice, option, positive, runtime
 from rnnjax.config.data import DataConfig
 
 Padding = Literal["zeros", "reflect"]
@@ -13,33 +13,39 @@ OnBadFile = Literal["refuse", "skip"]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageData(DataConfig):
-    """Images with one label each."""
+    """Images with one label each.
+
+    Elastic distortion is like that of rubber: a pixel moves by a displacement of that standard deviation down and
+    right, smoothed by a Gaussian. Cutout sets a square at a random place to the training mean.
+
+    With --data.crop-size images of any sizes are streamed, and decoded in every epoch anew: training sees a random part
+    of each, flipped half the time, evaluation and prediction the center.
+    """
 
     kind: ClassVar[str] = "image"
     name: str = field()
-    """Data set: digits (embedded) or a TFDS name such as mnist or imdb_reviews."""
+    """digits (embedded) or a TFDS name such as mnist."""
     max_shift: int = 0
-    """Training images are shifted by up to this many pixels in each direction."""
-    shift_padding: Padding = "zeros"
+    """Augment: shift by up to this many pixels."""
+    shift_padding: Padding = option("zeros", rare=True)
     """What moves in at the border: zeros, or the image reflected there."""
     max_rotation: float = 0.0
-    """Training images are turned about their centre by up to this many degrees either way."""
+    """Augment: turn by up to this many degrees either way."""
     max_zoom: float = 0.0
-    """Training images are scaled about their centre to between 1 - this and 1 + this times their size."""
+    """Augment: zoom in or out by up to this share."""
     elastic: float = 0.0
-    """Training images are distorted like rubber: standard deviation in pixels of how far each moves down and right."""
-    elastic_sigma: float = 4.0
+    """Augment: distort by displacements of this many pixels."""
+    elastic_sigma: float = option(4.0, rare=True)
     """Smoothness of that distortion: standard deviation in pixels of the Gaussian over the displacements."""
-    flip: bool = False
-    """Every other training image, at random, is mirrored left to right."""
+    flip: bool = option(False, off="Mirror no training images.")
+    """Augment: mirror every other image left to right."""
     cutout: int = 0
-    """Side in pixels of a square, at a random place of each training image, that is set to the training mean."""
-    crop_size: int = 0
-    """Stream images of any size and bring them to this many pixels square: in training a random part of the
-    image, flipped half the time; otherwise the center. 0: all images have one size."""
-    crop_least_area: float = 0.08
+    """Augment: side in pixels of a square that is blanked."""
+    crop_size: int = option(0, rare=True)
+    """Stream images of any sizes, brought to this many pixels square; 0: all images have one size."""
+    crop_least_area: float = option(0.08, rare=True)
     """Smallest share of an image's area that such a training crop shows."""
-    test_split: str = "test"
+    test_split: str = option("test", rare=True)
     """The data set's split to test on, such as validation where the labels of test are not public."""
 
     def load(self) -> Any:
@@ -73,19 +79,22 @@ class ImageFolderData(ImageData):
     """A folder of image files of any sizes, with one sub-folder a class."""
 
     kind: ClassVar[str] = "image_folder"
-    name: str = "image_folder"
+    name: str = option("image_folder", rare=True)
     """Name of the data set in results."""
     data_dir: str | None = runtime(None)
-    """Folder with one sub-folder a class, or with the two sub-folders train and test of such folders."""
+    """Folder with a sub-folder a class, or with train and test of such."""
+    crop_size: int = option(0, offered=False)
+    crop_least_area: float = option(0.08, offered=False)
+    test_split: str = option("test", offered=False)
     height: int = 32
-    """Height in pixels to which every image is resized."""
+    """Pixels to which every image is resized."""
     width: int = 32
-    """Width in pixels to which every image is resized."""
+    """Pixels to which every image is resized."""
     color: Color = "rgb"
-    """Whether images are read in color or in grey."""
-    test_fraction: float = 0.2
+    """How images are read."""
+    test_fraction: float = option(0.2, rare=True)
     """Share of each class that is the test split, where there are no train and test sub-folders."""
-    on_bad_file: OnBadFile = "refuse"
+    on_bad_file: OnBadFile = option("refuse", rare=True)
     """What to do about a file that is no readable image: refuse the folder, or skip the file and say so."""
 
     def load(self) -> Any:

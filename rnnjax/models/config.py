@@ -4,7 +4,7 @@ import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from rnnjax.config.checks import check, choice, positive, rate
+from rnnjax.config.checks import check, choice, option, positive, rate
 from rnnjax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,29 +42,33 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentModel(ModelConfig):
-    """What image and text classifiers share: a stack of recurrent layers and a pooled head."""
+    """What image and text classifiers share: a stack of recurrent layers and a pooled head.
+
+    A cell of one's own is a class, made as ``Cell(features, dtype=dtype)``. A dtype of bfloat16 is for accelerators: a
+    CPU is slower with it.
+
+    Of the precisions, highest is float32; tensorfloat32 is TF32 on NVIDIA GPUs and three passes of bfloat16 on TPUs;
+    bfloat16 is the fastest, TF32 on NVIDIA GPUs and one pass of bfloat16 on TPUs. default is JAX's own, which is the
+    fastest too unless JAX_DEFAULT_MATMUL_PRECISION names another. A CPU computes in float32 in any case.
+    """
 
     least_layers: ClassVar[int] = 1
     cell: Cell = "lstm"
-    """Recurrent cell. In Python it may be a class of one's own in its place, made as Cell(features, dtype=dtype)."""
+    """Recurrent cell; in Python, also a class of one's own."""
     features: tuple[int, ...] = (128,)
-    """Hidden features of each layer (of each direction, if bidirectional), lowest layer first."""
-    bidirectional: bool = False
-    """Read each sequence in both directions and concatenate."""
+    """Hidden features of each layer, in each direction."""
+    bidirectional: bool = option(False, off="Read each sequence forwards only.")
+    """Read each sequence in both directions."""
     dropout: float = 0.0
     """Dropout rate between layers and before the classifier."""
     pooling: tuple[Pooling, ...] = ("last",)
-    """What the classifier sees of the outputs over real steps; several are concatenated."""
-    dtype: Dtype = "float32"
-    """Dtype of the layers' computation; parameters, logits and loss are float32 in any case. bfloat16 is for
-    accelerators: a CPU is slower with it."""
-    precision: Precision = "default"
-    """Precision of float32 products of matrices and convolutions on accelerators, in training and in all uses of
-    the trained model: highest is float32; tensorfloat32 is TF32 on NVIDIA GPUs and three passes of bfloat16 on TPUs;
-    bfloat16 is the fastest, TF32 on NVIDIA GPUs and one pass of bfloat16 on TPUs. default is JAX's own, which is the
-    fastest too unless JAX_DEFAULT_MATMUL_PRECISION names another. A CPU computes in float32 in any case."""
+    """What the classifier sees of a sequence."""
+    dtype: Dtype = option("float32", rare=True)
+    """Dtype of the layers' computation; parameters, logits and loss are float32."""
+    precision: Precision = option("default", rare=True)
+    """Precision of float32 products on accelerators, in training and in all uses of the trained model."""
     dense: tuple[int, ...] = ()
-    """Features of hidden layers between the pooled outputs and the logits, each followed by ReLU."""
+    """Features of hidden layers before the logits, with ReLU."""
 
     def __post_init__(self):
         enough = len(self.features) >= self.least_layers and min(self.features, default=1) > 0
@@ -85,28 +89,30 @@ class ImageModel(RecurrentModel):
     """An image, or the feature maps that convolutions make of it, read row by row or pixel by pixel.
 
     Without layers (``features=()``) nothing recurs: the classifier sees the feature maps pooled over all pixels.
+
+    The convolutions after the recurrence see the outputs at a row as that row of feature maps again, so that the
+    recurrent features must be a multiple of its width (not so by pixels); the classifier pools over all pixels.
+
+    Pooling early is after the first of so many convolutions, before batch norm and ReLU, instead of after the last: the
+    others then cost a fourth. Of convolutions that are left over at the end, the first is pooled too.
     """
 
     kind: ClassVar[str] = "image"
     least_layers: ClassVar[int] = 0
     read_by: ReadBy = "rows"
-    """What a step of the recurrence sees: rows, a whole row; pixels, one pixel after the other, row by row."""
+    """What a step of the recurrence sees."""
     conv: tuple[int, ...] = ()
-    """Channels of the 3x3 convolutions before the recurrence, each followed by ReLU."""
-    conv_after: tuple[int, ...] = ()
-    """Channels of 3x3 convolutions after it. They see the outputs at a row as that row of feature maps again, so
-    that the recurrent features must be a multiple of its width (not so by pixels); the classifier pools over all
-    pixels."""
-    convs_per_pool: int = 1
+    """Channels of 3x3 convolutions before it."""
+    conv_after: tuple[int, ...] = option((), rare=True)
+    """Channels of 3x3 convolutions after it."""
+    convs_per_pool: int = option(1, rare=True)
     """There is a 2x2 max pooling after every this many convolutions; 0 pools nothing."""
-    pool_early: bool = False
-    """Pool after the first of so many convolutions, before batch norm and ReLU, instead of after the last: the others
-    then cost a fourth. Of convolutions that are left over at the end, the first is pooled too."""
-    batch_norm: bool = False
-    """Whether each convolution's outputs are normalised over the batch before ReLU."""
-    mirror: bool = False
-    """Whether evaluation and prediction take the mean of the logits of an image and of its mirror image (left and
-    right exchanged)."""
+    pool_early: bool = option(False, rare=True, off="Pool after the last of so many convolutions.")
+    """Pool after the first of so many convolutions instead of after the last."""
+    batch_norm: bool = option(False, off="Normalise no convolution's outputs.")
+    """Normalise each convolution's outputs over the batch."""
+    mirror: bool = option(False, rare=True, off="Answer to an image alone, not to its mirror image too.")
+    """Evaluate and predict with the mean of the logits of an image and of its mirror image."""
 
     def build(self, spec: "Spec", width: int) -> Any:
         """An :class:`rnnjax.ImageClassifier`."""
@@ -130,23 +136,27 @@ class ImageModel(RecurrentModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TextModel(RecurrentModel):
-    """A document read token by token, after an optional stack of convolutions."""
+    """A document read token by token, after an optional stack of convolutions.
+
+    An embedding's dropout has one mask for all tokens of a document. Word dropout replaces each token for itself
+    (tokens), or all occurrences in a document or none (types), so that a name which it repeats cannot be learned by
+    heart from the others.
+    """
 
     kind: ClassVar[str] = "text"
     embedding_features: int = 128
     """Features of a token's embedding."""
     embedding_dropout: float = 0.0
-    """Dropout rate on embedding features, one mask for all tokens of a document."""
+    """Dropout rate on embedding features."""
     word_dropout: float = 0.0
-    """Share of tokens that are replaced by the unknown one in training."""
-    word_dropout_of: WordDropout = "tokens"
-    """tokens: each token is drawn for itself; types: a document loses all occurrences of a token or none, so that a
-    name which it repeats cannot be learned by heart from the others."""
+    """Share of training tokens replaced by the unknown one."""
+    word_dropout_of: WordDropout = option("tokens", rare=True)
+    """What is replaced: each token for itself, or all occurrences of it in a document."""
     conv: tuple[int, ...] = ()
-    """Channels of the convolutions over time before the recurrence, each followed by ReLU and max pooling."""
-    conv_kernel: int = 5
+    """Channels of convolutions before the recurrence."""
+    conv_kernel: int = option(5, rare=True)
     """Tokens that a kernel of these convolutions sees."""
-    conv_pool: int = 4
+    conv_pool: int = option(4, rare=True)
     """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
 
     def build(self, spec: "Spec", width: int) -> Any:
