@@ -1,17 +1,20 @@
 """Lists the experiments: ``python -m experiments``."""
 
+import difflib
 import sys
 
-from experiments import every
+from experiments import NAMES, every
 from experiments.tables import measured, read_results
 
 
 def main(arguments: list[str]) -> int:
     """Prints every experiment with its target, what was measured, and its cost."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print("usage: python -m experiments  (lists all experiments; run one by python -m experiments.NAME)")
+        return 0
     if arguments:
-        wanted = "" if arguments[0] in ("-h", "--help") else f"error: no option {arguments[0]!r}; "
-        print(f"{wanted}usage: python -m experiments  (lists all experiments; run one by python -m experiments.NAME)")
-        return 2 if wanted else 0
+        print(f"error: {_wrong(arguments[0])}", file=sys.stderr)
+        return 2
     results = read_results()
     for experiment in every():
         print(
@@ -22,6 +25,15 @@ def main(arguments: list[str]) -> int:
             f"  cost      {experiment.cost}"
         )
     return 0
+
+
+def _wrong(argument: str) -> str:
+    """What to say to an argument, since the list takes none: which experiment was meant, if it is one's name."""
+    if argument in NAMES:
+        return f"an experiment is run by its module: python -m experiments.{argument}"
+    if near := difflib.get_close_matches(argument, NAMES, n=1):
+        return f"there is no experiment {argument!r}; did you mean python -m experiments.{near[0]}?"
+    return f"there is no {argument!r}; python -m experiments lists all, and python -m experiments.NAME runs one"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import experiments
+from experiments.__main__ import main as list_experiments
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from experiments.image_folder import EXPERIMENT as FOLDER
 from experiments.imdb_lstm import EXPERIMENT as TEXTS
@@ -159,3 +160,17 @@ def test_a_typo_of_an_option_names_the_nearest(arguments, message, capsys):
 def test_committed_commands_keep_their_names_of_options(option, capsys):
     assert main(DIGITS, [option, "2"]) == 2
     assert "--train.until must be above 0 and at most 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("mnist_row", "did you mean python -m experiments.mnist_rows?"),
+        ("imdb-lstm", "did you mean python -m experiments.imdb_lstm?"),
+        ("mnist_rows", "run by its module: python -m experiments.mnist_rows"),
+        ("--lsit", "python -m experiments lists all"),
+    ],
+)
+def test_a_typo_of_an_experiment_names_the_nearest(argument, message, capsys):
+    assert list_experiments([argument]) == 2
+    assert message in capsys.readouterr().err
