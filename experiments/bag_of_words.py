@@ -23,6 +23,7 @@ from rnnjax.errors import DataError, UsageError
 from rnnjax.experiment import Listed, Target
 from rnnjax.files import write_text
 from rnnjax.runs import environment as environments
+from rnnjax.runs.commands import print_predictions
 
 EXPERIMENT = Listed(
     name="bag_of_words",
@@ -158,7 +159,7 @@ def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: 
             best = int(probabilities.argmax())
             yield Prediction(name, {"label": model.class_names[best], "probability": float(probabilities[best])})
 
-    return cli.print_predictions(answers(), EXPERIMENT.task.line, json_lines)
+    return print_predictions(answers(), EXPERIMENT.task.line, json_lines)
 
 
 def to_json(config: BagOfWords) -> dict[str, Any]:

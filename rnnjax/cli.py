@@ -3,16 +3,14 @@
 import dataclasses
 import difflib
 import functools
-import json
 import os
 import shlex
 import signal
 import sys
-import time
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -20,12 +18,9 @@ from rnnjax import terminal
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.options import Options
+from rnnjax.runs import commands
+from rnnjax.runs.settings import with_settings
 from rnnjax.training import hosts
-
-if TYPE_CHECKING:
-    from rnnjax.runs.predict import Prediction
-
-# Each command imports what it needs when it runs: --help and a typo do not wait for JAX.
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -69,7 +64,13 @@ def parse(experiment: Experiment, arguments: list[str], *, own: bool) -> Callabl
     if variant == "":
         raise UsageError(f"--variant needs a name: {', '.join(experiment.variants) or 'but there is none here'}")
     experiment = experiment if variant is None else experiment.variant(variant)
-    return _parse(experiment, with_command(rest), own)
+    rest = with_command(rest)
+    if rest[0] == "train":
+        path, rest = _taken(rest, "--config")
+        if path == "":
+            raise UsageError("--config needs a file: a run's config.json or result.json")
+        experiment = experiment if path is None else with_settings(experiment, Path(path))
+    return _parse(experiment, rest, own)
 
 
 def _program() -> str:
@@ -153,6 +154,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         seeds: tuple[int, ...] = experiment.seeds,
         runs_dir: Path = Path("runs"),
         fresh: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
+        config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
     ) -> Callable[[], int]:
         """Train, or resume what was interrupted, then evaluate on the test split.
 
@@ -161,9 +163,11 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           seeds: Seeds to train, one after the other.
           runs_dir: Work folders are made in it, as EXPERIMENT/seed-N.
           fresh: Delete what is in the work folders and start over.
+          config: A run's config.json or result.json: its settings are the defaults.
         """
+        del config  # it was read before: the defaults above are its
         chosen = dataclasses.replace(experiment, **offered.chosen(options))
-        command = functools.partial(_train, chosen, seeds, runs_dir, fresh)
+        command = functools.partial(commands.train, chosen, seeds, runs_dir, fresh)
         if not chosen.parallel.several_hosts:
             return command
         return lambda: hosts.watched(command, join_timeout=chosen.parallel.join_timeout, own=own)
@@ -189,7 +193,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           other_data: Evaluate also on other data than those of the training, of the same kind and classes.
           cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
         """
-        return lambda: _evaluate(experiment, workdir, split, data_dir, path, other_data, cpu_devices)
+        return lambda: commands.evaluate(experiment, workdir, split, data_dir, path, other_data, cpu_devices)
 
     def predict(
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
@@ -205,16 +209,15 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           text: Documents given on the command line.
           json_lines: Print one JSON object an input.
         """
-        return lambda: _predict(experiment, workdir, inputs, text, json_lines)
+        return lambda: commands.predict(experiment, workdir, inputs, text, json_lines)
 
-    commands = {"train": train, "evaluate": evaluate, "predict": predict}
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
     about = f"{experiment.summary}\n\nTarget: {experiment.aim}. Cost: {experiment.cost}.\n\n{variants}"
     about += f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}"
     try:
         with offered.read():
             return tyro.extras.subcommand_cli_from_dict(
-                commands,
+                {"train": train, "evaluate": evaluate, "predict": predict},
                 prog=experiment.command,
                 description=about,
                 args=["--help" if argument == "--help-all" else argument for argument in arguments],
@@ -224,74 +227,3 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         if not ended.code and arguments[0] == "train" and brief and offered.rare:
             terminal.say(f"{offered.rare} more options, which are rarely needed, are shown by train --help-all.")
         raise
-
-
-def _train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
-    if not seeds or not 0 <= min(seeds) <= max(seeds) < 2**64 or len(set(seeds)) < len(seeds):
-        raise UsageError(
-            "--seeds needs at least one seed, none negative, none of more than 64 bits and none twice, "
-            f"got {list(seeds)}"
-        )
-    began = time.perf_counter()
-    from rnnjax.runs.fitting import Started
-    from rnnjax.runs.summary import print_summary
-
-    started = Started(experiment, began)
-    finished = []
-    for seed in seeds:
-        root = runs_dir / experiment.name / f"seed-{seed}"
-        finished.append((root, started.fit(seed, root, fresh=fresh).record))
-    if started.program.parallel.is_primary:
-        print_summary(experiment, finished)
-    return 0
-
-
-def _evaluate(
-    experiment: Experiment,
-    root: Path,
-    split: str,
-    data_dir: str | None,
-    path: str | None,
-    other_data: bool,
-    cpu_devices: int | None,
-) -> int:
-    if cpu_devices is not None and cpu_devices < 1:
-        raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
-    from rnnjax.runs.evaluate import evaluate
-
-    said = evaluate(
-        experiment, root, split, data_dir=data_dir, path=path, other_data=other_data, cpu_devices=cpu_devices
-    )
-    terminal.answer(json.dumps(said))
-    return 0
-
-
-def _predict(experiment: Experiment, root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
-    from rnnjax.data import cache
-    from rnnjax.runs.predict import load, predict
-    from rnnjax.runs.workdir import WorkDir
-    from rnnjax.training import parallel
-
-    run = WorkDir(root, experiment.kinds).read_run()
-    parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
-    predictor = load(root, experiment if experiment.name == run.experiment else None)
-    inputs = predictor.preprocess.read(paths, texts, sys.stdin)
-    if not inputs:
-        raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
-    return print_predictions(predict(predictor, inputs), predictor.task.line, json_lines)
-
-
-def print_predictions(
-    answers: "Iterable[Prediction]", line: Callable[[Mapping[str, Any]], str], json_lines: bool
-) -> int:
-    """Prints answers as they come, and on stderr why others are missing; returns the exit code."""
-    failed = False
-    for answer in answers:
-        if answer.row is None:
-            failed = True
-            terminal.tell(f"error: {answer.error}")
-        elif json_lines:
-            terminal.answer(json.dumps({"input": answer.source, **answer.row}))
-        else:
-            terminal.answer(f"{line(answer.row)}\t{answer.source}")
-    return 1 if failed else 0

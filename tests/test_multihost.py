@@ -238,7 +238,7 @@ def test_without_hosts_to_find_the_error_names_the_options(tmp_path):
 def test_a_caller_that_hands_arguments_over_is_not_started_again(monkeypatch):
     """Its own command line, here pytest's, is another."""
     monkeypatch.setattr(subprocess, "Popen", None)
-    monkeypatch.setattr("rnnjax.cli._train", lambda *_: 7)
+    monkeypatch.setattr("rnnjax.runs.commands.train", lambda *_: 7)
     assert main(EXPERIMENT, ["--parallel.distributed"]) == 7
 
 

@@ -20,6 +20,7 @@ def option(
     runtime: bool = False,
     off: str = "",
     of_task: bool = False,
+    local: bool = False,
     offered: bool = True,
 ) -> Any:
     """A field with what the command line should know of it.
@@ -30,9 +31,17 @@ def option(
       runtime: the field may differ when a run is resumed.
       off: of a field that is true or false, what happens without it: the help text of the option ``--no-NAME``.
       of_task: the option is offered where the task has a field of that name.
+      local: the field says something of this machine, which ``--config`` takes from no other run.
       offered: False: there is no such option, since nothing here reads the field.
     """
-    known = {"rare": rare, "runtime": runtime, "off": off, "of_task": of_task, "not_offered": not offered}
+    known = {
+        "rare": rare,
+        "runtime": runtime,
+        "off": off,
+        "of_task": of_task,
+        "local": local,
+        "not_offered": not offered,
+    }
     return field(default=default, metadata={name: value for name, value in known.items() if value})
 
 

@@ -30,7 +30,7 @@ class DataConfig:
     """Share of train, of each class, to choose the best by."""
     data_dir: str | None = runtime(None)
     """TFDS data; unset: TFDS_DATA_DIR or ~/tensorflow_datasets."""
-    cache_dir: str | None = runtime(None, rare=True)
+    cache_dir: str | None = runtime(None, rare=True, local=True)
     """Folder for decoded data; unset: RNNJAX_CACHE_DIR, or else ~/.cache/rnnjax."""
     workers: int = runtime(0, rare=True)
     """Threads that decode image files, and images which are streamed; 0: one for each core, at most 16."""

@@ -50,7 +50,7 @@ class OptimConfig:
     """PATTERN=FACTOR: what the learning rate of parameters is multiplied with whose path has the pattern; 0 freezes."""
     weight_decay: float = 0.0
     """Decoupled, of adamw, or L2's gradient; not of biases."""
-    clip_norm: float = 1.0
+    clip_norm: float = option(1.0, rare=True)
     """Global norm to clip gradients to; 0: not at all."""
     label_smoothing: float = option(0.0, of_task=True)
     """Share of probability spread over all classes."""
@@ -134,20 +134,20 @@ class TrainConfig:
 class ParallelConfig:
     """Devices.
 
-    Under Slurm, Open MPI or Kubernetes and on TPUs JAX finds the other hosts by itself, if it is to join them. Elsewhere
-    a coordinator, the number of processes and each one's own number are given together.
+    Under Slurm, Open MPI or Kubernetes and on TPUs JAX finds the other hosts by itself, if it is to join them.
+    Elsewhere a coordinator, the number of processes and each one's own number are given together.
     """
 
     section: ClassVar[str] = "parallel"
     cpu_devices: int | None = None
     """Devices to split a CPU into; unset: by the batch."""
-    distributed: bool = option(False, rare=True, off="Train on this host alone.")
+    distributed: bool = option(False, rare=True, local=True, off="Train on this host alone.")
     """Join the other hosts of this run before anything else."""
-    coordinator: str | None = option(None, rare=True)
+    coordinator: str | None = option(None, rare=True, local=True)
     """HOST:PORT, an address of the host of process 0 and a free port of it, the same on all hosts."""
-    processes: int | None = option(None, rare=True)
+    processes: int | None = option(None, rare=True, local=True)
     """Number of processes of this run, one a host, the same on all hosts."""
-    process_id: int | None = option(None, rare=True)
+    process_id: int | None = option(None, rare=True, local=True)
     """Number of this host's process, from 0, another one on each host."""
     join_timeout: int = option(120, rare=True)
     """Seconds for which the hosts wait at the start until all of them are there."""

@@ -31,7 +31,7 @@ class ImageData(DataConfig):
     """What moves in at the border: zeros, or the image reflected there."""
     max_rotation: float = 0.0
     """Augment: turn by up to this many degrees either way."""
-    max_zoom: float = 0.0
+    max_zoom: float = option(0.0, rare=True)
     """Augment: zoom in or out by up to this share."""
     elastic: float = 0.0
     """Augment: distort by displacements of this many pixels."""

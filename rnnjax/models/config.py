@@ -67,7 +67,7 @@ class RecurrentModel(ModelConfig):
     """Dtype of the layers' computation; parameters, logits and loss are float32."""
     precision: Precision = option("default", rare=True)
     """Precision of float32 products on accelerators, in training and in all uses of the trained model."""
-    dense: tuple[int, ...] = ()
+    dense: tuple[int, ...] = option((), rare=True)
     """Features of hidden layers before the logits, with ReLU."""
 
     def __post_init__(self):

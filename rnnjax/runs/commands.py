@@ -1,0 +1,92 @@
+"""What the verbs of the command line do: train, evaluate, predict.
+
+Each imports what it needs when it runs: help and a typo do not wait for JAX.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnjax import terminal
+from rnnjax.errors import UsageError
+from rnnjax.experiment import Experiment
+
+if TYPE_CHECKING:
+    from rnnjax.runs.predict import Prediction
+
+
+def train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
+    """Trains the seeds one after the other, each in its folder below ``runs_dir``; returns the exit code."""
+    if not seeds or not 0 <= min(seeds) <= max(seeds) < 2**64 or len(set(seeds)) < len(seeds):
+        raise UsageError(
+            "--seeds needs at least one seed, none negative, none of more than 64 bits and none twice, "
+            f"got {list(seeds)}"
+        )
+    began = time.perf_counter()
+    from rnnjax.runs.fitting import Started
+    from rnnjax.runs.summary import print_summary
+
+    started = Started(experiment, began)
+    finished = []
+    for seed in seeds:
+        root = runs_dir / experiment.name / f"seed-{seed}"
+        finished.append((root, started.fit(seed, root, fresh=fresh).record))
+    if started.program.parallel.is_primary:
+        print_summary(experiment, finished)
+    return 0
+
+
+def evaluate(
+    experiment: Experiment,
+    root: Path,
+    split: str,
+    data_dir: str | None,
+    path: str | None,
+    other_data: bool,
+    cpu_devices: int | None,
+) -> int:
+    """Prints the metrics of a split as a line of JSON; see :func:`rnnjax.runs.evaluate.evaluate`."""
+    if cpu_devices is not None and cpu_devices < 1:
+        raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
+    from rnnjax.runs import evaluate as evaluating
+
+    said = evaluating.evaluate(
+        experiment, root, split, data_dir=data_dir, path=path, other_data=other_data, cpu_devices=cpu_devices
+    )
+    terminal.answer(json.dumps(said))
+    return 0
+
+
+def predict(experiment: Experiment, root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
+    """Prints the answers to files, documents, or lines of the standard input; returns the exit code."""
+    from rnnjax.data import cache
+    from rnnjax.runs import predict as predicting
+    from rnnjax.runs.workdir import WorkDir
+    from rnnjax.training import parallel
+
+    run = WorkDir(root, experiment.kinds).read_run()
+    parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
+    predictor = predicting.load(root, experiment if experiment.name == run.experiment else None)
+    inputs = predictor.preprocess.read(paths, texts, sys.stdin)
+    if not inputs:
+        raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
+    return print_predictions(predicting.predict(predictor, inputs), predictor.task.line, json_lines)
+
+
+def print_predictions(
+    answers: "Iterable[Prediction]", line: Callable[[Mapping[str, Any]], str], json_lines: bool
+) -> int:
+    """Prints answers as they come, and on stderr why others are missing; returns the exit code."""
+    failed = False
+    for answer in answers:
+        if answer.row is None:
+            failed = True
+            terminal.tell(f"error: {answer.error}")
+        elif json_lines:
+            terminal.answer(json.dumps({"input": answer.source, **answer.row}))
+        else:
+            terminal.answer(f"{line(answer.row)}\t{answer.source}")
+    return 1 if failed else 0
