@@ -225,5 +225,8 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
             )
     except SystemExit as ended:
         if not ended.code and arguments[0] == "train" and brief and offered.rare:
-            terminal.say(f"{offered.rare} more options, which are rarely needed, are shown by train --help-all.")
+            try:
+                terminal.answer(f"{offered.rare} more options, which are rarely needed, are shown by train --help-all.")
+            except OSError:  # who read the help has seen enough
+                terminal.discard(sys.stdout)
         raise

@@ -60,7 +60,7 @@ def lose(stream: str, error: Exception) -> None:
     if stream in _lost:
         return
     _lost.add(stream)
-    _discard(getattr(sys, stream))
+    discard(getattr(sys, stream))
     if stream == "stdout":
         note(f"the output can no longer be written ({error}); the run goes on without a word")
 
@@ -80,7 +80,7 @@ def _write(stream: str, lines: tuple[str, ...]) -> None:
         lose(stream, error)
 
 
-def _discard(file: Any) -> None:
+def discard(file: Any) -> None:
     """Leads a broken stream of the process itself to nowhere, or Python fails once more when it flushes at the end."""
     if file is not getattr(sys, "__stdout__", None) and file is not getattr(sys, "__stderr__", None):
         return

@@ -27,7 +27,9 @@ ALLOWED = {
     "experiment": "config data errors models tasks",
     "runs": "config data digests errors experiment files tasks terminal training",
     "options": "config errors experiment",
+    "own": "config data experiment models",
     "cli": "config data errors experiment options runs terminal training",
+    "__main__": "cli errors own terminal",
     **dict.fromkeys(("cells", "convert", "pooling", "recurrence", "sequences"), "layers"),  # earlier names
 }
 

@@ -1,0 +1,71 @@
+"""Data of one's own, from the command line: an experiment for each kind; see :mod:`rnnjax.__main__`."""
+
+from typing import NamedTuple
+
+from rnnjax.config import OptimConfig, TrainConfig
+from rnnjax.data.documents import TextTable
+from rnnjax.data.images import ImageFolderData
+from rnnjax.experiment import Experiment
+from rnnjax.models.config import ImageModel, TextModel
+
+IMAGES = Experiment(
+    name="image_folder",
+    summary="convolutions and an LSTM classify the images in a folder of yours",
+    target=None,
+    cost="grows with the number of images and their size",
+    data=ImageFolderData(batch_size=16, validation_fraction=0.2, max_shift=2, shift_padding="reflect"),
+    model=ImageModel(
+        conv=(32, 64, 128),
+        features=(128,),
+        batch_norm=True,
+        dropout=0.2,
+        pooling=("mean", "max"),
+        bidirectional=True,
+    ),
+    optim=OptimConfig(learning_rate=2e-3, weight_decay=1e-2, label_smoothing=0.05, ema_decay=0.99),
+    train=TrainConfig(epochs=30, steps_per_call=8),
+)
+
+TEXTS = Experiment(
+    name="text_table",
+    summary="a bidirectional LSTM learns your own texts: --data.path FILE",
+    target=None,
+    cost="ten passes over your texts",
+    data=TextTable(batch_size=32),
+    model=TextModel(
+        features=(64,),
+        bidirectional=True,
+        pooling=("mean", "max", "last"),
+        embedding_features=64,
+        embedding_dropout=0.3,
+        word_dropout=0.1,
+        dropout=0.2,
+    ),
+    optim=OptimConfig(learning_rate=3e-3, weight_decay=1e-2, ema_decay=0.99),
+    train=TrainConfig(epochs=10, steps_per_call=8),
+)
+
+
+class Kind(NamedTuple):
+    """A kind of data of one's own.
+
+    Attributes:
+      experiment: what is trained on it.
+      path: the option that names the data.
+      what: what lies there.
+      example: such a path.
+    """
+
+    experiment: Experiment
+    path: str
+    what: str
+    example: str
+
+
+KINDS = {
+    "image": Kind(IMAGES, "--data.data-dir", "a folder of images, one sub-folder a class", "photos"),
+    "text": Kind(
+        TEXTS, "--data.path", "a .csv, .tsv or .jsonl, or a folder of .txt, one sub-folder a class", "texts.csv"
+    ),
+}
+"""By the word that names it on the command line; a new kind is one line here."""
