@@ -13,7 +13,7 @@ from rnnjax import digests, terminal
 from rnnjax.data import preprocess
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.runs import environment, summary
+from rnnjax.runs import environment, longer, summary
 from rnnjax.runs.finish import finish
 from rnnjax.runs.log import NoLog, RunLog, read_metrics
 from rnnjax.runs.predict import Predictor, load
@@ -142,13 +142,14 @@ class Started:
     def fit(self, seed: int, root: Path, *, fresh: bool = False, on_chunk: OnChunk | None = None) -> Result:
         """One seed; see :func:`fit`."""
         experiment, primary = self.experiment, self.program.parallel.is_primary
-        tested = experiment.train.test
-        done = not fresh and WorkDir(root, experiment.kinds).finished(tested=tested) is not None
+        wanted = {"tested": experiment.train.test, "epochs": experiment.train.epochs}
+        done = not fresh and WorkDir(root, experiment.kinds).finished(**wanted) is not None
         if primary and not done:
             summary.print_start(self.program, seed, root)
         record = run(self.program, seed, root, fresh=fresh, on_chunk=on_chunk, before=self.before)
         if primary and done:
-            terminal.say(f"seed {seed} is finished already in {root}; --fresh trains it again")
+            more = "" if longer.obstacle(experiment.optim) else ", more --train.epochs train it longer"
+            terminal.say(f"seed {seed} is finished already in {root}; --fresh trains it again{more}")
         workdir = WorkDir(root, experiment.kinds)
         return Result(experiment, seed, record, read_metrics(workdir.metrics), load(root, experiment), root)
 
@@ -226,6 +227,8 @@ def _train(
     fresh_state = program.create_state(seed)
     clock.initialized()
     state, progress = restored(workdir, checkpoints, fresh_state, program.parallel, program.task.rank)
+    if progress.epoch > program.experiment.train.epochs:  # its record was lost, and said for how long it was trained
+        raise UsageError(f"{workdir.root} was trained for {progress.epoch} epochs already; give --train.epochs as many")
     clock.go_on(progress)
     check_folder(checkpoints.folder)
     progress.sessions += 1
@@ -270,7 +273,8 @@ def _finished(workdir: WorkDir, ours: Run, program: Program) -> dict[str, Any] |
     refuse_another(workdir, ours, theirs)
     if not _holds(workdir, program):
         return None  # it is written anew, as a damaged record is
-    return workdir.finished(tested=program.experiment.train.test)
+    train = program.experiment.train
+    return workdir.finished(tested=train.test, epochs=train.epochs)
 
 
 def _prepare(workdir: WorkDir, program: Program, ours: Run, fresh: bool) -> None:

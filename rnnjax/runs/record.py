@@ -9,8 +9,8 @@ from typing import Any
 from rnnjax import digests
 from rnnjax.config import Config, from_json, identity, identity_differences, to_json
 from rnnjax.config.run import Kinds, is_section
-from rnnjax.runs import changes
-from rnnjax.tasks import TASKS, Classification, Task
+from rnnjax.runs import changes, longer
+from rnnjax.tasks import TASKS, Task
 from rnnjax.training.identity import describe
 
 
@@ -44,6 +44,8 @@ class Run:
       spec: of its data, see :meth:`rnnjax.data.spec.Spec.to_json`; None in older records.
       version: of what the configuration meant in its training, see :mod:`rnnjax.runs.changes`. Version 1 has none of
         ``id``, ``data``, ``preprocess`` and ``model``, and its checkpoints have no digests.
+      begun: the number of epochs with which it was begun, where it is trained longer now: its checkpoints name that one
+        from the first to the last.
     """
 
     experiment: str
@@ -56,6 +58,7 @@ class Run:
     parts: Mapping[str, Any] = field(default_factory=dict)
     spec: Mapping[str, Any] | None = None
     version: int = changes.VERSION
+    begun: int | None = None
 
     @property
     def digested(self) -> bool:
@@ -64,11 +67,14 @@ class Run:
 
     def mark(self) -> dict[str, Any]:
         """What a checkpoint says of the run that it is of, as JSON values."""
+        config = identity(self.config)
+        if self.begun is not None:
+            config["train"]["epochs"] = self.begun
         return {
             "experiment": self.experiment,
             "seed": self.seed,
             "id": self.id,
-            "config": identity(self.config),
+            "config": config,
             "data": dict(self.data),
             "preprocess": self.preprocess,
             "model": self.model,
@@ -91,6 +97,7 @@ class Run:
                 "parts": dict(self.parts),
                 "spec": self.spec,
                 "version": self.version,
+                **({} if self.begun is None else {"begun": self.begun}),
             }
         )
 
@@ -116,17 +123,49 @@ class Run:
             values.get("parts", {"task": described_task(Classification())}),
             values.get("spec"),
             values.get("version", 1),
+            values.get("begun"),
         )
 
+    def taken_up(self, theirs: "Run") -> "Run":
+        """This run in the folder of that one, of which it is the same, or the same for longer.
+
+        Checkpoints were written with the folder's own words for the model, which a later version may put otherwise.
+        """
+        begun = theirs.config.train.epochs if longer.is_longer(self.config, theirs.config) else None
+        return dataclasses.replace(
+            self,
+            id=theirs.id,
+            version=theirs.version,
+            model=theirs.model or self.model,
+            parts=theirs.parts,
+            begun=theirs.begun or begun,
+        )
+
+    def marked(self, mark: Mapping[str, Any]) -> "Run":
+        """This run as it is if a checkpoint with that mark is of it: with its ``id``, and begun as it was."""
+        try:
+            epochs = int(mark["config"]["train"]["epochs"])
+        except (KeyError, TypeError, ValueError):
+            epochs = self.config.train.epochs
+        is_begun = epochs < self.config.train.epochs and longer.obstacle(self.config.optim) is None
+        return dataclasses.replace(self, id=str(mark.get("id")), begun=epochs if is_begun else None)
+
     def differences(self, other: "Run") -> list[str]:
-        """In what this run is not the other one, a line each; data, preprocessing and module apart."""
+        """In what this run is not the other one, a line each; data, preprocessing and module apart.
+
+        More epochs than the other's are no difference where nothing that was trained depends on their number.
+        """
         lines = [f"experiment: {self.experiment!r}, not {other.experiment!r}"] * (other.experiment != self.experiment)
         lines += [f"seed: {self.seed}, not {other.seed}"] * (other.seed != self.seed)
         if self.parts and other.parts:
             ours, theirs = json.loads(json.dumps([self.parts, other.parts]))
-            apart = digests.first_difference(ours, theirs, "parts")
-            lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart).removeprefix("parts.")]
-        return lines + identity_differences(self.config, other.config)
+            apart = digests.first_difference(ours, theirs, "")
+            lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart)]
+        ours = self.config
+        if longer.is_longer(ours, other.config):
+            lines += filter(None, [longer.refusal(ours, other.config)])
+            ours = dataclasses.replace(ours, train=dataclasses.replace(ours.train, epochs=other.config.train.epochs))
+        return lines + identity_differences(ours, other.config)
 
     def other_module(self, other: "Run") -> list[str]:
         """Where this run's module is not the other's, a line; none where either is not known.

@@ -88,8 +88,12 @@ class WorkDir:
         """Inputs to try prediction on."""
         return self.root / "samples"
 
-    def finished(self, *, tested: bool = False) -> dict[str, Any] | None:
+    def finished(self, *, tested: bool = False, epochs: int | None = None) -> dict[str, Any] | None:
         """The result, if the run is finished, and where that is asked for, on the test split too.
+
+        Args:
+          tested: whether a result on validation alone is none.
+          epochs: of the run as it is wanted now; a result of another number is none, and kept until there is another.
 
         A file that is no whole result is none: the run is taken up where its checkpoints end, and writes another.
         """
@@ -101,7 +105,8 @@ class WorkDir:
             terminal.note(f"{self.result} is no whole result of this run; it is made again")
             return None
         untested = result["metrics"]["test"] is None and "test" in self.read_run().data
-        return None if tested and untested else result
+        length = result.get("config", {}).get("train", {}).get("epochs", epochs)
+        return None if (tested and untested) or epochs not in (None, length) else result
 
     def read_run(self) -> Run:
         """The run in this folder.
@@ -271,14 +276,7 @@ def open_run(workdir: WorkDir, ours: Run, *, marks: Sequence[Mapping[str, Any]] 
         else:
             theirs = _recorded(workdir, ours, marks)
             refuse_another(workdir, ours, theirs)
-            # Its checkpoints were written with its own words for the model, which a later version may put otherwise.
-            ours = dataclasses.replace(
-                ours,
-                id=theirs.id,
-                version=theirs.version,
-                model=theirs.model or ours.model,
-                parts=theirs.parts,
-            )
+            ours = ours.taken_up(theirs)
         write_text(workdir.config, json.dumps(ours.to_json(), indent=2) + "\n")
     except OSError as error:
         raise cannot_write(workdir.root, error) from error
@@ -291,7 +289,7 @@ def _recorded(workdir: WorkDir, ours: Run, marks: Sequence[Mapping[str, Any]]) -
         return workdir.read_run()
     except UsageError as error:
         for mark in marks:
-            same = dataclasses.replace(ours, id=str(mark.get("id")))
+            same = ours.marked(mark)
             if digests.first_difference(json.loads(json.dumps(same.mark())), mark) is None:
                 terminal.note(f"{error.args[0].split(';')[0]}; its checkpoints are of this run, so it is written anew")
                 return same
