@@ -182,11 +182,11 @@ def _exchange_leaves(rng: random.Random, copy: Path) -> str:
 def answers(run: Path, like: Any) -> tuple[str, dict[str, Any]]:
     """What is said when a run is taken up and when it is predicted with, and all that either would go on with."""
     from rnnjax import digests
-    from rnnjax.data.preprocess import to_json
     from rnnjax.errors import RnnjaxError
     from rnnjax.runs.predict import load
     from rnnjax.runs.resume import restored
     from rnnjax.runs.workdir import WorkDir
+    from rnnjax.tasks import Classification
     from rnnjax.training.checkpoint import Checkpoints
     from rnnjax.training.parallel import DataParallel
 
@@ -195,9 +195,9 @@ def answers(run: Path, like: Any) -> tuple[str, dict[str, Any]]:
         try:
             record = WorkDir(run).read_run()
             loaded = load(run)
-            got["predict"] = digests.of_tree(loaded.variables) | {"by": digests.of_json(to_json(loaded.preprocess))}
+            got["predict"] = digests.of_tree(loaded.variables) | {"by": digests.of_json(loaded.preprocess.to_json())}
             checkpoints = Checkpoints(run / "checkpoints", record.mark(), digested=record.digested)
-            state, progress = restored(WorkDir(run), checkpoints, like, DataParallel())
+            state, progress = restored(WorkDir(run), checkpoints, like, DataParallel(), Classification().rank)
             got["resume"] = digests.of_tree(state) | {"progress": digests.of_json(vars(progress))}
         except RnnjaxError as error:
             said.write(str(error))
@@ -210,10 +210,10 @@ def state_like(run: Path) -> Any:
     from rnnjax import data
     from rnnjax.experiment import Experiment
     from rnnjax.runs.workdir import WorkDir
-    from rnnjax.training.program import Program
+    from rnnjax.training.runner import Runner
 
     config = WorkDir(run).read_run().config
-    return Program(Experiment(**vars(config)), data.load(config.data)).create_state(0)
+    return Runner(Experiment(**vars(config)), data.load(config.data)).create_state(0)
 
 
 def silent_in_process(rng: random.Random, sandbox: Sandbox, wanted: dict[str, Any], kind: str) -> tuple[str, bool]:

@@ -26,7 +26,7 @@ from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.experiment import Experiment
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 STORED = Path(__file__).with_name("lowered.json")
 DEVICES = 2
@@ -41,7 +41,7 @@ def lowered(config: Config) -> str:
     dataset = made_up(config)
     if getattr(config.data, "crop_size", 0):  # as of images that are decoded anew: streamed
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, device_budget_mib=0))
-    program = Program(Experiment(**vars(config)), dataset, jax.devices()[:DEVICES])
+    program = Runner(Experiment(**vars(config)), dataset, jax.devices()[:DEVICES])
     state = jax.eval_shape(program._initialize, jax.random.key(0))
     chunk, data, arguments = next(program.feed_training(program.train_plan(seed=0, epoch=0), 0))
     arguments["learning_rate_scale"] = np.float32(1)

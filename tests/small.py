@@ -9,7 +9,7 @@ from rnnjax.config import Config, ImageData, ImageModel, OptimConfig, TextData, 
 from rnnjax.data import Dataset, Examples, Plan, TextPreprocess, labelled
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.experiment import Experiment, Target
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 CONFIG = Config(
     data=ImageData(name="digits", batch_size=64, max_shift=1),
@@ -36,10 +36,10 @@ TEXT_CONFIG = Config(
 )
 
 
-def small_program(config: Config = CONFIG, dataset: Dataset | None = None, **options: Any) -> Program:
+def small_program(config: Config = CONFIG, dataset: Dataset | None = None, **options: Any) -> Runner:
     """A program on the digits, or on another data set."""
     dataset = data.load(config.data) if dataset is None else dataset
-    return Program(EXPERIMENT.replaced(config), dataset, **options)
+    return Runner(EXPERIMENT.replaced(config), dataset, **options)
 
 
 def subset(dataset: Dataset, train: int, rest: int) -> Dataset:

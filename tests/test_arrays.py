@@ -11,7 +11,7 @@ import pytest
 
 import rnnjax
 from rnnjax import data
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 N = 40
 RNG = np.random.default_rng(0)
@@ -62,10 +62,10 @@ class Frame:
         return np.asarray(self._values, dtype)
 
 
-def program(x: Any = X, y: Any = Y, *, model: Any = None, task: Any = REGRESSION, **options: Any) -> Program:
+def program(x: Any = X, y: Any = Y, *, model: Any = None, task: Any = REGRESSION, **options: Any) -> Runner:
     section = rnnjax.Arrays(x, y, **{"batch_size": 8, "validation_fraction": 0.2} | options)
     experiment = rnnjax.Experiment(data=section, model=model or Net(), task=task, train=rnnjax.TrainConfig(epochs=1))
-    return Program(experiment, data.load(section), jax.devices()[:1])
+    return Runner(experiment, data.load(section), jax.devices()[:1])
 
 
 SINGLE = program()

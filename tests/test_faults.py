@@ -26,7 +26,7 @@ from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.predict import load
 from rnnjax.runs.workdir import WorkDir, locked
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 from tests import damage
 from tests.small import CONFIG, TEXT_CONFIG, made_up_texts, small_program
 
@@ -250,13 +250,13 @@ def brighter(examples: Examples) -> Examples:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_other_data_are_refused_where_a_run_is_taken_up(change, program, stopped):
-    other = Program(program.experiment, CHANGES[change](program.dataset), jax.devices()[:2])
+    other = Runner(program.experiment, CHANGES[change](program.dataset), jax.devices()[:2])
     with pytest.raises(UsageError, match="was trained on other data than these are now"):
         fit(other, 0, stopped)
 
 
 def test_a_finished_run_does_not_answer_for_other_data(program, finished):
-    other = Program(program.experiment, CHANGES["labels"](program.dataset), jax.devices()[:2])
+    other = Runner(program.experiment, CHANGES["labels"](program.dataset), jax.devices()[:2])
     with pytest.raises(UsageError, match="its train differs"):
         fit(other, 0, finished)
 
@@ -351,7 +351,7 @@ def test_replicas_that_differ_are_seen(program):
 def test_another_module_of_the_same_shapes_is_another_run(program, stopped):
     mirrored = MirroredImageClassifier(**vars_of(program.model))
     experiment = dataclasses.replace(program.experiment, model=mirrored)
-    other = Program(experiment, program.dataset, jax.devices()[:2])
+    other = Runner(experiment, program.dataset, jax.devices()[:2])
     with pytest.raises(UsageError, match=r"model\.kind: None, not 'image'"):
         fit(other, 0, stopped)
     with pytest.raises(UsageError, match="trained with another module"):

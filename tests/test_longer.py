@@ -18,7 +18,7 @@ from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.longer import obstacle
 from rnnjax.runs.predict import load
 from rnnjax.runs.workdir import WorkDir
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 from tests.small import CONFIG, EXPERIMENT, subset
 from tests.test_loop import assert_identical, outcome
 
@@ -41,7 +41,7 @@ def few():
 
 def program(few, optim, epochs, **train):
     config = dataclasses.replace(CONFIG, optim=optim, train=dataclasses.replace(CONFIG.train, epochs=epochs, **train))
-    return Program(EXPERIMENT.replaced(config), few, devices=jax.devices()[:1])
+    return Runner(EXPERIMENT.replaced(config), few, devices=jax.devices()[:1])
 
 
 def result(root):

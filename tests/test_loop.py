@@ -112,7 +112,7 @@ def test_real_data_stopped_and_resumed_with_dropout(experiment, tmp_path, tfds_d
     )
     assert config.model.dropout > 0
     program = small_program(config, subset(data.load(config.data), 640, 100), devices=jax.devices()[:2])
-    fit(experiment, program, 0, tmp_path / "unbroken")
+    fit(program, 0, tmp_path / "unbroken")
     seen = []
 
     def stop(step):
@@ -122,8 +122,8 @@ def test_real_data_stopped_and_resumed_with_dropout(experiment, tmp_path, tfds_d
 
     for _ in range(2):
         with pytest.raises(Interrupted):
-            fit(experiment, program, 0, tmp_path / "stopped", on_chunk=stop)
-    fit(experiment, program, 0, tmp_path / "stopped")
+            fit(program, 0, tmp_path / "stopped", on_chunk=stop)
+    fit(program, 0, tmp_path / "stopped")
     assert_identical(outcome(program, tmp_path / "unbroken"), outcome(program, tmp_path / "stopped"))
 
 

@@ -13,7 +13,7 @@ from rnnjax import data
 from rnnjax.config import Config
 from rnnjax.experiment import Experiment
 from rnnjax.runs.fitting import run
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 CONFIG = Config(
     data=rnnjax.ImageData(name="digits", batch_size=64, max_shift=1),
@@ -34,8 +34,8 @@ def old(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def program() -> Program:
-    return Program(Experiment(name="old", **vars(CONFIG)), data.load(CONFIG.data), jax.devices()[:1])
+def program() -> Runner:
+    return Runner(Experiment(name="old", **vars(CONFIG)), data.load(CONFIG.data), jax.devices()[:1])
 
 
 def test_its_best_checkpoint_answers_as_it_was_measured(old, program):

@@ -14,11 +14,11 @@ from rnnjax.data.plan import Chunk
 from rnnjax.errors import UsageError
 from rnnjax.tasks.losses import for_outputs
 from rnnjax.training import parallel
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 from tests.toy import IMAGES, TEXTS, assert_close, both_kinds, plan, program_for, start_of, with_holes
 
 
-def train(program: Program, chunks: list[Chunk], epoch: int = 0):
+def train(program: Runner, chunks: list[Chunk], epoch: int = 0):
     """The host's copy of the state after some chunks, and each chunk's sums."""
     start = start_of(TEXTS if isinstance(program.experiment.data, TextData) else IMAGES)
     state, every = program.parallel.replicate(start), []

@@ -11,7 +11,7 @@ import pytest
 from rnnjax import data
 from rnnjax.data.plan import Chunk
 from rnnjax.training.parallel import DataParallel
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 from tests import under_shard_map
 from tests.strangers import own_metric, ragged
 from tests.toy import DATASETS, IMAGES, TEXTS, assert_close, program_of, with_holes
@@ -22,8 +22,8 @@ DROPOUT = dataclasses.replace(IMAGES, model=dataclasses.replace(IMAGES.model, dr
 STREAMED = dataclasses.replace(IMAGES, data=dataclasses.replace(IMAGES.data, device_budget_mib=0))
 
 
-def _own(experiment: Any) -> Program:
-    return Program(experiment, data.load(experiment.data), DEVICES)
+def _own(experiment: Any) -> Runner:
+    return Runner(experiment, data.load(experiment.data), DEVICES)
 
 
 PROGRAMS = {
@@ -36,7 +36,7 @@ PROGRAMS = {
 }
 
 
-def _some(program: Program) -> list[Chunk]:
+def _some(program: Runner) -> list[Chunk]:
     """Three steps of one length, with rows that do not count, unevenly over the devices."""
     every = program.train_plan(seed=5, epoch=0)
     chunks = with_holes([chunk for chunk in every if chunk.length == every[0].length][:3])

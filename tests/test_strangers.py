@@ -23,7 +23,7 @@ from rnnjax.errors import Interrupted
 from rnnjax.runs.fitting import run
 from rnnjax.runs.log import read_metrics
 from rnnjax.training.checkpoint import Checkpoints
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 from tests import strangers
 from tests.strangers import own_cell
 from tests.toy import assert_close
@@ -49,8 +49,8 @@ class Other(own_cell.ByHand):
 
 
 @functools.cache
-def program(name: str, devices: int = 2) -> Program:
-    return Program(experiment(name), data.load(experiment(name).data), jax.devices()[:devices])
+def program(name: str, devices: int = 2) -> Runner:
+    return Runner(experiment(name), data.load(experiment(name).data), jax.devices()[:devices])
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from rnnjax.runs.summary import print_start
+from rnnjax.runs.announce import print_start
 from tests.small import TEXT_CONFIG, made_up_texts, small_program
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from rnnjax import data
 from rnnjax.config import TextTable
-from rnnjax.data import table
-from rnnjax.data.table import read
-from rnnjax.data.texts import bucket_lengths
+from rnnjax.data import document_files
+from rnnjax.data.document_files import read
+from rnnjax.data.tokenized import bucket_lengths
 from rnnjax.errors import DataError, UsageError
 
 ROWS = [
@@ -154,7 +154,7 @@ def test_only_regular_files_are_opened(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_line_without_end_is_refused_before_memory_is_taken(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(table, "_LONGEST_LINE", 2**20)
+    monkeypatch.setattr(document_files, "_LONGEST_LINE", 2**20)
     path = written(tmp_path / name, [("x" * 2**20, "a")])
     with pytest.raises(DataError, match=r":[12]: more than 1 MiB, the most that is read at once; divide it"):
         read(path)

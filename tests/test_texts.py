@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from rnnjax.config import TextData
-from rnnjax.data import texts
+from rnnjax.data import tokenized
 from rnnjax.data.documents import Tokenizer
 from rnnjax.data.tokens import TOKENIZERS
 
 LABELS = np.array([0, 1] * 10, np.int32)
 
 
-def documents(prefix: str) -> texts.Documents:
+def documents(prefix: str) -> tokenized.Documents:
     """Documents of one word each, all different."""
     return [f"{prefix}{i}" for i in range(len(LABELS))], LABELS
 
@@ -25,7 +25,7 @@ def dataset(calls=None, **options):
         return {"train": documents("train"), "test": documents("test")}
 
     config = TextData(**{"name": "made", "bucket_lengths": (8,), **options})
-    return texts.dataset("made", config, ("a", "b"), source={"made": "up"}, read=read)
+    return tokenized.dataset("made", config, ("a", "b"), source={"made": "up"}, read=read)
 
 
 def test_the_vocabulary_is_of_the_kept_part_of_training_alone(tmp_path):
@@ -65,4 +65,4 @@ def test_what_decides_the_ids_names_them_in_the_cache(tmp_path, monkeypatch):
 
 
 def test_every_tokenizer_has_a_name_in_the_configuration_and_a_longest_document():
-    assert set(TOKENIZERS) == set(typing.get_args(Tokenizer)) == set(texts.LONGEST)
+    assert set(TOKENIZERS) == set(typing.get_args(Tokenizer)) == set(tokenized.LONGEST)

@@ -14,7 +14,7 @@ from rnnjax.data.plan import Chunk
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.experiment import Experiment
 from rnnjax.tasks import Classification
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 OPTIM = OptimConfig(learning_rate=0.02, schedule="constant", label_smoothing=0.1, weight_decay=0.01, ema_decay=0.9)
 TRAIN = TrainConfig(epochs=1, steps_per_call=2)
@@ -67,12 +67,12 @@ def built(section: Any, preprocess: Any) -> Any:
     return section.build(preprocess.spec, Classification().width(preprocess.spec))
 
 
-def program_of(config: Config, dataset: Dataset, devices: Any = None, **parts: Any) -> Program:
+def program_of(config: Config, dataset: Dataset, devices: Any = None, **parts: Any) -> Runner:
     """A program of the sections of a configuration, with other parts in their place."""
-    return Program(Experiment(**vars(config) | parts), dataset, devices or jax.devices()[:1])
+    return Runner(Experiment(**vars(config) | parts), dataset, devices or jax.devices()[:1])
 
 
-def program_for(config: Config, devices: int = 1, **changes) -> Program:
+def program_for(config: Config, devices: int = 1, **changes) -> Runner:
     """A program on the first devices; ``changes`` are of the fields of data and model. Each is made once."""
     key = (config, devices, tuple(changes.items()))
     if key not in _programs:
@@ -85,7 +85,7 @@ def program_for(config: Config, devices: int = 1, **changes) -> Program:
     return _programs[key]
 
 
-def plain_images(optim: OptimConfig, devices: int = 1, model: Any = None) -> Program:
+def plain_images(optim: OptimConfig, devices: int = 1, model: Any = None) -> Runner:
     """A program on images that are not augmented; its own model is a recurrence over convolutions with batch norm."""
     config = dataclasses.replace(
         IMAGES,
@@ -96,7 +96,7 @@ def plain_images(optim: OptimConfig, devices: int = 1, model: Any = None) -> Pro
     return program_of(config, DATASETS[IMAGES], jax.devices()[:devices], model=model or config.model)
 
 
-def trained(program: Program, state, chunks: list[Chunk]):
+def trained(program: Runner, state, chunks: list[Chunk]):
     """The state after the chunks, and the sums of each."""
     state, every = program.parallel.replicate(state), []
     for fed in program.feed_training(chunks, 0):
@@ -111,7 +111,7 @@ def start_of(config: Config):
     return program_for(config).create_state(seed=1)
 
 
-def plan(program: Program, chunks: int = 3) -> list[Chunk]:
+def plan(program: Runner, chunks: int = 3) -> list[Chunk]:
     return program.train_plan(seed=5, epoch=0)[:chunks]
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from experiments.benchmarks.training_recipes import Course
 from rnnjax.data.plan import Chunk
 from rnnjax.experiment import Experiment
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 
 class RnnjaxPeer:
-    """Trains by :class:`rnnjax.training.program.Program`.
+    """Trains by :class:`rnnjax.training.runner.Runner`.
 
     Args:
       course: what to train.
@@ -22,7 +22,7 @@ class RnnjaxPeer:
 
     def __init__(self, course: Course, devices: Sequence[Any] | None = None):
         self._course = course
-        self.program = Program(Experiment(**vars(course.recipe.config)), course.dataset, devices)
+        self.program = Runner(Experiment(**vars(course.recipe.config)), course.dataset, devices)
         self._apply = jax.jit(course.model.apply)
         self.reset(0)
 

@@ -78,9 +78,9 @@ class TextTable(TextData):
 
     def load(self) -> Any:
         """The documents of a table or a folder."""
-        from rnnjax.data import text_table
+        from rnnjax.data import own_documents
 
-        return text_table.load(self)
+        return own_documents.load(self)
 
     def __post_init__(self):
         super().__post_init__()

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.data import cache, folder, shards, streamed, texts, tfds
+from rnnjax.data import cache, folder, shards, streamed, tfds, tokenized
 from rnnjax.data.documents import TextData
 from rnnjax.data.examples import Dataset, Examples, hold_out, labelled
 from rnnjax.data.image_preprocess import ImagePreprocess
@@ -72,7 +72,7 @@ def _image_dataset(
     return Dataset(name, fitted, train.take(held), test, preprocess, notes=notes)
 
 
-def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, texts.Documents]]:
+def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, tokenized.Documents]]:
     """Name, classes and the documents of ``train``, ``validation`` and ``test``, the splits of :func:`labelled_texts`.
 
     Raises:
@@ -80,13 +80,13 @@ def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, texts.Doc
     """
     found = _labelled_texts(config)
     given = {split: _documents(found, split) for split in ("train", "test")}
-    return found.info.full_name, tfds.class_names(found), texts.three_splits(given, config.validation_fraction)
+    return found.info.full_name, tfds.class_names(found), tokenized.three_splits(given, config.validation_fraction)
 
 
 def labelled_texts(config: TextData) -> Dataset:
     """Documents by TFDS; raises DataError as :func:`images` does."""
     found = _labelled_texts(config)
-    return texts.dataset(
+    return tokenized.dataset(
         found.info.full_name,
         config,
         tfds.class_names(found),
@@ -101,7 +101,7 @@ def _labelled_texts(config: TextData) -> Any:
     return found
 
 
-def _documents(found: Any, split: str) -> texts.Documents:
+def _documents(found: Any, split: str) -> tokenized.Documents:
     columns = tfds.columns(found, split, ("text", "label"))
     return [_utf8(text) for text in columns["text"]], np.array(columns["label"], np.int32)
 

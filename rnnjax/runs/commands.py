@@ -26,8 +26,8 @@ def train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: b
             f"got {list(seeds)}"
         )
     began = time.perf_counter()
+    from rnnjax.runs.announce import print_summary
     from rnnjax.runs.fitting import Started
-    from rnnjax.runs.summary import print_summary
 
     started = Started(experiment, began)
     finished = []

@@ -14,7 +14,7 @@ from rnnjax.runs.predict import Predictor, load
 from rnnjax.runs.record import Run
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training import parallel
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 
 def evaluate(
@@ -55,7 +55,7 @@ def evaluate(
     section = dataclasses.replace(section, batch_size=-(-section.batch_size // devices) * devices)
     dataset = _loaded(section, trained, run, root, split, other_data)
     experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task)
-    program = Program(experiment, dataset)
+    program = Runner(experiment, dataset)
     metrics, report = reported(program, trained.variables, split)
     if split == "test":
         terminal.note("this looked at the test split; choose models by validation")

@@ -17,8 +17,8 @@ from rnnjax.runs.workdir import WorkDir, cannot_write
 from rnnjax.tasks import Report
 from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.training.loop import Training
-from rnnjax.training.program import Program
 from rnnjax.training.progress import Progress
+from rnnjax.training.runner import Runner
 from rnnjax.training.state import TrainState, count_parameters
 
 
@@ -56,7 +56,7 @@ def finish(
     return result
 
 
-def reported(program: Program, variables: Any, split: str) -> tuple[dict[str, float], Report]:
+def reported(program: Runner, variables: Any, split: str) -> tuple[dict[str, float], Report]:
     """The metrics of a split, and what the task reports of it."""
     metrics, totals, kept = program.evaluate_keeping(variables, split)
     return metrics, program.task.report(totals, kept, program.dataset.spec)
@@ -152,12 +152,12 @@ def _last_training(progress: Progress, workdir: WorkDir) -> dict[str, Any]:
     return progress.train or logged
 
 
-def _draw_curves(program: Program, workdir: WorkDir, title: str) -> None:
+def _draw_curves(program: Runner, workdir: WorkDir, title: str) -> None:
     rows = read_metrics(workdir.metrics)
     write_file(workdir.curves, lambda path: save_curves(rows, path, title, program.task.headline))
 
 
-def _save_samples(experiment: Experiment, program: Program, workdir: WorkDir) -> None:
+def _save_samples(experiment: Experiment, program: Runner, workdir: WorkDir) -> None:
     workdir.samples.mkdir(exist_ok=True)
     program.dataset.preprocess.save_samples(program.dataset, experiment.sample_texts, workdir.samples)
 
@@ -178,6 +178,6 @@ def _until(training: Training) -> dict[str, Any] | None:
     return {"metric": name, "value": wanted, "reached": bool(progress.reached), **progress.reached}
 
 
-def _data_facts(program: Program) -> dict[str, Any]:
+def _data_facts(program: Runner) -> dict[str, Any]:
     dataset = program.dataset
     return {"name": dataset.name} | {split: len(examples) for split, examples in dataset.splits().items()}

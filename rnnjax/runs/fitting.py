@@ -13,7 +13,7 @@ from rnnjax import digests, terminal
 from rnnjax.data import preprocess
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.runs import environment, longer, summary
+from rnnjax.runs import announce, environment, longer
 from rnnjax.runs.finish import finish
 from rnnjax.runs.log import NoLog, RunLog, read_metrics
 from rnnjax.runs.predict import Predictor, load
@@ -24,7 +24,7 @@ from rnnjax.training.checkpoint import Checkpoints, check_folder
 from rnnjax.training.clock import Clock
 from rnnjax.training.interrupt import StopRequest, on_signals
 from rnnjax.training.loop import OnChunk, Session, Training
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 from rnnjax.training.state import check_seed
 
 _NOTHING_KEPT = "nothing of the run is kept, since fit was given no workdir"
@@ -137,7 +137,7 @@ class Started:
         parallel.keep_compiled(cache.folder(None) / "xla" if experiment.train.compilation_cache else None)
         self.experiment, dataset = experiment, data.load(experiment.data)
         self.before = {"imports": imported - (began or imported), "data": time.perf_counter() - imported}
-        self.program = Program(experiment, dataset)
+        self.program = Runner(experiment, dataset)
 
     def fit(self, seed: int, root: Path, *, fresh: bool = False, on_chunk: OnChunk | None = None) -> Result:
         """One seed; see :func:`fit`."""
@@ -145,7 +145,7 @@ class Started:
         wanted = {"tested": experiment.train.test, "epochs": experiment.train.epochs}
         done = not fresh and WorkDir(root, experiment.kinds).finished(**wanted) is not None
         if primary and not done:
-            summary.print_start(self.program, seed, root)
+            announce.print_start(self.program, seed, root)
         record = run(self.program, seed, root, fresh=fresh, on_chunk=on_chunk, before=self.before)
         if primary and done:
             more = "" if longer.obstacle(experiment.optim) else ", more --train.epochs train it longer"
@@ -155,7 +155,7 @@ class Started:
 
 
 def run(
-    program: Program,
+    program: Runner,
     seed: int,
     root: str | Path,
     *,
@@ -200,7 +200,7 @@ def run(
 
 
 def _take_up(
-    held: contextlib.ExitStack, workdir: WorkDir, program: Program, ours: Run, fresh: bool
+    held: contextlib.ExitStack, workdir: WorkDir, program: Runner, ours: Run, fresh: bool
 ) -> Callable[[], None]:
     """Locks and opens the work folder, on the first host for all; every host raises where it cannot be."""
     refusal: RnnjaxError | None = None
@@ -217,7 +217,7 @@ def _take_up(
 
 
 def _train(
-    program: Program,
+    program: Runner,
     workdir: WorkDir,
     session: tuple[int, Checkpoints, StopRequest, Callable[[], None], OnChunk],
     before: Mapping[str, float],
@@ -250,7 +250,7 @@ def _train(
     return finish(training, seed, fresh_state, workdir, checkpoints, before)
 
 
-def _described(program: Program, seed: int) -> Run:
+def _described(program: Runner, seed: int) -> Run:
     dataset, experiment = program.dataset, program.experiment
     return Run(
         experiment.name,
@@ -264,7 +264,7 @@ def _described(program: Program, seed: int) -> Run:
     )
 
 
-def _finished(workdir: WorkDir, ours: Run, program: Program) -> dict[str, Any] | None:
+def _finished(workdir: WorkDir, ours: Run, program: Runner) -> dict[str, Any] | None:
     """The result of this run, if it is finished. Raises UsageError where the folder holds another."""
     try:
         theirs = workdir.read_run()
@@ -277,7 +277,7 @@ def _finished(workdir: WorkDir, ours: Run, program: Program) -> dict[str, Any] |
     return workdir.finished(tested=train.test, epochs=train.epochs)
 
 
-def _prepare(workdir: WorkDir, program: Program, ours: Run, fresh: bool) -> None:
+def _prepare(workdir: WorkDir, program: Runner, ours: Run, fresh: bool) -> None:
     """Makes or takes up the work folder; its preprocessing belongs to its checkpoints and is never replaced."""
     marks = [] if fresh else Checkpoints(workdir.checkpoints).marks()
     found = open_run(workdir, ours, marks=marks, fresh=fresh)
@@ -293,7 +293,7 @@ def _prepare(workdir: WorkDir, program: Program, ours: Run, fresh: bool) -> None
         preprocess.save(program.dataset.preprocess, workdir.preprocess)
 
 
-def _holds(workdir: WorkDir, program: Program) -> bool:
+def _holds(workdir: WorkDir, program: Runner) -> bool:
     try:
         kinds = (type(program.dataset.preprocess),)
         return preprocess.load(workdir.preprocess, kinds) == program.dataset.preprocess

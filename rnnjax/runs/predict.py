@@ -24,7 +24,7 @@ from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Task
 from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.training.identity import module_identity
-from rnnjax.training.program import made_model
+from rnnjax.training.runner import made_model
 from rnnjax.training.state import shapes_of, variables_of
 
 _BATCH = 64

@@ -10,7 +10,7 @@ from rnnjax import digests
 from rnnjax.config import Config, from_json, identity, identity_differences, to_json
 from rnnjax.config.run import Kinds, is_section
 from rnnjax.runs import changes, longer
-from rnnjax.tasks import TASKS, Task
+from rnnjax.tasks import TASKS, Classification, Task
 from rnnjax.training.identity import describe
 
 
@@ -159,13 +159,14 @@ class Run:
         lines += [f"seed: {self.seed}, not {other.seed}"] * (other.seed != self.seed)
         if self.parts and other.parts:
             ours, theirs = json.loads(json.dumps([self.parts, other.parts]))
-            apart = digests.first_difference(ours, theirs, "")
-            lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart)]
-        ours = self.config
-        if longer.is_longer(ours, other.config):
-            lines += filter(None, [longer.refusal(ours, other.config)])
-            ours = dataclasses.replace(ours, train=dataclasses.replace(ours.train, epochs=other.config.train.epochs))
-        return lines + identity_differences(ours, other.config)
+            apart = digests.first_difference(ours, theirs, "parts")
+            lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart).removeprefix("parts.")]
+        config = self.config
+        if longer.is_longer(config, other.config):
+            lines += filter(None, [longer.refusal(config, other.config)])
+            train = dataclasses.replace(config.train, epochs=other.config.train.epochs)
+            config = dataclasses.replace(config, train=train)
+        return lines + identity_differences(config, other.config)
 
     def other_module(self, other: "Run") -> list[str]:
         """Where this run's module is not the other's, a line; none where either is not known.

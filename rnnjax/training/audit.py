@@ -15,7 +15,7 @@ def twice(advance: Callable, parallel: DataParallel, state: TrainState) -> tuple
     """What ``advance(state)`` gives, after it gave it twice.
 
     Args:
-      advance: of a chunk, see :meth:`rnnjax.training.program.Program.train_chunks`; it donates its state.
+      advance: of a chunk, see :meth:`rnnjax.training.runner.Runner.train_chunks`; it donates its state.
       parallel: the devices.
       state: replicated.
 

@@ -2,8 +2,8 @@
 
 import time
 
-from rnnjax.training.program import Program
 from rnnjax.training.progress import Progress
+from rnnjax.training.runner import Runner
 
 
 class Clock:
@@ -13,7 +13,7 @@ class Clock:
       initialize_seconds: until the state was there.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Runner):
         self._started = self._saved = time.perf_counter()
         self._program = program
         self._compiled_before, self._counts_before = program.compile_seconds, program.parallel.cache_counts()

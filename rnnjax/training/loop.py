@@ -16,8 +16,8 @@ from rnnjax.training.clock import Clock
 from rnnjax.training.feed import Fed
 from rnnjax.training.interrupt import StopRequest
 from rnnjax.training.optim import reduce_on_plateau
-from rnnjax.training.program import Program
 from rnnjax.training.progress import Progress
+from rnnjax.training.runner import Runner
 from rnnjax.training.state import TrainState
 
 OnChunk = Callable[[int], None]
@@ -80,7 +80,7 @@ class Training:
       state: replicated.
     """
 
-    def __init__(self, program: Program, session: Session, clock: Clock, state: TrainState, progress: Progress):
+    def __init__(self, program: Runner, session: Session, clock: Clock, state: TrainState, progress: Progress):
         self.program, self.progress, self.clock = program, progress, clock
         self._session, self._headline = session, program.task.headline
         self._config = program.experiment.train

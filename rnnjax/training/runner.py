@@ -24,7 +24,7 @@ from rnnjax.training.optim import Optimizer, check_groups
 from rnnjax.training.parallel import DataParallel
 
 
-class Program:
+class Runner:
     """What runs: feeds of the splits, and train and eval steps compiled when first called.
 
     Args:

@@ -14,10 +14,10 @@ from rnnjax.runs import environment
 from rnnjax.runs.log import duration, until_line
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Metric
-from rnnjax.training.program import Program
+from rnnjax.training.runner import Runner
 
 
-def print_start(program: Program, seed: int, root: Path) -> None:
+def print_start(program: Runner, seed: int, root: Path) -> None:
     """Says what is about to be trained, on what."""
     dataset, device = program.dataset, program.parallel.describe()
     splits = ", ".join(
@@ -90,7 +90,7 @@ def _start_line(result: dict[str, Any]) -> str:
     return f"start: {', '.join(parts)}; compilation cache: {cache}"
 
 
-def _padding(program: Program, seed: int) -> str:
+def _padding(program: Runner, seed: int) -> str:
     """What the buckets by length cost, as a line; nothing where inputs have one size."""
     lengths = program.dataset.train.lengths
     if lengths is None:

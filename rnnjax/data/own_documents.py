@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnjax.data import texts
+from rnnjax.data import tokenized
+from rnnjax.data.document_files import Table, read
 from rnnjax.data.documents import TextTable
 from rnnjax.data.examples import Dataset
-from rnnjax.data.table import Table, read
 from rnnjax.data.tokens import UNKNOWN
 from rnnjax.errors import DataError, UsageError
 
@@ -37,10 +37,10 @@ def load(config: TextTable) -> Dataset:
         given = {"train": (train.documents, labels), "test": (test.documents, _numbers(test, names, train))}
         notes = train.notes + test.notes
     else:
-        kept, cut = texts.cut((train.documents, labels), _fraction(config.test_fraction, len(labels), len(names)))
+        kept, cut = tokenized.cut((train.documents, labels), _fraction(config.test_fraction, len(labels), len(names)))
         given, notes = {"train": kept, "test": cut}, train.notes
     fraction = _fraction(config.validation_fraction, len(given["train"][1]), len(names))
-    dataset = texts.dataset(
+    dataset = tokenized.dataset(
         path.resolve().name,
         dataclasses.replace(config, validation_fraction=fraction),
         names,
