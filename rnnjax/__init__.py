@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rnnjax.layers.cell_names import CELL_CLASSES
+
 if TYPE_CHECKING:
     from rnnjax.cli import main as main
     from rnnjax.config import DataConfig as DataConfig
@@ -101,19 +103,8 @@ _HOMES = {
     "Predictor": "runs.predict",
     "main": "cli",
     "movable": "layers.movable",
-    "CoupledLSTMCell": "layers.cells",
-    "GRUCell": "layers.cells",
-    "LRUCell": "layers.cells",
-    "LSTMCell": "layers.cells",
-    "LayerNormGRUCell": "layers.cells",
-    "LayerNormLSTMCell": "layers.cells",
     "LinearCell": "layers.cells",
-    "MinGRUCell": "layers.cells",
-    "PeepholeLSTMCell": "layers.cells",
-    "ProjectedLSTMCell": "layers.cells",
     "RecurrentCell": "layers.cells",
-    "ResetBeforeGRUCell": "layers.cells",
-    "SimpleRNNCell": "layers.cells",
     "chrono": "layers.cells",
     "identity": "layers.cells",
     "ConvStack": "layers.conv",
@@ -133,6 +124,8 @@ _HOMES = {
     "StackedRNN": "layers.recurrence",
     "reporting": "layers.implementations",
 }
+
+_HOMES |= {path.rpartition(".")[2]: f"layers.cells.{path.partition('.')[0]}" for path in CELL_CLASSES.values()}
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"

@@ -9,15 +9,21 @@ from typing import Any, Self
 from rnnjax.config import Config, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.config.checks import check
 from rnnjax.config.run import Kinds, classes_within, is_section
-from rnnjax.data.arrays import Arrays
-from rnnjax.data.documents import TextData, TextTable
-from rnnjax.data.images import ImageData, ImageFolderData
+from rnnjax.data.arrays import Arrays as Arrays
+from rnnjax.data.documents import TextData as TextData
+from rnnjax.data.documents import TextTable as TextTable
+from rnnjax.data.images import ImageData as ImageData
+from rnnjax.data.images import ImageFolderData as ImageFolderData
 from rnnjax.errors import UsageError
-from rnnjax.models.config import ImageModel, TextModel
+from rnnjax.models.config import ImageModel as ImageModel
+from rnnjax.models.config import TextModel as TextModel
 from rnnjax.tasks import TASKS, Classification, Task
 
-KINDS: Kinds = {"data": (ImageData, ImageFolderData, TextData, TextTable, Arrays), "model": (ImageModel, TextModel)}
-"""The sections of this package that a work folder can name; a new kind is one word here."""
+_SECTIONS = [part for part in list(globals().values()) if isinstance(part, type) and "kind" in vars(part)]
+KINDS: Kinds = {
+    name: tuple(cls for cls in _SECTIONS if getattr(cls, "section", "") == name) for name in ("data", "model")
+}
+"""The sections that are imported above and have a ``kind``: those of this package, which a work folder can name."""
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from rnnjax.config.checks import check, choice, option, positive, rate
 from rnnjax.errors import UsageError
+from rnnjax.layers.cell_names import CELL_CLASSES
 
 if TYPE_CHECKING:
     from rnnjax.data.spec import Spec
 
-# fmt: off
-Cell = Literal[
-    "simple_rnn", "lstm", "peephole_lstm", "projected_lstm", "coupled_lstm", "layer_norm_lstm",
-    "gru", "reset_before_gru", "layer_norm_gru", "min_gru", "lru",
-]
-# fmt: on
-"""The names of :data:`rnnjax.layers.cells.CELLS`."""
+    Cell = str
+else:
+    Cell = Literal[tuple(CELL_CLASSES)]
+
 Dtype = Literal["float32", "bfloat16"]
 Precision = Literal["default", "highest", "tensorfloat32", "bfloat16"]
 Pooling = Literal["last", "mean", "max"]

@@ -4,7 +4,9 @@ from rnnjax.tasks.base import Batch, Metric, Report, Task
 from rnnjax.tasks.classification import Classification
 from rnnjax.tasks.regression import Regression
 
-TASKS: tuple[type[Task], ...] = (Classification, Regression)
-"""Those of this package, which a work folder can name."""
+TASKS: tuple[type[Task], ...] = tuple(
+    part for part in list(globals().values()) if isinstance(part, type) and issubclass(part, Task) and part is not Task
+)
+"""All that are imported above: those of this package, which a work folder can name."""
 
 __all__ = ["TASKS", "Batch", "Classification", "Metric", "Regression", "Report", "Task"]

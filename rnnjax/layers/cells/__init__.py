@@ -1,5 +1,8 @@
 """Recurrent cells: one step of each recurrence, in two phases (see :mod:`rnnjax.layers.cells.base`)."""
 
+from importlib import import_module
+
+from rnnjax.layers.cell_names import CELL_CLASSES
 from rnnjax.layers.cells.base import SILENT, Array, Carry, Initializer, Noise, RecurrentCell
 from rnnjax.layers.cells.gru import GRUCell, ResetBeforeGRUCell
 from rnnjax.layers.cells.initializers import chrono, identity
@@ -8,19 +11,13 @@ from rnnjax.layers.cells.lstm import CoupledLSTMCell, LSTMCell, PeepholeLSTMCell
 from rnnjax.layers.cells.normalized import LayerNormGRUCell, LayerNormLSTMCell
 from rnnjax.layers.cells.simple import SimpleRNNCell
 
-CELLS: dict[str, type[RecurrentCell]] = {
-    "simple_rnn": SimpleRNNCell,
-    "lstm": LSTMCell,
-    "peephole_lstm": PeepholeLSTMCell,
-    "projected_lstm": ProjectedLSTMCell,
-    "coupled_lstm": CoupledLSTMCell,
-    "layer_norm_lstm": LayerNormLSTMCell,
-    "gru": GRUCell,
-    "reset_before_gru": ResetBeforeGRUCell,
-    "layer_norm_gru": LayerNormGRUCell,
-    "min_gru": MinGRUCell,
-    "lru": LRUCell,
-}
+
+def _class(path: str) -> type[RecurrentCell]:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(f"rnnjax.layers.cells.{module}"), name)
+
+
+CELLS = {name: _class(path) for name, path in CELL_CLASSES.items()}
 """Every cell of the library by its name in configurations; each is made as ``CELLS[name](features, dtype=dtype)``."""
 
 __all__ = [
