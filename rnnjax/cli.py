@@ -66,6 +66,8 @@ def parse(experiment: Experiment, arguments: list[str], *, own: bool) -> Callabl
     experiment = experiment if variant is None else experiment.variant(variant)
     rest = with_command(rest)
     if rest[0] == "train":
+        if any(argument.partition("=")[0] == "--workdir" for argument in rest):
+            raise UsageError("train makes its work folders itself, as RUNS/EXPERIMENT/seed-N: say --runs-dir RUNS")
         path, rest = _taken(rest, "--config")
         if path == "":
             raise UsageError("--config needs a file: a run's config.json or result.json")
@@ -212,7 +214,8 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         return lambda: commands.predict(experiment, workdir, inputs, text, json_lines)
 
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
-    about = f"{experiment.summary}\n\nTarget: {experiment.aim}. Cost: {experiment.cost}.\n\n{variants}"
+    cost = f" Cost: {experiment.cost}." if experiment.cost else ""
+    about = f"{experiment.summary}\n\nTarget: {experiment.aim}.{cost}\n\n{variants}"
     about += f"Without a command it trains: its options are shown by train --help. {EXIT_CODES}"
     try:
         with offered.read():

@@ -174,3 +174,16 @@ def test_committed_commands_keep_their_names_of_options(option, capsys):
 def test_a_typo_of_an_experiment_names_the_nearest(argument, message, capsys):
     assert list_experiments([argument]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_training_names_its_option_where_the_work_folder_of_another_command_is_given(capsys):
+    for given in (["--workdir", "here"], ["train", "--workdir=here"]):
+        assert main(Experiment(data=ImageData(name="digits"), model=ImageModel()), given) == 2
+        assert "--runs-dir" in capsys.readouterr().err
+
+
+def test_help_is_silent_on_a_cost_that_an_experiment_does_not_say(capsys):
+    for cost, said in (("", False), ("a minute", True)):
+        with pytest.raises(SystemExit):
+            main(Experiment(data=ImageData(name="digits"), model=ImageModel(), cost=cost), ["--help"])
+        assert ("Cost:" in capsys.readouterr().out) == said
