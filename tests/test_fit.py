@@ -207,3 +207,8 @@ def test_it_raises_and_never_exits(call, said, whole, monkeypatch):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("exited"))
     with pytest.raises(rnnjax.RnnjaxError, match=said):
         call(whole)
+
+
+def test_a_predictor_is_shown_without_its_weights(whole):
+    shown = repr(rnnjax.load(whole, experiment=EXPERIMENT))
+    assert shown.startswith("Predictor(model=") and "array(" not in shown

@@ -43,7 +43,7 @@ class Predictor:
     """
 
     model: nn.Module
-    variables: Any
+    variables: Any = field(repr=False)  # thousands of numbers, at the end of every notebook's cell
     preprocess: Preprocess
     task: Task
     spec: Spec
