@@ -75,8 +75,10 @@ class Classification(Task):
         return report(kept["logits"], kept["labels"], spec.names)
 
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
-        """The name of the most probable class of each row, ``[N]``."""
-        return np.array([row["label"] for row in self.rows(outputs, spec)])
+        """The most probable class of each row, ``[N]``: its name, or its number where classes have no other name."""
+        labels = np.array([row["label"] for row in self.rows(outputs, spec)])
+        numbered = spec.names == tuple(map(str, range(len(spec.names))))
+        return labels.astype(np.int32) if numbered else labels
 
     def rows(self, outputs: np.ndarray, spec: "Spec") -> list[dict[str, Any]]:
         """``label``, the most probable class, and its ``probability``."""
