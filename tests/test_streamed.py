@@ -244,11 +244,11 @@ def test_the_experiment_trains_resumes_and_predicts(folder, dataset, tmp_path):
         (tmp_path / f"{n}.jpg").write_bytes(source.fetch([n])[0])
     files = [str(tmp_path / f"{n}.jpg") for n in range(4)]
     logits = program.evaluate_keeping(loaded.variables, "test")[2]["logits"][:4]
-    answers = list(predict(loaded(loaded.preprocess, files)))
-    assert [answer.label for answer in answers] == [str(c) for c in logits.argmax(-1)]
+    answers = list(predict(loaded, loaded.preprocess.read(files, [], None)))
+    assert [answer.row["label"] for answer in answers] == [str(c) for c in logits.argmax(-1)]
     expected = np.exp(logits - logits.max(-1, keepdims=True))
     np.testing.assert_allclose(
-        [a.probability for a in answers], (expected / expected.sum(-1, keepdims=True)).max(-1), rtol=1e-4
+        [a.row["probability"] for a in answers], (expected / expected.sum(-1, keepdims=True)).max(-1), rtol=1e-4
     )
 
 
