@@ -19,7 +19,7 @@ from rnnjax.data.spec import nested
 from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment, known_task
 from rnnjax.runs import changes
-from rnnjax.runs.record import Run
+from rnnjax.runs.record import Run, described_task
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Task
 from rnnjax.training.checkpoint import Checkpoints
@@ -183,6 +183,13 @@ def _preprocess(folder: WorkDir, run: Run, experiment: Experiment | None) -> Pre
 
 def _task(root: Path, run: Run, experiment: Experiment | None) -> Task:
     said = run.parts["task"]
+    name = said["kind"] or said["class"]
+    if experiment is not None:  # its answers are of the task that was trained, and another's look like them
+        ours = described_task(experiment.task)
+        if (ours["kind"] or ours["class"]) != name:
+            raise UsageError(
+                f"{root} was trained on another task, {name}, than the {ours['kind'] or ours['class']} here"
+            )
     if (known := known_task(said["kind"])) is not None:
         return known.restored(said.get("state"))
     if experiment is None:

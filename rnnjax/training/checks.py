@@ -70,9 +70,20 @@ def check_sums(task: Task, dataset: Dataset, outputs: Any) -> None:
             raise UsageError(
                 f'{name}.sums: {key} counts rows that are padding; leave out those where batch["mask"] is False'
             )
-    metrics = task.finish(both)
+    _check_metrics(task, task.finish(both))
+
+
+def _check_metrics(task: Task, metrics: dict[str, Any]) -> None:
+    name = type(task).__name__
     if task.headline.name not in metrics:
         raise UsageError(f"{name}.headline is {task.headline.name}, but finish gives {', '.join(sorted(metrics))}")
+    for key, value in metrics.items():
+        if not isinstance(value, float | int):  # np.float64 is a float
+            raise UsageError(
+                f"{name}.finish: {key} must be a float, got a {type(value).__name__}; float(...) makes one"
+            )
+        if key in ("epoch", "step"):
+            raise UsageError(f"{name}.finish: {key} is taken; call it otherwise")
 
 
 def _rows(array: Any, rows: list[int]) -> np.ndarray:
@@ -134,6 +145,11 @@ def _check_sums(task: Task, sums: Any) -> None:
     if not isinstance(sums, dict) or not {"loss", "weight"} <= set(sums):
         got = sorted(sums) if isinstance(sums, dict) else type(sums).__name__
         raise UsageError(f"{name}.sums must give a dictionary with loss and weight, got {got}")
+    for key, value in sums.items():
+        if not hasattr(value, "dtype"):
+            raise UsageError(f"{name}.sums: {key} must be an array, got a {type(value).__name__}")
+        if np.dtype(value.dtype).itemsize < 4:  # half precision counts to 2048 at most, and int8 to 127
+            raise UsageError(f"{name}.sums: {key} must have 32 bits, since it is added up, got {value.dtype}")
     for key in ("loss", "weight"):
         if sums[key].shape != ():
             raise UsageError(f"{name}.sums: {key} must be a sum over the batch, a scalar, got {list(sums[key].shape)}")
