@@ -11,6 +11,7 @@ import pytest
 
 import rnnjax
 from rnnjax import data
+from rnnjax.errors import DataError
 from rnnjax.training.runner import Runner
 
 N = 40
@@ -179,7 +180,7 @@ WRONG = [
     ({"weights": np.zeros(N)}, "weights are all 0"),
     ({"test": [X, Y]}, "test must be a tuple (x, y) or (x, y, lengths), got list"),
     ({"test": (X,)}, "got a tuple of 1"),
-    ({"test": (X[:, :, :1], Y)}, "where train has"),
+    ({"test": (X[:, :, :1], Y)}, "where one of train is"),
     ({"test": (X, Y), "lengths": [3] * N}, "test needs lengths as well"),
     ({"test": (X, Y, [3] * N)}, "test has lengths, but the training data have none"),
     ({"batch_size": 100}, "a batch of 100 is larger than the training split of 32 examples"),
@@ -261,3 +262,28 @@ def test_a_part_that_is_none_is_refused_by_its_name(part):
     given = {"data": rnnjax.Arrays(X, Y), "model": Net(), part: {"epochs": 1}}
     with pytest.raises(rnnjax.UsageError, match=f"^{part} must be .*; got"):
         rnnjax.Experiment(**given)
+
+
+def test_features_are_not_cut_where_they_are_as_many_as_steps():
+    rng = np.random.default_rng(0)
+    lengths = np.r_[np.full(30, 5), 30, 28]
+    x = {"sequence": rng.normal(size=(32, 30, 3)), "static": rng.normal(size=(32, 30))}
+    data = rnnjax.Arrays(x, rng.normal(size=32), lengths=lengths, validation_fraction=0.25).load()
+    assert data.train.timed == ("sequence",)
+    ids = {"left": rng.integers(0, 9, (32, 30)), "right": rng.integers(0, 9, (32, 30))}
+    assert rnnjax.Arrays(ids, rng.normal(size=32), lengths=lengths).load().train.timed == ("left", "right")
+    assert rnnjax.Arrays(ids, rng.normal(size=32), lengths=lengths, timed=("left",)).load().train.timed == ("left",)
+    with pytest.raises(DataError, match="timed names 'middle'; the inputs are left, right"):
+        rnnjax.Arrays(ids, rng.normal(size=32), lengths=lengths, timed=("middle",)).load()
+
+
+def test_a_test_split_of_another_dtype_is_refused():
+    """Pixels of 0..255 and shares of them look alike to no model."""
+    x = np.arange(160, dtype=np.uint8).reshape(40, 4)
+    with pytest.raises(DataError, match=r"a row of test is .*float32"):
+        rnnjax.Arrays(x, np.ones(40), test=(x / 255, np.ones(40))).load()
+
+
+def test_counts_of_many_values_are_held_out_at_random():
+    data = rnnjax.Arrays(np.ones((64, 2)), np.arange(64) // 2, validation_fraction=0.25).load()
+    assert len(data.validation) == 16

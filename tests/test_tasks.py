@@ -78,6 +78,9 @@ def test_the_metrics_of_numbers_are_scikit_learns():
         absolute = metrics.mean_absolute_error(TARGETS, predicted, sample_weight=weights)
         assert found["mae"] == pytest.approx(absolute, rel=1e-4)
     one = Regression()
+    kept = {"outputs": OUTPUTS[:, :1], "targets": TARGETS[:, 0], "weights": WEIGHTS}
+    weighed = metrics.r2_score(TARGETS[:, 0], OUTPUTS[:, 0], sample_weight=WEIGHTS)
+    assert one.report({}, kept, SPEC).values["r2"] == pytest.approx(weighed, rel=1e-5)
     report = one.report({}, {"outputs": OUTPUTS[:, :1], "targets": TARGETS[:, 0]}, SPEC)
     assert report.values["r2"] == pytest.approx(metrics.r2_score(TARGETS[:, 0], OUTPUTS[:, 0]), rel=1e-5)
     assert not one.report({}, {"outputs": OUTPUTS[:, :1], "targets": np.ones(ROWS)}, SPEC).values
@@ -89,6 +92,10 @@ def test_the_accuracy_of_weighed_rows_is_scikit_learns():
     assert found["accuracy"] == pytest.approx(
         metrics.accuracy_score(LABELS, predicted, sample_weight=WEIGHTS), rel=1e-5
     )
+    page = Classification().report({}, {"logits": LOGITS, "labels": LABELS, "weights": WEIGHTS}, SPEC).page
+    assert page["accuracy"] == pytest.approx(found["accuracy"], rel=1e-5)
+    f1 = metrics.f1_score(LABELS, predicted, average="macro", sample_weight=WEIGHTS)
+    assert page["macro_f1"] == pytest.approx(f1, rel=1e-5)
     probabilities = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
     assert found["loss"] == pytest.approx(metrics.log_loss(LABELS, probabilities, sample_weight=WEIGHTS), rel=1e-5)
 

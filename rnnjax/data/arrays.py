@@ -40,6 +40,9 @@ class Arrays(DataConfig):
     lengths: Any = field(default=None, metadata=CONTENT)
     weights: Any = field(default=None, metadata=CONTENT)
     test: Any = field(default=None, metadata=CONTENT)
+    timed: tuple[str, ...] | None = None
+    """Names of the inputs whose axis 1 is time; unset: lists of different lengths, else arrays of three axes and more,
+    else all."""
     names: tuple[str, ...] | None = None
     """Names of the classes; unset: their numbers."""
     buckets: tuple[int, ...] | None = None
@@ -65,7 +68,7 @@ class Arrays(DataConfig):
 
         if self.x is None and self.y is None:
             raise UsageError("this run's arrays are not in its folder; hand over its experiment with rnnjax.Arrays")
-        every = _examples(self.x, self.y, self.lengths, self.weights)
+        every = _examples(self.x, self.y, self.lengths, self.weights, self.timed)
         held_test = None if self.test is None else _test_examples(self.test, every)
         kept, held = _split(every, self.validation_fraction)
         train, rest = every.take(kept), every.take(held)
@@ -105,13 +108,18 @@ _MOST_CLASSES = 2**20
 """Larger integers are no numbers of classes."""
 
 
-def _examples(x: Any, y: Any, lengths: Any = None, weights: Any = None) -> "Examples":
+def _examples(
+    x: Any, y: Any, lengths: Any = None, weights: Any = None, timed: tuple[str, ...] | None = None
+) -> "Examples":
     from rnnjax.data.examples import Examples
 
     for name in x if isinstance(x, Mapping) else ():
         if name in (*_TARGETS, "lengths", "mask", "train"):
             raise DataError(f"an input cannot be called {name!r}: that name is taken")
-    arrays, lengths, timed = given.stacked(x, lengths)
+    arrays, lengths, found = given.stacked(x, lengths)
+    if unknown := set(timed or ()) - set(arrays):
+        raise DataError(f"timed names {sorted(unknown)[0]!r}; the inputs are {', '.join(arrays)}")
+    timed = found if timed is None or lengths is None else timed
     target = _target(y)
     for path, array in arrays.items():
         if array.ndim and len(array) != len(target):
@@ -132,7 +140,9 @@ def _split(every: "Examples", fraction: float) -> tuple[np.ndarray, np.ndarray]:
 
     labels = every.arrays.get("labels")
     # Counts and years are integers too: of classes there are several examples each.
-    if labels is not None and np.unique(labels, return_counts=True)[1].min() > 1:
+    counts = [] if labels is None else np.unique(labels, return_counts=True)[1]
+    held = min(fraction, 1 - fraction) * len(every)
+    if labels is not None and min(counts) > 1 and len(counts) <= held:
         return hold_out(labels, fraction)
     return hold_out_rows(len(every), fraction)
 
@@ -166,7 +176,8 @@ def _test_examples(test: Any, every: "Examples") -> "Examples":
     x, y, lengths = test[0], test[1], test[2] if len(test) > 2 else None
     if "targets" in every.arrays and every["targets"].dtype.kind == "f":
         y = np.asarray(y, np.float64)
-    made = _examples(x, y, lengths, None if "weights" not in every.arrays else np.ones(np.shape(y)[:1]))
+    weights = np.ones(np.shape(y)[:1]) if "weights" in every.arrays else None
+    made = _examples(x, y, lengths, weights, every.timed or None)
     if (made.lengths is None) != (every.lengths is None):
         longer = "has lengths, but the training data have none" if every.lengths is None else "needs lengths as well"
         raise DataError(f"test {longer}: give (x, y, lengths) where rows differ in length, in both or in neither")

@@ -137,6 +137,14 @@ def check_finite(name: str, array: Any) -> None:
         raise DataError(f"{name} hold NaN or infinity, first in example {int(bad.argmax())}")
 
 
+def _rows_of(examples: Examples) -> dict[str, str]:
+    """Dtype and shape of a row of each array, but for its time."""
+    return {
+        name: f"{array.dtype} {list(array.shape[2 if name in examples.timed else 1 :])}"
+        for name, array in examples.stored().items()
+    }
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Splits and what turns raw input into a model's.
@@ -166,11 +174,11 @@ class Dataset:
     sample_texts: tuple[str, ...] = ()
 
     def __post_init__(self):
-        wanted = {name: array.shape[1:] for name, array in self.train.stored().items() if name not in self.train.timed}
+        wanted = _rows_of(self.train)
         for split, examples in self.splits().items():
-            there = {name: array.shape[1:] for name, array in examples.stored().items() if name not in examples.timed}
+            there = _rows_of(examples)
             if there != wanted or examples.timed != self.train.timed:
-                raise DataError(f"{self.name}: {split} has {there}, where train has {wanted}, without the first axis")
+                raise DataError(f"{self.name}: a row of {split} is {there}, where one of train is {wanted}")
 
     @property
     def spec(self) -> Spec:

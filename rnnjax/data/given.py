@@ -17,7 +17,8 @@ def stacked(x: Any, lengths: Any = None) -> tuple[dict[str, np.ndarray], np.ndar
       lengths: ``[N]`` of padded rows; None: those of the lists.
 
     Returns:
-      The arrays, the lengths where rows have some, and the names of the arrays whose axis 1 is time.
+      The arrays, the lengths where rows have some, and the names of the arrays whose axis 1 is time: the lists of
+      different lengths, where there are none the arrays of three axes and more, and where there are none all.
 
     Raises:
       DataError: if they are no arrays of numbers, or lists differ in their rows' lengths.
@@ -34,9 +35,10 @@ def stacked(x: Any, lengths: Any = None) -> tuple[dict[str, np.ndarray], np.ndar
     if lengths is None:
         return arrays, None, ()
     lengths = _integers("lengths", lengths)
-    axes = {path: part.shape[1] for path, part in arrays.items() if part.ndim > 1}
-    longest = max((axes.get(path, 0) for path in ragged), default=0) or next(iter(axes.values()), 0)
-    return arrays, lengths, tuple(path for path, steps in axes.items() if steps == longest)
+    # Beside sequences [N, T, ...], an array [N, features] is none, though it may have as many features as they steps.
+    deep = [path for path, part in arrays.items() if part.ndim > 2]
+    timed = ragged or deep or [path for path, part in arrays.items() if part.ndim > 1]
+    return arrays, lengths, tuple(timed)
 
 
 def array(path: str, given: Any) -> np.ndarray:

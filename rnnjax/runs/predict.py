@@ -110,6 +110,8 @@ class Predictor:
             raise DataError(f"the model needs {', '.join(self.spec.inputs)}, got {', '.join(stored)}")
         if "lengths" in stored and "lengths" not in self.spec.inputs:
             raise DataError("the model was trained on rows of one length and takes no lengths: it would read padding")
+        if unknown := [name for name in stored if name not in self.spec.inputs]:
+            raise DataError(f"the model takes {', '.join(self.spec.inputs)}, and no {', '.join(unknown)}")
         for name, like in self.spec.inputs.items():
             array = np.asarray(stored[name])
             if array.ndim != len(like.shape):
@@ -120,6 +122,8 @@ class Predictor:
             if array.shape[2:] != tuple(like.shape[2:]):
                 wanted = ", ".join(map(str, like.shape[2:]))
                 raise DataError(f"{name} must be [N, T, {wanted}] as in training, got {list(array.shape)}")
+            if array.ndim == 2 and "lengths" not in self.spec.inputs and array.shape[1] != like.shape[1]:
+                raise DataError(f"{name} must be [N, {like.shape[1]}] as in training, got {list(array.shape)}")
             check_finite(name, array)
         if len({len(array) for array in stored.values()}) > 1:
             raise DataError(f"the inputs differ in number: { {name: len(array) for name, array in stored.items()} }")

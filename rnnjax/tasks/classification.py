@@ -65,14 +65,15 @@ class Classification(Task):
         return (1, 2) if spec.outputs == 2 else (spec.outputs,)
 
     def keep(self, outputs: Any, batch: Batch) -> Any:
-        """Logits and labels."""
-        return {"logits": outputs.astype("float32"), "labels": target_of(batch)}
+        """Logits, labels, and weights where there are some."""
+        kept = {"logits": outputs.astype("float32"), "labels": target_of(batch)}
+        return kept | ({"weights": batch["weights"]} if "weights" in batch else {})
 
     def report(self, totals: Mapping[str, Any], kept: Any, spec: "Spec") -> Report:
         """Each class by itself, the confusion matrix, and F1 and AUC as figures of the result."""
         from rnnjax.tasks.class_report import report
 
-        return report(kept["logits"], kept["labels"], spec.names)
+        return report(kept["logits"], kept["labels"], spec.names, kept.get("weights"))
 
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
         """The most probable class of each row, ``[N]``: its name, or its number where classes have no other name."""

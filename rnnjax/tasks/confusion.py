@@ -31,7 +31,7 @@ def save_confusion(counts: np.ndarray, class_names: Sequence[str], path: Path, t
         axes.set_yticks(range(classes), names)
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=7)
+            axes.text(column, row, f"{count:g}", ha="center", va="center", color=color, fontsize=7)
     figure.savefig(path, dpi=120)
 
 

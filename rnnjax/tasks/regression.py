@@ -97,15 +97,18 @@ class Regression(Task):
         return 1 if spec.names else spec.outputs
 
     def keep(self, outputs: Any, batch: Batch) -> Any:
-        """Outputs and targets."""
-        return {"outputs": outputs.astype("float32"), "targets": target_of(batch)}
+        """Outputs, targets, and weights where there are some."""
+        kept = {"outputs": outputs.astype("float32"), "targets": target_of(batch)}
+        return kept | ({"weights": batch["weights"]} if "weights" in batch else {})
 
     def report(self, totals: Mapping[str, Any], kept: Any, spec: "Spec") -> Report:
         """``r2``, the share of the targets' variance that is explained; nothing where they do not vary."""
         targets = _columns(np.asarray(kept["targets"], np.float64))
         error = targets - _columns(np.asarray(self.answers(kept["outputs"], spec), np.float64))
-        spread = ((targets - targets.mean(0)) ** 2).sum()
-        return Report({"r2": float(1 - (error**2).sum() / spread)} if spread > 0 else {})
+        weights = np.asarray(kept.get("weights", np.ones(len(targets))), np.float64)[:, None]
+        mean = (weights * targets).sum(0) / weights.sum() if weights.any() else 0.0
+        spread = (weights * (targets - mean) ** 2).sum()
+        return Report({"r2": float(1 - (weights * error**2).sum() / spread)} if spread > 0 else {})
 
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
         """Predictions in the targets' units, in the outputs' shape, float64."""
