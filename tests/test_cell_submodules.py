@@ -99,9 +99,9 @@ GIVEN = {"all": {}, "lengths": {"lengths": LENGTHS}, "mask": {"mask": MASK}, "re
 @pytest.mark.parametrize(
     ("way", "what"),
     [
-        ("plain", "all"),
+        pytest.param("plain", "all", marks=pytest.mark.slow),
         ("plain", "lengths"),
-        ("plain", "resets"),
+        pytest.param("plain", "resets", marks=pytest.mark.slow),
         ("unroll", "resets"),
         ("remat", "resets"),
         ("reverse", "mask"),
@@ -244,7 +244,7 @@ def test_a_carried_variable_goes_on_from_step_to_step_and_from_call_to_call(opti
         assert variables["counts"]["cell"]["steps"] == count
 
 
-@pytest.mark.parametrize("way", ["plain", "remat", "reverse"])
+@pytest.mark.parametrize("way", ["remat", *(pytest.param(way, marks=pytest.mark.slow) for way in ("plain", "reverse"))])
 def test_padding_changes_no_carried_variable(way):
     """LENGTHS leave no row real in the last two steps, and remat adds steps of its own."""
     layer, given = RNN(CountingCell(FEATURES, normed=True), **WAYS[way]), {"mask": BY_LENGTHS, "resets": RESETS}

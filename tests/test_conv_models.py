@@ -205,7 +205,10 @@ def test_sequence_conv_stack_is_torchs():
     np.testing.assert_allclose(outputs, steps.numpy().transpose(0, 2, 1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kernel_size", "window"), [(3, 4), (4, 3), (5, 1)])
+@pytest.mark.parametrize(
+    ("kernel_size", "window"),
+    [(3, 4), *(pytest.param(*case, marks=pytest.mark.slow) for case in [(4, 3), (5, 1)])],
+)
 def test_a_sequence_in_a_padded_batch_is_the_sequence_alone(kernel_size, window):
     stack = SequenceConvStack((4, 3), kernel_size, window)
     inputs, lengths = normal(5, 18, 2), np.array([18, 11, 5, 1, 0])
@@ -334,7 +337,7 @@ IMAGE = ImagePreprocess((8, 8, 1), (0.5,), (0.5,), ("a", "b", "c"))
 TEXT = TextPreprocess(Vocabulary(("<pad>", "<unk>", "good", "bad")), 6, ("neg", "pos"))
 
 
-@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", pytest.param("simple_rnn", marks=pytest.mark.slow)])
 def test_build_image_model(cell):
     config = ImageModel(cell=cell, features=(4, 3), conv=(2,), bidirectional=cell == "gru", pooling=("mean", "last"))
     model = built(config, IMAGE)

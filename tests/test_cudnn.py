@@ -40,7 +40,14 @@ def test_packing_is_undone_by_unpacking():
     assert_close((kernel.T, recurrent.T, bias + second), ours, 0)
 
 
-@pytest.mark.parametrize(("lengths", "reverse"), [(None, False), (LENGTHS, False), (LENGTHS, True), (None, True)])
+@pytest.mark.parametrize(
+    ("lengths", "reverse"),
+    [
+        (LENGTHS, False),
+        (None, True),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(None, False), (LENGTHS, True)]),
+    ],
+)
 def test_results_and_gradients_are_those_of_our_cell(lengths, reverse):
     *arguments, weights = problem("lstm", dtype="float32")
     counts = None if lengths is None else jnp.asarray(lengths)

@@ -170,7 +170,9 @@ def test_a_damaged_record_or_preprocessing_is_refused_by_load_and_mended_by_the_
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "[]", "null", "", "{", '{"metrics": {}}', "[" * 100_000, '{"metrics": 1, "seconds": 2}']
+    "text",
+    ["{", '{"metrics": 1, "seconds": 2}', "[" * 100_000]
+    + [pytest.param(text, marks=pytest.mark.slow) for text in ("{}", "[]", "null", "", '{"metrics": {}}')],
 )
 def test_a_result_that_is_none_is_made_again_from_what_was_trained(text, program, finished, unbroken):
     (finished / "result.json").write_text(text)
@@ -178,7 +180,13 @@ def test_a_result_that_is_none_is_made_again_from_what_was_trained(text, program
     assert_as_unbroken(finished, unbroken)
 
 
-@pytest.mark.parametrize("damaged", [b"\0" * 20, b"{{{{{", b"garbage\n\xff\xfe\n", b"[]\n{}\n1\n"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"garbage\n\xff\xfe\n",
+        *(pytest.param(damaged, marks=pytest.mark.slow) for damaged in (b"\0" * 20, b"{{{{{", b"[]\n{}\n1\n")),
+    ],
+)
 def test_a_log_with_damaged_lines_is_a_log_with_damaged_lines(damaged, program, stopped, capsys):
     path = stopped / "metrics.jsonl"
     data = path.read_bytes()
@@ -189,7 +197,13 @@ def test_a_log_with_damaged_lines_is_a_log_with_damaged_lines(damaged, program, 
     assert "damaged line" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["curves.png", "confusion-test.png", "report-test.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "curves.png",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("confusion-test.png", "report-test.json")),
+    ],
+)
 def test_a_picture_that_cannot_be_written_costs_no_result(name, program, tmp_path, capsys):
     root = tmp_path / "run"
 
@@ -248,7 +262,9 @@ def brighter(examples: Examples) -> Examples:
     return dataclasses.replace(examples, arrays={**examples.arrays, "inputs": inputs})
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    "change", [pytest.param(c, marks=[] if c in ("order", "a pixel") else pytest.mark.slow) for c in CHANGES]
+)
 def test_other_data_are_refused_where_a_run_is_taken_up(change, program, stopped):
     other = Runner(program.experiment, CHANGES[change](program.dataset), jax.devices()[:2])
     with pytest.raises(UsageError, match="was trained on other data than these are now"):
@@ -391,7 +407,14 @@ def test_a_run_from_before_there_were_digests_is_taken_up(program, stopped, unbr
     assert_as_unbroken(stopped, unbroken)
 
 
-@pytest.mark.parametrize("features", [[8], [8, 8, 8], [9, 8], [10**9, 8], [10**30, 8]])
+@pytest.mark.parametrize(
+    "features",
+    [
+        [8],
+        [10**30, 8],
+        *(pytest.param(features, marks=pytest.mark.slow) for features in ([8, 8, 8], [9, 8], [10**9, 8])),
+    ],
+)
 def test_a_record_that_does_not_fit_its_checkpoints_is_one_sentence(features, stopped):
     record = json.loads((stopped / "config.json").read_text())
     old = {name: record[name] for name in ("experiment", "seed", "config")}
@@ -402,7 +425,13 @@ def test_a_record_that_does_not_fit_its_checkpoints_is_one_sentence(features, st
     assert len(str(refused.value)) < 1500
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)),
+    ],
+)
 def test_every_signal_saves_also_when_it_comes_twice(number, program, unbroken, tmp_path):
     root, seen = tmp_path / "run", []
 
@@ -516,7 +545,14 @@ def test_a_log_that_was_cut_says_so_and_loses_no_new_row(program, stopped, capsy
     assert [row["epoch"] for row in read_metrics(path)] == [1, 3]
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "samples", "damaged", "tensorboard"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metrics.jsonl",
+        "damaged",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("samples", "tensorboard")),
+    ],
+)
 def test_no_link_leads_out_of_a_work_folder(name, program, stopped, unbroken, tmp_path):
     outside = tmp_path / "outside"
     if name == "metrics.jsonl":

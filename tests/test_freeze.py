@@ -50,7 +50,12 @@ def bits(tree, part):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "devices", "adversarial"), [("sgd", 1, 0.0), ("adam", 2, 0.0), ("adamw", 2, 0.0), ("adamw", 1, 0.5)]
+    ("optimizer", "devices", "adversarial"),
+    [
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("sgd", 1, 0.0), ("adam", 2, 0.0)]),
+        ("adamw", 2, 0.0),
+        pytest.param("adamw", 1, 0.5, marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_frozen_keeps_every_bit(optimizer, devices, adversarial):
     optim = OptimConfig(

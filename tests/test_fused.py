@@ -153,7 +153,7 @@ def test_gradients_agree_with_finite_differences(x64, name):
     check_grads(run, (parameters, inputs, carry), 1, ["rev"])
 
 
-@pytest.mark.parametrize(("name", "batch"), [("lstm", 2), ("gru", 1), ("tanh", 2)])
+@pytest.mark.parametrize(("name", "batch"), [("lstm", 2), pytest.param("gru", 1, marks=pytest.mark.slow), ("tanh", 2)])
 def test_gradients_of_gradients(x64, name, batch):
     *arguments, weights = problem(name, batch=batch, steps=3, features=2)
 
@@ -285,8 +285,14 @@ def copies_in_loops(program):
     return [tuple(map(int, shape.split(","))) for shape in re.findall(r"= \w+\[([\d,]+)\]\S* copy\(", lines)]
 
 
-@every_cell
-@pytest.mark.parametrize(("batch", "masked"), [(8, False), (8, True), (1, False)])
+@pytest.mark.parametrize(
+    ("name", "batch", "masked"),
+    [
+        pytest.param(name, *case, marks=[] if name == "lstm" or (case[1] and name != "relu") else pytest.mark.slow)
+        for name in CELLS
+        for case in [(8, False), (8, True), (1, False)]
+    ],
+)
 @pytest.mark.optimized
 def test_no_loop_copies_a_whole_sequence(name, batch, masked):
     copied = copies_in_loops(compiled(name, batch, masked=masked))

@@ -54,12 +54,13 @@ def test_nothing_deprecated_is_called(small_chunks):
     close(*both("lstm", draw(3, 12)[0]))
 
 
-@every_cell
+FAST = [("lstm", 13, False), ("gru", 29, True), ("simple", 13, False)]  # the rest of a chunk, each way
+CHUNKED = [(name, steps, reverse) for name in CELLS for steps in (8, 12, 13, 29) for reverse in (False, True)]
+
+
 @pytest.mark.parametrize(
-    ("steps", "reverse"),
-    [(13, False), (29, True)]
-    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(8, False), (12, False), (29, False)]]
-    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(8, True), (12, True), (13, True)]],
+    ("name", "steps", "reverse"),
+    [pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow) for case in CHUNKED],
 )
 def test_chunks_give_what_the_scan_gives(small_chunks, name, reverse, steps):
     inputs, mask, resets = draw(3, steps)
@@ -96,7 +97,7 @@ def test_gradients_do_not_depend_on_chunks(name, monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, gradient(12), gradient(10**9))
 
 
-@every_cell
+@pytest.mark.parametrize("name", ["lstm", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gru", "simple"))])
 @pytest.mark.optimized
 def test_projected_inputs_are_never_there_at_once(name):
     """Flax projects within its loop; chunks need no more than that, where one product needs several times as much."""

@@ -12,7 +12,7 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.fused import Extras, gru_sequence, loops, lstm_sequence, simple_rnn_sequence
 from rnnjax.layers.fused.reverse import reverse_mode_only
 from rnnjax.layers.recurrence import RNN
-from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, every_cell, problem
+from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, problem
 
 RESETS = np.array([[0, 0, 1, 0, 0, 1], [1, 0, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], bool)
 KEY = {"dropout": jax.random.key(3)}
@@ -55,8 +55,10 @@ def scalar(name, weights, implementation, train=True, resets=False, mask="none",
     return run
 
 
+# All options at once for every cell; alone, what "all" has not: other masks, another direction, no training.
+ALONE = {("lstm", option) for option in ("variational dropout", "zoneout at test time", "all, backwards")}
 CASES = [
-    pytest.param(name, option, marks=[] if name == "lstm" or option == "all" else pytest.mark.slow)
+    pytest.param(name, option, marks=[] if option == "all" or (name, option) in ALONE else pytest.mark.slow)
     for name in CELLS
     for option in OPTIONS
 ]
@@ -135,8 +137,11 @@ def test_gradients_of_gradients_vmap_and_checkpoint(x64, name):
     check_grads(jax.jit(sharpness), (inputs,), 1, ["rev"])
 
 
-@every_cell
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("name", "reverse"),
+    [pytest.param(name, True, marks=[] if name == "lstm" else pytest.mark.slow) for name in CELLS]
+    + [pytest.param(name, False, marks=[] if name == "gru" else pytest.mark.slow) for name in CELLS],
+)
 @pytest.mark.optimized
 def test_no_loop_copies_a_whole_sequence(name, reverse):
     """With every option at once, at shapes that tell arrays apart."""

@@ -67,7 +67,12 @@ def test_every_link_and_picture_is_there(page):
 without_fit = pytest.mark.skipif(not hasattr(rnnjax, "fit"), reason="rnnjax.fit is not there yet")
 
 SNIPPETS = [
-    pytest.param(code, id=f"{page.stem}-{number}", marks=[without_fit] if "rnnjax.fit(" in code else [])
+    # The README's, which a user meets first, always; the others are as true, and start a process each.
+    pytest.param(
+        code,
+        id=f"{page.stem}-{number}",
+        marks=([without_fit] if "rnnjax.fit(" in code else []) + ([pytest.mark.slow] if page == EXTENDING else []),
+    )
     for page in (report.README, EXTENDING)
     for number, code in enumerate(blocks(page, "python"))
 ]

@@ -48,7 +48,11 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+# Each of these three has all that the slow ones have: both directions, of sizes of their own, over each other.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in ("backward", "uneven", "stacked") else pytest.mark.slow) for n in LAYERS],
+)
 def test_last_is_what_each_direction_has_read_last(name):
     layer = LAYERS[name]()
     params = jax.jit(layer.init)(jax.random.key(1), OUTPUTS)

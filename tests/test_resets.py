@@ -22,6 +22,9 @@ LAYERS = {
 }
 
 
+FAST = [("scan", False), ("associative", True), ("fused, remat", True)]
+
+
 def drawn(layer, seed=0):
     """Parameters and two carries of the layer, every entry drawn at random."""
     inputs, random = drawn_inputs(), np.random.default_rng(seed)
@@ -42,9 +45,14 @@ def one_by_one(layer, params, inputs, carry, reset_carry):
     return results[0 if layer.reverse else -1][0], jnp.concatenate([outputs for _, outputs in results], 1)
 
 
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "scan, remat" else name for name in LAYERS]
+    ("name", "reverse"),
+    [
+        # Each implementation in one direction, and the fused one, which every other cell takes, in both.
+        pytest.param(name, reverse, marks=[] if (name, reverse) in FAST or name == "fused" else pytest.mark.slow)
+        for name in LAYERS
+        for reverse in (False, True)
+    ],
 )
 def test_each_packed_sequence_starts_from_the_reset_carry(name, reverse):
     """The numbers, and the gradients, of the sequences by themselves; both reach every carry that they should."""

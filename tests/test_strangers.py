@@ -32,6 +32,10 @@ FOLDER = Path(strangers.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 NAMES = [*MODULES, "own_cell-by-hand"]
 each_module = pytest.mark.parametrize("name", MODULES)
+# What a run's kind changes shows with ragged arrays and with a task of one's own; the other strangers are slow.
+some_strangers = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in ("ragged", "own_metric") else pytest.mark.slow) for n in NAMES]
+)
 each_stranger = pytest.mark.parametrize("name", NAMES)
 
 
@@ -94,7 +98,7 @@ def test_it_beats_what_needs_no_model(name, finished):
     assert all(np.isfinite(row[f"validation_{metric.name}"]) for row in result.history)
 
 
-@each_stranger
+@some_strangers
 def test_stopped_in_the_middle_and_resumed_it_is_the_unbroken_run(name, finished, tmp_path):
     stopped = 0
     while True:
@@ -149,7 +153,7 @@ def test_each_is_loaded_in_a_fresh_process_and_answers_the_same(finished):
             np.testing.assert_array_equal(theirs, ours)
 
 
-@each_stranger
+@some_strangers
 def test_two_devices_train_and_evaluate_as_one(name):
     states, sums, metrics = [], [], []
     for devices in (1, 2):
