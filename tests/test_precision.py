@@ -66,7 +66,9 @@ def lowered(program):
     return texts
 
 
-@pytest.mark.parametrize("precision", ["default", "highest", "tensorfloat32"])
+@pytest.mark.parametrize(
+    "precision", ["highest", *(pytest.param(p, marks=pytest.mark.slow) for p in ("default", "tensorfloat32"))]
+)
 def test_all_products_of_all_programs_have_the_precision(precision):
     texts = lowered(small(with_precision(CONFIG, precision, conv=(2,))))
     assert {"train", "eval"} <= set(texts)
@@ -116,6 +118,7 @@ def test_a_bad_value_is_refused_in_one_sentence(kind):
         kind(precision="tf32")
 
 
+@pytest.mark.slow
 def test_the_command_line_passes_it_on(tmp_path, capsys):
     options = ["--model.features", "4", "--train.epochs", "1", "--seeds", "0", "--runs-dir", str(tmp_path)]
     assert main(DIGITS, [*options, "--model.precision", "highest"]) == 0
