@@ -148,6 +148,7 @@ def test_fewer_epochs_and_other_differences_are_refused_as_ever(few, tmp_path):
     assert "train.epochs" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_that_a_finished_run_can_be_trained_longer_and_does_it(tmp_path, capsys):
     small = ["--model.features", "4", "--seeds", "0", "--runs-dir", str(tmp_path)]
     constant = [*small, "--optim.schedule", "constant"]
