@@ -14,6 +14,7 @@ NAMES = (
     "imdb_lstm",
     "imdb_bilstm",
     "imdb_cnn_lstm",
+    "shakespeare_chars",
     "bag_of_words",
     "image_folder",
     "text_table",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnnjax.config import ParallelConfig as ParallelConfig
     from rnnjax.config import TrainConfig as TrainConfig
     from rnnjax.data.arrays import Arrays as Arrays
+    from rnnjax.data.corpus import CorpusData as CorpusData
     from rnnjax.data.documents import TextData as TextData
     from rnnjax.data.documents import TextTable as TextTable
     from rnnjax.data.examples import Dataset as Dataset
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rnnjax.data.images import ImageData as ImageData
     from rnnjax.data.images import ImageFolderData as ImageFolderData
     from rnnjax.data.plan import Plan as Plan
+    from rnnjax.data.plan import Streams as Streams
     from rnnjax.data.preprocess import Preprocess as Preprocess
     from rnnjax.data.spec import Shape as Shape
     from rnnjax.data.spec import Spec as Spec
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rnnjax.experiment import Experiment as Experiment
     from rnnjax.experiment import Target as Target
     from rnnjax.experiment import Variant as Variant
+    from rnnjax.layers.carried import Carried as Carried
     from rnnjax.layers.cells import CoupledLSTMCell as CoupledLSTMCell
     from rnnjax.layers.cells import GRUCell as GRUCell
     from rnnjax.layers.cells import LayerNormGRUCell as LayerNormGRUCell
@@ -54,10 +57,12 @@ if TYPE_CHECKING:
     from rnnjax.layers.recurrence import Bidirectional as Bidirectional
     from rnnjax.layers.recurrence import StackedRNN as StackedRNN
     from rnnjax.models.config import ImageModel as ImageModel
+    from rnnjax.models.config import LanguageModel as LanguageModel
     from rnnjax.models.config import ModelConfig as ModelConfig
     from rnnjax.models.config import TextModel as TextModel
     from rnnjax.models.head import PooledHead as PooledHead
     from rnnjax.models.image import ImageClassifier as ImageClassifier
+    from rnnjax.models.language import RecurrentLM as RecurrentLM
     from rnnjax.models.text import TextClassifier as TextClassifier
     from rnnjax.runs.fitting import Result as Result
     from rnnjax.runs.fitting import fit as fit
@@ -65,6 +70,7 @@ if TYPE_CHECKING:
     from rnnjax.runs.predict import load as load
     from rnnjax.tasks import Classification as Classification
     from rnnjax.tasks import Metric as Metric
+    from rnnjax.tasks import NextToken as NextToken
     from rnnjax.tasks import Regression as Regression
     from rnnjax.tasks import Report as Report
     from rnnjax.tasks import Task as Task
@@ -78,6 +84,7 @@ _HOMES = {
     "Arrays": "data.arrays",
     "ImageData": "data.images",
     "ImageFolderData": "data.images",
+    "CorpusData": "data.corpus",
     "TextData": "data.documents",
     "TextTable": "data.documents",
     "DataConfig": "config",
@@ -86,15 +93,18 @@ _HOMES = {
     "ParallelConfig": "config",
     "ModelConfig": "models.config",
     "ImageModel": "models.config",
+    "LanguageModel": "models.config",
     "TextModel": "models.config",
     "Task": "tasks",
     "Metric": "tasks",
     "Report": "tasks",
     "Classification": "tasks",
+    "NextToken": "tasks",
     "Regression": "tasks",
     "Dataset": "data.examples",
     "Examples": "data.examples",
     "Plan": "data.plan",
+    "Streams": "data.plan",
     "Preprocess": "data.preprocess",
     "Spec": "data.spec",
     "Shape": "data.spec",
@@ -103,6 +113,7 @@ _HOMES = {
     "Predictor": "runs.predict",
     "main": "cli",
     "movable": "layers.movable",
+    "Carried": "layers.carried",
     "LinearCell": "layers.cells",
     "RecurrentCell": "layers.cells",
     "chrono": "layers.cells",
@@ -115,6 +126,7 @@ _HOMES = {
     "sequence_mask": "layers.masks",
     "ImageClassifier": "models.image",
     "PooledHead": "models.head",
+    "RecurrentLM": "models.language",
     "TextClassifier": "models.text",
     "AttentionPool": "layers.pooling",
     "pool": "layers.pooling",

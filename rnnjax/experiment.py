@@ -10,12 +10,14 @@ from rnnjax.config import Config, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.config.checks import check
 from rnnjax.config.run import Kinds, classes_within, is_section
 from rnnjax.data.arrays import Arrays as Arrays
+from rnnjax.data.corpus import CorpusData as CorpusData
 from rnnjax.data.documents import TextData as TextData
 from rnnjax.data.documents import TextTable as TextTable
 from rnnjax.data.images import ImageData as ImageData
 from rnnjax.data.images import ImageFolderData as ImageFolderData
 from rnnjax.errors import UsageError
 from rnnjax.models.config import ImageModel as ImageModel
+from rnnjax.models.config import LanguageModel as LanguageModel
 from rnnjax.models.config import TextModel as TextModel
 from rnnjax.tasks import TASKS, Classification, Task
 

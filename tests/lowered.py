@@ -24,7 +24,11 @@ import numpy as np
 import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
+from rnnjax.data.corpus import CorpusData
+from rnnjax.data.plan import Streams
 from rnnjax.data.tokens import Vocabulary
+from rnnjax.data.window_preprocess import WindowPreprocess
+from rnnjax.data.windows import windows
 from rnnjax.experiment import Experiment
 from rnnjax.training.runner import Runner
 
@@ -33,22 +37,22 @@ DEVICES = 2
 SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "imagenet2012": (224, 224, 3)}
 
 
-def lowered(config: Config) -> str:
+def lowered(experiment: Experiment) -> str:
     """The StableHLO of a chunk of two steps.
 
     What a restructuring changes of making and calling a program changes here, and nowhere else in this file.
     """
-    dataset = made_up(config)
+    config, dataset = experiment.config, made_up(experiment.config)
     if getattr(config.data, "crop_size", 0):  # as of images that are decoded anew: streamed
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, device_budget_mib=0))
-    program = Runner(Experiment(**vars(config)), dataset, jax.devices()[:DEVICES])
+    program = Runner(Experiment(**vars(config), task=experiment.task), dataset, jax.devices()[:DEVICES])
     state = jax.eval_shape(program._initialize, jax.random.key(0))
     chunk, data, arguments = next(program.feed_training(program.train_plan(seed=0, epoch=0), 0))
     arguments["learning_rate_scale"] = np.float32(1)
     return program._train_function(chunk.length).lower(state, data, arguments).as_text()
 
 
-EXPERIMENTS = {e.name: e.config for e in experiments.every() if isinstance(e, Experiment)}
+EXPERIMENTS = {e.name: e for e in experiments.every() if isinstance(e, Experiment)}
 
 
 def made_up(config: Config) -> Dataset:
@@ -66,6 +70,10 @@ def made_up(config: Config) -> Dataset:
         names, channels = tuple(map(str, range(classes))), shape[-1]
         preprocess = ImagePreprocess(shape, (0.5,) * channels, (0.25,) * channels, names)
         inputs, lengths = np.zeros((count, *shape), np.uint8), None
+    if isinstance(data, CorpusData):
+        preprocess = WindowPreprocess(Vocabulary(tuple(map(str, range(67)))), data.window)
+        every = windows(np.zeros(count * data.window + 1, np.int32), data.window)
+        return Dataset(data.name, every, every, every, preprocess, plan=Streams())
     every = labelled(inputs, (np.arange(count) % classes).astype(np.int32), lengths)
     return Dataset(data.name, every, every, every, preprocess, plan=Plan(() if lengths is None else (length,)))
 

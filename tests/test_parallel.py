@@ -21,11 +21,11 @@ from tests.toy import IMAGES, TEXTS, assert_close, both_kinds, plan, program_for
 def train(program: Runner, chunks: list[Chunk], epoch: int = 0):
     """The host's copy of the state after some chunks, and each chunk's sums."""
     start = start_of(TEXTS if isinstance(program.experiment.data, TextData) else IMAGES)
-    state, every = program.parallel.replicate(start), []
+    state, every = program.place(start), []
     for fed in program.feed_training(chunks, epoch):
         state, sums = program.train(state, fed)
         every.append(jax.tree.map(np.asarray, sums))
-    return program.parallel.to_host(state), every
+    return program.on_host(state), every
 
 
 def assert_identical(ours, theirs):
@@ -132,8 +132,8 @@ def test_a_learning_rate_scale_scales_a_steps_whole_move():
 
     def moved(**options):
         (fed,) = program.feed_training([chunk], 0)
-        state, _ = program.train(program.parallel.replicate(start), fed, **options)
-        return jax.tree.map(np.subtract, program.parallel.to_host(state).params, start.params)
+        state, _ = program.train(program.place(start), fed, **options)
+        return jax.tree.map(np.subtract, program.on_host(state).params, start.params)
 
     whole, called = moved(), program.compile_seconds
     half = moved(learning_rate_scale=0.5)

@@ -58,12 +58,12 @@ def test_pmap_and_shard_map_train_and_evaluate_alike(name, monkeypatch):
         monkeypatch.setattr(DataParallel, "spread", spread)
         program = PROGRAMS[name]()
         start = program.create_state(seed=1)
-        state, every = program.parallel.replicate(start), []
+        state, every = program.place(start), []
         for fed in program.feed_training(_some(program), 0):
             state, sums = program.train(state, fed)
             every.append(program.parallel.to_host(sums))
-        variables = program.parallel.to_host(state).variables()
-        found.append((program.parallel.to_host(state), every, program.evaluate_keeping(variables, "test")))
+        variables = program.on_host(state).variables()
+        found.append((program.on_host(state), every, program.evaluate_keeping(variables, "test")))
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), found[-1][0].params, start.params)
         assert min(jax.tree.leaves(moved)) > 1e-4, "a parameter that did not learn proves nothing"
     (ours, our_sums, our_answers), (theirs, their_sums, their_answers) = found

@@ -158,12 +158,12 @@ def test_two_devices_train_and_evaluate_as_one(name):
     states, sums, metrics = [], [], []
     for devices in (1, 2):
         made = program(name, devices)
-        state = made.parallel.replicate(program(name).create_state(1))
+        state = made.place(program(name).create_state(1))
         chunks = made.train_plan(seed=0, epoch=0)[:3]
         for fed in made.feed_training(chunks, 0):
             state, last = made.train(state, fed)
             sums.append(made.parallel.to_host(last))
-        states.append(made.parallel.to_host(state))
+        states.append(made.on_host(state))
         metrics.append(made.evaluate(states[0].variables(), "test"))
     assert_close(states[1].params, states[0].params)
     assert_close(sums[len(sums) // 2 :], sums[: len(sums) // 2])

@@ -98,11 +98,11 @@ def plain_images(optim: OptimConfig, devices: int = 1, model: Any = None) -> Run
 
 def trained(program: Runner, state, chunks: list[Chunk]):
     """The state after the chunks, and the sums of each."""
-    state, every = program.parallel.replicate(state), []
+    state, every = program.place(state), []
     for fed in program.feed_training(chunks, 0):
         state, sums = program.train(state, fed)
         every.append(program.parallel.to_host(sums))
-    return program.parallel.to_host(state), every
+    return program.on_host(state), every
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import numpy as np
 from rnnjax import digests
 from rnnjax.data.encoded import EncodedImages
 from rnnjax.data.labels import check_labels
-from rnnjax.data.plan import Plan
+from rnnjax.data.plan import Order, Plan
 from rnnjax.data.preprocess import Preprocess
 from rnnjax.data.spec import Spec
 from rnnjax.errors import DataError
@@ -169,7 +169,7 @@ class Dataset:
     test: Examples | None
     preprocess: Preprocess = field(default_factory=Preprocess)
     given: Spec | None = None
-    plan: Plan = field(default_factory=Plan)
+    plan: Order = field(default_factory=Plan)
     notes: tuple[str, ...] = ()
     sample_texts: tuple[str, ...] = ()
 

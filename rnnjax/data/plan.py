@@ -41,8 +41,7 @@ class Chunk:
 class Plan:
     """Every example once an epoch, shuffled; sequences are padded to the smallest bucket that holds them.
 
-    Another order is another class with these two methods. Both are pure: what is trained on follows from the seed and
-    the epoch alone.
+    Another order is another class with these two methods, an :class:`Order`.
 
     Attributes:
       buckets: padded lengths, rising; empty where all rows have one size.
@@ -89,6 +88,43 @@ class Plan:
         return chunks
 
 
+@dataclass(frozen=True)
+class Streams:
+    """Rows that follow each other: a stream of them is read by each row of a batch, and goes on in the next batch.
+
+    The examples are windows of a text or a series, in its order, and are cut into as many runs of windows as a batch
+    has rows. So row b of a step goes on where row b of the step before it ended, and a model whose recurrence is
+    :class:`rnnjax.Carried` reads each run as one sequence.
+    """
+
+    def train(self, examples: "Sized", *, seed: int, epoch: int, batch_size: int, steps_per_call: int) -> list[Chunk]:
+        """One epoch: all streams are of one length. Windows that are left over, fewer than a batch, are dropped, and
+        which of them at the beginning and which at the end differs by epoch.
+        """
+        steps = len(examples) // batch_size
+        first = np.random.default_rng((seed, epoch)).integers(len(examples) - steps * batch_size + 1)
+        batches = (first + _in_streams(steps, batch_size)).astype(np.int32)
+        return _chunks(None, batches, np.ones(batches.shape, bool), steps_per_call) if steps else []
+
+    def evaluate(self, examples: "Sized", *, batch_size: int, steps_per_call: int) -> list[Chunk]:
+        """One pass in which every window counts once; each stream is begun without what precedes it."""
+        batches = _in_streams(-(-len(examples) // batch_size), batch_size)
+        mask = batches < len(examples)
+        return _chunks(None, np.where(mask, batches, 0).astype(np.int32), mask, steps_per_call)
+
+
+class Order(Protocol):
+    """What a plan is, of this package or of one's own. Both methods are pure: their arguments alone decide."""
+
+    def train(self, examples: "Sized", *, seed: int, epoch: int, batch_size: int, steps_per_call: int) -> list[Chunk]:
+        """One epoch of training, the same number of steps in each."""
+        ...
+
+    def evaluate(self, examples: "Sized", *, batch_size: int, steps_per_call: int) -> list[Chunk]:
+        """One pass over a split in which each example counts once."""
+        ...
+
+
 class Sized(Protocol):
     """What a plan has to know of a split."""
 
@@ -119,6 +155,11 @@ def calls_evenly(steps: int, most: int) -> int:
     if steps <= most:
         return steps
     return min(range(most, max(most // 2, 1) - 1, -1), key=lambda k: (-steps % k, -k))
+
+
+def _in_streams(steps: int, streams: int) -> np.ndarray:
+    """Numbers of windows ``[steps, streams]``: down a column they follow each other, and the columns in turn."""
+    return np.arange(streams * steps).reshape(streams, steps).T
 
 
 def _by_bucket(rows: np.ndarray, lengths: np.ndarray | None, buckets: Sequence[int]):

@@ -110,8 +110,9 @@ def load(path: Path, kinds: Sequence[type[Preprocess]] = ()) -> Preprocess:
 def _kinds() -> tuple[type[Preprocess], ...]:
     from rnnjax.data.image_preprocess import ImagePreprocess
     from rnnjax.data.text_preprocess import TextPreprocess
+    from rnnjax.data.window_preprocess import WindowPreprocess
 
-    return ImagePreprocess, TextPreprocess, Preprocess
+    return ImagePreprocess, TextPreprocess, WindowPreprocess, Preprocess
 
 
 def strings(data: Mapping[str, Any], name: str, least: int) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 
 from rnnjax.data.spec import Spec
 from rnnjax.errors import UsageError
+from rnnjax.layers.carried import Carried
 from rnnjax.layers.cells import CELLS
 from rnnjax.layers.conv import ConvStack, SequenceConvStack
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
-from rnnjax.models.config import ImageModel, RecurrentModel, TextModel
+from rnnjax.models.config import ImageModel, LanguageModel, RecurrentModel, TextModel
 from rnnjax.models.head import PooledHead
 from rnnjax.models.image import ImageClassifier, MirroredImageClassifier
+from rnnjax.models.language import RecurrentLM
 from rnnjax.models.text import TextClassifier
 
 AXIS = "batch"
@@ -58,6 +60,22 @@ def image_model(config: ImageModel, spec: Spec, width: int) -> nn.Module:
     )
 
 
+def language_model(config: LanguageModel, spec: Spec, width: int) -> nn.Module:
+    """A language model; raises UsageError where the inputs are no windows of tokens."""
+    if not spec.vocabulary or set(spec.inputs) != {"inputs"}:
+        raise UsageError(_misfit(config, spec, "windows of token ids"))
+    layers = [RNN(_cell(config)(features), weight_dropout=config.weight_dropout) for features in config.features]
+    return RecurrentLM(
+        vocabulary_size=width,
+        embedding_features=config.embedding_features,
+        recurrent=Carried(StackedRNN(layers, config.dropout)),
+        dropout=config.dropout,
+        embedding_dropout=config.embedding_dropout,
+        tied=config.tied,
+        precision=config.precision,
+    )
+
+
 def _misfit(config: Any, spec: Spec, wanted: str) -> str:
     there = ", ".join(f"{name} {list(like.shape)} of {like.dtype.name}" for name, like in spec.inputs.items())
     return f"{type(config).__name__} reads {wanted}; these data have {there}"
@@ -77,9 +95,13 @@ def _convolutions(config: ImageModel, channels: Sequence[int]) -> ConvStack | No
     )
 
 
-def _stack(config: RecurrentModel) -> StackedRNN:
+def _cell(config: RecurrentModel | LanguageModel) -> Any:
     kind = CELLS[config.cell] if isinstance(config.cell, str) else config.cell
-    cell = functools.partial(kind, dtype=DTYPES[config.dtype])
+    return functools.partial(kind, dtype=DTYPES[config.dtype])
+
+
+def _stack(config: RecurrentModel) -> StackedRNN:
+    cell = _cell(config)
 
     def layer(features: int) -> nn.Module:
         if config.bidirectional:

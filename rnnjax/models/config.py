@@ -171,3 +171,50 @@ class TextModel(RecurrentModel):
         rate(self, "embedding_dropout")
         rate(self, "word_dropout")
         choice(self, "word_dropout_of", WordDropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel(ModelConfig):
+    """A text read token by token, with the token that follows as the answer to each.
+
+    Its recurrence goes on from batch to batch (--data.window tokens are a batch's), so that a token is read with all
+    that precedes it in its stream; gradients end at the window's first token.
+
+    A weight dropout is DropConnect on the recurrent kernels, one mask a batch (Merity et al. 2018).
+    """
+
+    kind: ClassVar[str] = "language"
+    cell: Cell = "lstm"
+    """Recurrent cell; in Python, also a class of one's own."""
+    features: tuple[int, ...] = (512, 512)
+    """Hidden features of each layer."""
+    embedding_features: int = 128
+    """Features of a token's embedding."""
+    dropout: float = 0.0
+    """Dropout rate between layers and before the logits."""
+    embedding_dropout: float = 0.0
+    """Dropout rate on embedding features, one mask for a window."""
+    weight_dropout: float = 0.0
+    """Dropout rate on recurrent kernels."""
+    tied: bool = option(False, off="Give the logits weights of their own.")
+    """The logits are products with the tokens' embeddings."""
+    dtype: Dtype = option("float32", rare=True)
+    """Dtype of the layers' computation; parameters, logits and loss are float32."""
+    precision: Precision = option("default", rare=True)
+    """Precision of float32 products on accelerators, in training and in all uses of the trained model."""
+
+    def build(self, spec: "Spec", width: int) -> Any:
+        """An :class:`rnnjax.RecurrentLM`."""
+        from rnnjax.models.build import language_model
+
+        return language_model(self, spec, width)
+
+    def __post_init__(self):
+        check(bool(self.features) and min(self.features) > 0, self, "features", "positive, at least one layer")
+        positive(self, "embedding_features")
+        for name in ("dropout", "embedding_dropout", "weight_dropout"):
+            rate(self, name)
+        if not isinstance(self.cell, type):
+            choice(self, "cell", Cell)
+        choice(self, "dtype", Dtype)
+        choice(self, "precision", Precision)

@@ -132,7 +132,7 @@ def _target(experiment: Experiment, test: Mapping[str, float] | None) -> dict[st
 def _best_variables(training: Training, checkpoints: Checkpoints, like: TrainState) -> Any:
     """Of the best checkpoint; where none of those that are left was validated, the last state is."""
     if not training.progress.best:
-        state = training.program.parallel.to_host(training.state)
+        state = training.program.on_host(training.state)
         values = training.program.evaluate(state.variables(), "validation")
         training.progress.best = {**values, "epoch": training.progress.epoch, "step": training.progress.step}
         return state.variables()

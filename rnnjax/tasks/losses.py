@@ -38,6 +38,32 @@ def sparse_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -
     return optax.softmax_cross_entropy(logits, targets)
 
 
+def per_step_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
+    """Cross-entropy of an integer label a step.
+
+    Args:
+      logits: ``[B, T, C]``, not normalised.
+      labels: ``[B, T]`` integers in 0..C-1; below 0 where a step has none.
+      smoothing: as for :func:`sparse_cross_entropy`.
+
+    Returns:
+      ``[B, T]`` in nats, float32 or wider; zero where there is no label.
+
+    Raises:
+      UsageError: if the shapes are others.
+    """
+    if logits.ndim != 3 or logits.shape[:2] != labels.shape:
+        raise UsageError(
+            f"logits must be [B, T, C] and labels [B, T], got {list(logits.shape)} and {list(labels.shape)}"
+        )
+    normalised = jax.nn.log_softmax(logits.astype(single_or_wider(logits.dtype)))
+    # Without a one-hot vector a step, which is as large as the logits.
+    loss = -jnp.take_along_axis(normalised, jnp.maximum(labels, 0)[..., None], -1)[..., 0]
+    if smoothing:
+        loss = (1 - smoothing) * loss - smoothing * normalised.mean(-1)
+    return jnp.where(labels >= 0, loss, 0)
+
+
 def binary_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
     """Cross-entropy of labels 0 and 1 with a single logit, ``[B, 1]`` and ``[B]`` to ``[B]`` in nats.
 

@@ -8,6 +8,7 @@ import numpy as np
 from rnnjax import digests
 from rnnjax.errors import AuditError
 from rnnjax.training.parallel import DataParallel
+from rnnjax.training.roles import on_host, placed
 from rnnjax.training.state import TrainState
 
 
@@ -17,14 +18,14 @@ def twice(advance: Callable, parallel: DataParallel, state: TrainState) -> tuple
     Args:
       advance: of a chunk, see :meth:`rnnjax.training.runner.Runner.train_chunks`; it donates its state.
       parallel: the devices.
-      state: replicated.
+      state: on the devices.
 
     Raises:
       AuditError: if the two differ in a bit, or the devices in theirs; on every host.
     """
-    step, kept = int(state.step), parallel.to_host(state)
+    step, kept = int(state.step), on_host(state, parallel)
     first = _on_host(parallel, advance(state))
-    result = advance(parallel.replicate(kept))
+    result = advance(placed(kept, parallel))
     second = _on_host(parallel, result)
     apart = _first_difference(first, second)
     replicas = parallel.first_difference(result[0].params)
@@ -41,7 +42,8 @@ def twice(advance: Callable, parallel: DataParallel, state: TrainState) -> tuple
 
 
 def _on_host(parallel: DataParallel, result: tuple[TrainState, Any]) -> dict[str, bytes]:
-    leaves = digests.leaves(parallel.to_host(result))
+    state, sums = result
+    leaves = digests.leaves((on_host(state, parallel), parallel.to_host(sums)))
     return {path: np.ascontiguousarray(leaf).tobytes() for path, leaf in leaves.items()}
 
 

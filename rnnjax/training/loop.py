@@ -77,7 +77,7 @@ class Training:
       progress: likewise.
 
     Attributes:
-      state: replicated.
+      state: on the devices.
     """
 
     def __init__(self, program: Runner, session: Session, clock: Clock, state: TrainState, progress: Progress):
@@ -85,7 +85,7 @@ class Training:
         self._session, self._headline = session, program.task.headline
         self._config = program.experiment.train
         self._calls = 0
-        self.state: TrainState = program.parallel.replicate(state)
+        self.state: TrainState = program.place(state)
 
     def run(self) -> None:
         """Trains to the last epoch, or to where patience ends."""
@@ -102,6 +102,8 @@ class Training:
         chunks = program.train_plan(seed=self._session.seed, epoch=progress.epoch)
         last = len(chunks) - 1
         pending: tuple[Chunk, Any, bool] | None = None
+        if not progress.chunk:  # an epoch reads its streams from their beginnings
+            self.state = self.state.replace(carry=program.fresh_carry())
         self.clock.measure_anew()
         for fed in program.feed_training(chunks[progress.chunk :], progress.epoch, seed=self._session.seed):
             compiled = program.compile_seconds
@@ -180,7 +182,7 @@ class Training:
 
     def _finite_state(self) -> TrainState:
         """The state on the host. The losses do not tell whether the last update was finite; this does."""
-        state = self.program.parallel.to_host(self.state)
+        state = self.program.on_host(self.state)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)):
             self._diverged("parameters", self.progress.step - 1)
         return state

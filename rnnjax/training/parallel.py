@@ -165,6 +165,7 @@ class DataParallel:
         self._given = devices is not None
         mesh = Mesh(np.array(self.devices), (axis_name,))
         self._replicated = NamedSharding(mesh, PartitionSpec())
+        self._mapped = NamedSharding(mesh, PartitionSpec(axis_name))
 
     @property
     def device_count(self) -> int:
@@ -227,6 +228,21 @@ class DataParallel:
         return jax.tree.map(
             lambda leaf: np.array(leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf), tree
         )
+
+    def scattered(self, array: np.ndarray) -> Any:
+        """This process's part of the rows of all devices, ``[devices, ...]``, each on its own device."""
+        first = jax.process_index() * len(self.devices)
+        return jax.device_put(array[first : first + len(self.devices)], self._mapped)
+
+    def gathered(self, array: Any) -> np.ndarray:
+        """The inverse of :meth:`scattered`, of all hosts together."""
+        shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+        local = np.concatenate([np.array(shard.data) for shard in shards])
+        if jax.process_count() == 1:
+            return local
+        from jax.experimental import multihost_utils
+
+        return np.concatenate(list(multihost_utils.process_allgather(local)))
 
     def first_difference(self, tree: Any) -> str | None:
         """Path of the first leaf of a replicated tree whose bits differ between devices, of all hosts; None if none."""

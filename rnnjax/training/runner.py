@@ -15,7 +15,7 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.implementations import reporting
 from rnnjax.layers.precision import at_precision
 from rnnjax.tasks import Task
-from rnnjax.training import state, step
+from rnnjax.training import roles, state, step
 from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
 from rnnjax.training.checks import check_call, check_outputs, check_sums
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
@@ -66,6 +66,8 @@ class Runner:
         inputs = dataset.spec.zeros()
         self._initialize = jax.jit(state.initializer(self.model, self.optimizer.transform, inputs, averaged=averaged))
         fresh = jax.eval_shape(self._initialize, jax.random.key(0))
+        self._carry = self._initial_carry(fresh)
+        self._axes = roles.axes(fresh)
         self.model_identity = module_identity(self.model, {"params": fresh.params, **fresh.model_state})
         self._feeds: dict[str, Feed] = {}
         self._functions: dict[Any, Callable] = {}
@@ -88,7 +90,20 @@ class Runner:
         Raises:
           UsageError: if the seed is not an integer from 0 to 2**64 - 1.
         """
-        return jax.tree.map(np.array, self._initialize(state.seed_key(seed)))
+        made = jax.tree.map(np.array, self._initialize(state.seed_key(seed)))
+        return made.replace(carry=self._carry)
+
+    def place(self, whole: state.TrainState) -> state.TrainState:
+        """A state of the host, on the devices."""
+        return roles.placed(whole, self.parallel)
+
+    def on_host(self, placed: state.TrainState) -> state.TrainState:
+        """A state on the devices as NumPy arrays, whole, as it is saved."""
+        return roles.on_host(placed, self.parallel)
+
+    def fresh_carry(self) -> Any:
+        """What the carry of a state is at an epoch's start, on the devices; None where the model has none."""
+        return roles.split(self._carry, self.parallel)
 
     # Training
 
@@ -114,7 +129,7 @@ class Runner:
         """The steps of a chunk; the state is donated.
 
         Args:
-          state: replicated.
+          state: on the devices.
           fed: by :meth:`feed_training`.
           learning_rate_scale: what the schedule's learning rate is multiplied with.
 
@@ -166,6 +181,7 @@ class Runner:
         self, variables: Any, split: str, place: Callable[[Chunk, Any], None], *, keep: bool
     ) -> dict[str, np.ndarray]:
         feed, variables = self._feed(split), self.parallel.replicate(variables)
+        carry = self.fresh_carry()
         total: dict[str, Any] = {}
 
         def absorb(chunk: Chunk, made: Any) -> None:
@@ -177,7 +193,7 @@ class Runner:
         for chunk, data, arguments in feed(self.eval_plan(split)):
             key = ("keep" if keep else "eval", chunk.length, chunk.rows.shape)
             function = self._eval_function(chunk.length, keep, feed.resident)
-            made = self._call((*key, feed.resident), function, variables, data, arguments)
+            *made, carry = self._call((*key, feed.resident), function, variables, carry, data, arguments)
             # Fetched one call late, so that the devices have work meanwhile.
             if pending is not None:
                 absorb(*pending)
@@ -229,6 +245,13 @@ class Runner:
             axis_name=self.parallel.axis_name,
         )
 
+    def _initial_carry(self, like: state.TrainState) -> Any:
+        """The carry of a batch's rows at a stream's beginning, the same for all seeds; None where there is none."""
+        if like.carry is None:
+            return None
+        one = jax.jit(lambda: self._initialize(jax.random.key(0)).carry)()
+        return roles.fresh(one, self.experiment.data.batch_size)
+
     def _feed(self, split: str) -> Feed:
         if split not in self._feeds:
             data = self.experiment.data
@@ -238,17 +261,19 @@ class Runner:
 
     def _train_function(self, length: int | None) -> Callable:
         function = functools.partial(step.train_chunk, self._recipe, length)
-        axes = (None, self._feed("train").data_axis, CHUNK_AXES | {"learning_rate_scale": None})
-        return self._spread(("train", length), function, axes, donate=(0,))
+        axes = (self._axes, self._feed("train").data_axis, CHUNK_AXES | {"learning_rate_scale": None})
+        return self._spread(("train", length), function, axes, (self._axes, None), donate=(0,))
 
     def _eval_function(self, length: int | None, keep: bool, resident: bool) -> Callable:
         function = functools.partial(step.eval_chunk, self._recipe, length, keep)
-        return self._spread(("eval", length, keep, resident), function, (None, None if resident else 0, CHUNK_AXES))
+        carry = None if self._axes is None else 0
+        axes = (None, carry, None if resident else 0, CHUNK_AXES)
+        return self._spread(("eval", length, keep, resident), function, axes, (None, None, carry))
 
-    def _spread(self, key: Any, function: Callable, axes: Any, donate: tuple[int, ...] = ()) -> Callable:
+    def _spread(self, key: Any, function: Callable, axes: Any, out: Any, donate: tuple[int, ...] = ()) -> Callable:
         if key not in self._functions:
             precise = at_precision(getattr(self.model, "precision", "default"), function)
-            self._functions[key] = self.parallel.spread(precise, axes, (None, None), donate)
+            self._functions[key] = self.parallel.spread(precise, axes, out, donate)
         return self._functions[key]
 
     def _call(self, key: Any, function: Callable, *arguments: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.carried import CARRY
 from rnnjax.layers.cells.initializers import single_or_wider
 
 Array = jax.Array
@@ -25,6 +26,8 @@ class TrainState(flax.struct.PyTreeNode):
       params: the model's parameters.
       model_state: the model's other variable collections, such as ``batch_stats``.
       opt_state: the optimizer's state.
+      carry: the collection of that name, of recurrences that go on from batch to batch (:class:`rnnjax.Carried`), a row
+        a stream; None where the model has none.
       averaged: exponential moving average of ``{"params": params, **model_state}``, or None: batch
         norm's statistics are averaged like the parameters that they belong to. It is kept in float32 or
         wider: in half precision, what a step adds to it is rounded away.
@@ -37,6 +40,7 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: Any
     averaged: Any
     key: Array
+    carry: Any = None
 
     def variables(self) -> dict[str, Any]:
         """The variables to evaluate and predict with: the averages where there are any."""
@@ -54,6 +58,7 @@ def variables_of(parts: Mapping[str, Any]) -> dict[str, Any]:
 def shapes_of(model: nn.Module, inputs: Mapping[str, Any], *, averaged: bool) -> dict[str, Any]:
     """Shapes of the parts of a state that prediction needs, for :func:`variables_of`; nothing is computed."""
     variables = dict(jax.eval_shape(lambda: model.init({"params": jax.random.key(0)}, **inputs)))
+    variables.pop(CARRY, None)
     params = variables.pop("params")
     parts = {"params": params, "model_state": variables}
     if averaged:
@@ -78,6 +83,7 @@ def initializer(
 
     def make(key: Array) -> TrainState:
         variables = dict(model.init({"params": key}, **inputs))
+        carry = variables.pop(CARRY, None)
         params = variables.pop("params")
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -86,6 +92,7 @@ def initializer(
             opt_state=optimizer.init(params),
             averaged=jax.tree.map(_wide, {"params": params, **variables}) if averaged else None,
             key=jax.random.key_data(jax.random.fold_in(key, 1)),
+            carry=carry,
         )
 
     return make

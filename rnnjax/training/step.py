@@ -20,6 +20,7 @@ from jax import lax
 
 from rnnjax.data.augment import Augment, example_keys
 from rnnjax.data.spec import nested
+from rnnjax.layers.carried import CARRY
 from rnnjax.tasks import Task
 from rnnjax.training.adversarial import Gradients, plain_gradients
 from rnnjax.training.freeze import frozen, frozen_norms, held
@@ -72,7 +73,7 @@ def train_chunk(recipe: Recipe, length: int | None, state: TrainState, data: Arr
     Args:
       recipe: what to do.
       length: padded length of the chunk's sequences, or None.
-      state: replicated.
+      state: replicated, but for this device's rows of the carry.
       data: arrays of a split, or of this chunk's rows when the split is streamed.
       chunk: ``rows [K, B]`` (where a batch's rows lie in ``data``), ``ids [K, B]`` (the examples'
         numbers in the split), ``mask [K, B]``, ``valid [K]`` (False: no step, the state stays as it
@@ -94,20 +95,21 @@ def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arr
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(recipe.axis_name))
     before = {"params": state.params, **state.model_state}
     still = frozen(recipe.groups, before)
+    kept = state.model_state | _collection(state.carry)
 
     def apply(params: Any, moved: Any, batch: Mapping[str, Any], mutable: tuple[str, ...] = ()) -> tuple[Any, Any]:
         with frozen_norms(still):
             applied = recipe.model.apply(
-                {"params": params, **state.model_state, **moved},
+                {"params": params, **kept, **moved},
                 train=True,
                 rngs={"dropout": dropout},
-                mutable=[*state.model_state, *mutable],
+                mutable=[*kept, *mutable],
                 **recipe.model_arguments(batch),
             )
         return cast("tuple[Any, Any]", applied)  # a pair, since `mutable` is a list
 
     def objective(params: Any, moved: Any) -> tuple[Array, tuple[Arrays, Any]]:
-        model_state = dict(state.model_state)
+        model_state = dict(kept)
 
         def outputs(batch: Mapping[str, Any]) -> Any:
             made, changed = apply(params, moved, batch)
@@ -120,6 +122,7 @@ def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arr
 
     call = functools.partial(apply, state.params, {}, batch)
     gradients, (sums, model_state) = recipe.gradients(objective, state.params, state.step, call)
+    carry = model_state.pop(CARRY, None)
     gradients, sums = lax.psum((gradients, sums), recipe.axis_name)
     gradients = held(still["params"], jax.tree.map(jnp.zeros_like, gradients), gradients)
     updates, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
@@ -129,7 +132,9 @@ def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arr
     if state.averaged is not None:
         averaged = held(still, state.averaged, _average(recipe.ema_decay, state.step, state.averaged, after))
     params = after.pop("params")
-    new = state.replace(step=state.step + 1, params=params, model_state=after, opt_state=opt_state, averaged=averaged)
+    new = state.replace(
+        step=state.step + 1, params=params, model_state=after, opt_state=opt_state, averaged=averaged, carry=carry
+    )
     new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
     return new, sums | {"grad_norm": global_norm(gradients)}
 
@@ -141,7 +146,7 @@ def _divisor(weight: Array) -> Array:
     return jnp.where(weight > 0, weight, 1)
 
 
-def eval_chunk(recipe: Recipe, length: int | None, keep: bool, variables: Any, data: Arrays, chunk: Arrays):
+def eval_chunk(recipe: Recipe, length: int | None, keep: bool, variables: Any, carry: Any, data: Arrays, chunk: Arrays):
     """A chunk without training.
 
     Args:
@@ -149,28 +154,42 @@ def eval_chunk(recipe: Recipe, length: int | None, keep: bool, variables: Any, d
       length: padded length of the chunk's sequences, or None.
       keep: whether what the task keeps of each row is wanted too.
       variables: of the model, replicated.
+      carry: as in a state, this device's rows of it.
       data, chunk: as for :func:`train_chunk`; of the chunk, ``rows`` and ``mask``.
 
     Returns:
       The task's sums over the chunk's real rows and all devices, and what it keeps, padding rows included: a tree of
-      ``[devices of all hosts, K, B, ...]`` on each device; without ``keep``, None.
+      ``[devices of all hosts, K, B, ...]`` on each device; without ``keep``, None. And the carry after the chunk.
     """
 
-    def one(step: Arrays) -> tuple[Arrays, Any]:
+    def one(carry: Any, step: Arrays) -> tuple[Any, Arrays, Any]:
         batch = _gather(recipe, data, step, length)
-        outputs = recipe.model.apply(variables, train=False, **recipe.model_arguments(batch))
+        outputs, carry = _evaluated(recipe.model, variables, carry, recipe.model_arguments(batch))
         sums = recipe.task.sums(outputs, batch, train=False)
-        return sums, recipe.task.keep(outputs, batch) if keep else None
+        return carry, sums, recipe.task.keep(outputs, batch) if keep else None
 
-    def add(total: Arrays, step: Arrays) -> tuple[Arrays, Any]:
-        sums, kept = one(step)
-        return jax.tree.map(jnp.add, total, sums), kept
+    def add(so_far: tuple[Arrays, Any], step: Arrays) -> tuple[Any, Any]:
+        total, carry = so_far
+        carry, sums, kept = one(carry, step)
+        return (jax.tree.map(jnp.add, total, sums), carry), kept
 
     steps = {name: chunk[name] for name in ("rows", "mask")}
-    shapes = jax.eval_shape(lambda: one(jax.tree.map(lambda array: array[0], steps))[0])
+    shapes = jax.eval_shape(lambda: one(carry, jax.tree.map(lambda array: array[0], steps))[1])
     nothing = jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes)
-    total, kept = lax.scan(add, nothing, steps)
-    return lax.psum(total, recipe.axis_name), lax.all_gather(kept, recipe.axis_name)
+    (total, carry), kept = lax.scan(add, (nothing, carry), steps)
+    return lax.psum(total, recipe.axis_name), lax.all_gather(kept, recipe.axis_name), carry
+
+
+def _evaluated(model: nn.Module, variables: Any, carry: Any, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+    """A model's outputs, and the carry after them."""
+    if carry is None:
+        return model.apply(variables, train=False, **arguments), None
+    outputs, changed = model.apply({**variables, CARRY: carry}, train=False, mutable=[CARRY], **arguments)
+    return outputs, changed[CARRY]
+
+
+def _collection(carry: Any) -> dict[str, Any]:
+    return {} if carry is None else {CARRY: carry}
 
 
 def _gather(recipe: Recipe, data: Arrays, step: Arrays, length: int | None) -> dict[str, Array]:

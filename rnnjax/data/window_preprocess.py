@@ -1,0 +1,65 @@
+"""A text as windows of token ids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from rnnjax.data.preprocess import Preprocess, require, strings
+from rnnjax.data.spec import Shape, Spec
+from rnnjax.data.tokens import TOKENIZERS, UNKNOWN, Vocabulary
+from rnnjax.errors import DataError
+
+
+@dataclass(frozen=True)
+class WindowPreprocess(Preprocess):
+    """A text as token ids, in windows.
+
+    Attributes:
+      vocabulary: tokens in the order of their ids.
+      window: tokens of a row in training.
+      tokenizer: name of what splits a text, in :data:`rnnjax.data.tokens.TOKENIZERS`.
+    """
+
+    kind: ClassVar[str] = "windows"
+    wanted: ClassVar[str] = "a text by --prompt"
+    vocabulary: Vocabulary
+    window: int
+    tokenizer: str = "characters"
+
+    @property
+    def spec(self) -> Spec:
+        """Token ids ``[1, window]``, and an output a token of the vocabulary."""
+        size = len(self.vocabulary)
+        return Spec({"inputs": Shape((1, self.window), np.dtype(np.int32))}, size, size)
+
+    def ids(self, text: str) -> np.ndarray:
+        """The token ids of a text, ``[T]``; tokens outside the vocabulary are the unknown one."""
+        index = {token: number for number, token in enumerate(self.vocabulary.words)}
+        return np.array([index.get(token, UNKNOWN) for token in TOKENIZERS[self.tokenizer](text)], np.int32)
+
+    def encode(self, raw: Any) -> dict[str, np.ndarray]:
+        """Ids ``[N, T]`` of a list of texts of as many tokens each.
+
+        Raises:
+          DataError: if it is no list of texts, or they differ in length.
+        """
+        if isinstance(raw, str) or not all(isinstance(text, str) for text in raw):
+            raise DataError("texts must be a list of strings, such as ['one text']")
+        rows = [self.ids(text) for text in raw]
+        if len({len(row) for row in rows}) > 1:
+            raise DataError(f"texts must be of one length in tokens, got {sorted({len(row) for row in rows})}")
+        return {"inputs": np.stack(rows) if rows else np.zeros((0, self.window), np.int32)}
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        words = list(self.vocabulary.words)
+        return {"kind": self.kind, "vocabulary": words, "window": self.window, "tokenizer": self.tokenizer}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`."""
+        require(values["tokenizer"] in TOKENIZERS, "tokenizer", values["tokenizer"])
+        require(type(values["window"]) is int and values["window"] > 0, "window", values["window"])
+        return cls(Vocabulary(strings(values, "vocabulary", UNKNOWN + 1)), values["window"], values["tokenizer"])

@@ -1,0 +1,70 @@
+"""A recurrence whose carry stays from call to call: what reads a stream that is longer than a batch's rows."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from rnnjax.errors import UsageError
+
+Array = jax.Array
+
+CARRY = "carry"
+"""The collection of carries: its leaves have a row a stream, ``[B, ...]``, where all other collections have none."""
+
+
+class Carried(nn.Module):
+    """Keeps a recurrence's carry in the collection ``carry``, so that each call goes on where the one before ended.
+
+    Gradients end at a call's first step (truncated backpropagation through time, Williams and Peng 1990). Its
+    parameters lie where those of ``layer`` itself would, so that either takes the other's.
+
+    The collection is new from ``init``, as long as a batch has rows, and what training and evaluation do with it is
+    theirs: :mod:`rnnjax.training` starts it anew with each epoch. A call without the collection starts from the
+    layer's own carry, and gives it back in the collection where that is mutable::
+
+        logits, state = model.apply(params, first, mutable=["carry"])
+        logits, state = model.apply(params | state, second, mutable=["carry"])
+
+    Attributes:
+      layer: a :class:`rnnjax.RNN` or :class:`rnnjax.StackedRNN` that reads forwards, or what is called like one.
+    """
+
+    layer: nn.Module
+
+    def setup(self):
+        if getattr(self.layer, "backward_features", 0):
+            raise UsageError("Carried: a backward recurrence has no carry that the next call could go on with")
+        nn.share_scope(self, self.layer)
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Array,
+        *,
+        lengths: Array | None = None,
+        mask: Array | None = None,
+        resets: Array | None = None,
+        reset_carry: Any = None,
+        train: bool = False,
+    ) -> tuple[Any, Array]:
+        """As :meth:`rnnjax.RNN.__call__`, with the carry of the call before in the place of ``initial_carry``.
+
+        Raises:
+          UsageError: if the carry is that of another number of rows, or as the layer does.
+        """
+        options = {"lengths": lengths, "mask": mask, "resets": resets, "reset_carry": reset_carry, "train": train}
+        kept = self.has_variable(CARRY, "state") or self.is_mutable_collection(CARRY)
+        if not kept:
+            return self.layer(inputs, **options)
+        # Over no step at all a recurrence gives the carry that it starts from.
+        carry = self.variable(CARRY, "state", lambda: self.layer(inputs[..., :0, :])[0])
+        last, outputs = self.layer(inputs, initial_carry=carry.value, **options)
+        if self.is_mutable_collection(CARRY) and not self.is_initializing():
+            carry.value = last
+        return last, outputs
+
+    @property
+    def backward_features(self) -> int:
+        """As :attr:`rnnjax.RNN.backward_features`: none."""
+        return 0

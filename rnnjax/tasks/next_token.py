@@ -1,0 +1,86 @@
+"""The next token of each step: language models."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from rnnjax.errors import DataError, UsageError
+from rnnjax.tasks.base import Batch, Metric, Task, mean
+
+if TYPE_CHECKING:
+    from rnnjax.data import Dataset
+    from rnnjax.data.spec import Spec
+
+
+@dataclass(frozen=True)
+class NextToken(Task):
+    """Cross-entropy of logits ``[B, T, V]`` with ``targets [B, T]``, the ids of the tokens that follow.
+
+    A target below 0 does not count. The loss is in nats a token; perplexity is its exponential, and bits are its
+    units of ln 2, a character or byte where those are the tokens.
+
+    Attributes:
+      label_smoothing: of the training loss, see ``--optim.label-smoothing``, which it is taken from.
+    """
+
+    kind: ClassVar[str] = "next_token"
+    headline: ClassVar[Metric] = Metric("loss", "min", "{:.4f}")
+    label_smoothing: float = 0.0
+
+    def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
+        """``loss`` in nats, ``correct`` and ``weight``, the number of tokens, over all that count."""
+        from rnnjax.tasks import losses
+
+        targets = _targets(batch)
+        counts = (targets >= 0) & batch["mask"][:, None]
+        loss = losses.per_step_cross_entropy(outputs, targets, self.label_smoothing if train else 0.0)
+        return {
+            "loss": (loss * counts).sum(),
+            "correct": ((outputs.argmax(-1) == targets) & counts).sum(dtype="int32"),
+            "weight": counts.sum(dtype="int32"),
+        }
+
+    def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
+        """Loss, perplexity, bits and accuracy."""
+        loss = mean(totals["loss"], totals["weight"])
+        return {
+            "loss": loss,
+            "perplexity": math.exp(min(loss, 700.0)),  # e^710 is infinite
+            "bits": loss / math.log(2),
+            "accuracy": mean(totals["correct"], totals["weight"]),
+        }
+
+    def check(self, outputs: Any, batch: Batch) -> None:
+        """Logits must be ``[B, T, V]`` floats, targets ``[B, T]``: others would broadcast to a wrong number."""
+        targets = _targets(batch)
+        if not hasattr(outputs, "shape") or len(outputs.shape) != 3 or outputs.shape[:2] != targets.shape:
+            got = list(outputs.shape) if hasattr(outputs, "shape") else type(outputs).__name__
+            raise UsageError(f"logits must be [B, T, V] for targets {list(targets.shape)} [B, T], got {got}")
+
+    def check_data(self, dataset: "Dataset") -> None:
+        """Raises DataError unless there are ``targets [N, T]`` of integers, all of them ids."""
+        for split, examples in dataset.splits().items():
+            targets = examples.arrays.get("targets")
+            if targets is None or targets.ndim != 2 or targets.dtype.kind != "i":
+                got = "none" if targets is None else f"{targets.dtype} {list(targets.shape)}"
+                raise DataError(f"{dataset.name}: {split} needs integer targets [N, T] of the next tokens, got {got}")
+            most, outputs = int(targets.max()), dataset.spec.outputs
+            if most < 0:
+                raise DataError(f"{dataset.name}: no token of {split} is to be predicted")
+            if most >= outputs:
+                raise DataError(f"{dataset.name}: a target of {split} is {most}, but there are {outputs} tokens")
+
+    def prepared(self, dataset: "Dataset", optim: Any) -> Self:
+        """With the label smoothing of the optimizer's section."""
+        return replace(self, label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing)
+
+    def widths(self, spec: "Spec") -> tuple[int, ...]:
+        """A logit a token."""
+        return (spec.outputs,)
+
+
+def _targets(batch: Batch) -> Any:
+    if "targets" not in batch:
+        raise UsageError(f"the examples have no targets, the tokens that follow, but {', '.join(sorted(batch))}")
+    return batch["targets"]
