@@ -46,7 +46,7 @@ def lowered(experiment: Experiment) -> str:
     if getattr(config.data, "crop_size", 0):  # as of images that are decoded anew: streamed
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, device_budget_mib=0))
     program = Runner(Experiment(**vars(config), task=experiment.task), dataset, jax.devices()[:DEVICES])
-    state = jax.eval_shape(program._initialize, jax.random.key(0))
+    state = jax.eval_shape(program._initialize, jax.random.key(0)).replace(carry=program.fresh_carry())
     chunk, data, arguments = next(program.feed_training(program.train_plan(seed=0, epoch=0), 0))
     arguments["learning_rate_scale"] = np.float32(1)
     return program._train_function(chunk.length).lower(state, data, arguments).as_text()
@@ -58,6 +58,10 @@ EXPERIMENTS = {e.name: e for e in experiments.every() if isinstance(e, Experimen
 def made_up(config: Config) -> Dataset:
     """Two batches of the experiment's shapes and dtypes; documents are as long as the largest bucket."""
     data, count = config.data, 2 * config.data.batch_size
+    if isinstance(data, CorpusData):
+        preprocess = WindowPreprocess(Vocabulary(tuple(map(str, range(67)))), data.window)
+        every = windows(np.zeros(count * data.window + 1, np.int32), data.window)
+        return Dataset(data.name, every, every, every, preprocess, plan=Streams())
     if isinstance(data, TextData):
         length = (data.bucket_lengths or (400,))[-1]
         words = Vocabulary(tuple(map(str, range(data.vocabulary_size))))
@@ -70,10 +74,6 @@ def made_up(config: Config) -> Dataset:
         names, channels = tuple(map(str, range(classes))), shape[-1]
         preprocess = ImagePreprocess(shape, (0.5,) * channels, (0.25,) * channels, names)
         inputs, lengths = np.zeros((count, *shape), np.uint8), None
-    if isinstance(data, CorpusData):
-        preprocess = WindowPreprocess(Vocabulary(tuple(map(str, range(67)))), data.window)
-        every = windows(np.zeros(count * data.window + 1, np.int32), data.window)
-        return Dataset(data.name, every, every, every, preprocess, plan=Streams())
     every = labelled(inputs, (np.arange(count) % classes).astype(np.int32), lengths)
     return Dataset(data.name, every, every, every, preprocess, plan=Plan(() if lengths is None else (length,)))
 
