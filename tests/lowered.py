@@ -31,6 +31,7 @@ from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.data.windows import windows
 from rnnjax.experiment import Experiment
 from rnnjax.training.runner import Runner
+from rnnjax.training.state import with_carry
 
 STORED = Path(__file__).with_name("lowered.json")
 DEVICES = 2
@@ -46,7 +47,7 @@ def lowered(experiment: Experiment) -> str:
     if getattr(config.data, "crop_size", 0):  # as of images that are decoded anew: streamed
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, device_budget_mib=0))
     program = Runner(Experiment(**vars(config), task=experiment.task), dataset, jax.devices()[:DEVICES])
-    state = jax.eval_shape(program._initialize, jax.random.key(0)).replace(carry=program.fresh_carry())
+    state = with_carry(jax.eval_shape(program._initialize, jax.random.key(0)), program.fresh_carry())
     chunk, data, arguments = next(program.feed_training(program.train_plan(seed=0, epoch=0), 0))
     arguments["learning_rate_scale"] = np.float32(1)
     return program._train_function(chunk.length).lower(state, data, arguments).as_text()

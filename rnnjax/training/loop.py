@@ -18,7 +18,7 @@ from rnnjax.training.interrupt import StopRequest
 from rnnjax.training.optim import reduce_on_plateau
 from rnnjax.training.progress import Progress
 from rnnjax.training.runner import Runner
-from rnnjax.training.state import TrainState
+from rnnjax.training.state import TrainState, with_carry
 
 OnChunk = Callable[[int], None]
 """Called after each compiled call with the number of steps taken."""
@@ -103,7 +103,7 @@ class Training:
         last = len(chunks) - 1
         pending: tuple[Chunk, Any, bool] | None = None
         if not progress.chunk:  # an epoch reads its streams from their beginnings
-            self.state = self.state.replace(carry=program.fresh_carry())
+            self.state = with_carry(self.state, program.fresh_carry())
         self.clock.measure_anew()
         for fed in program.feed_training(chunks[progress.chunk :], progress.epoch, seed=self._session.seed):
             compiled = program.compile_seconds

@@ -11,24 +11,24 @@ import numpy as np
 
 from rnnjax.errors import UsageError
 from rnnjax.training.parallel import DataParallel
-from rnnjax.training.state import TrainState
+from rnnjax.training.state import StreamState, TrainState, with_carry
 
 
 def axes(state: TrainState) -> Any:
     """Mapped axes of a state, for :meth:`rnnjax.training.parallel.DataParallel.spread`."""
     if state.carry is None:
         return None
-    return TrainState(None, None, None, None, None, None, carry=0)  # pyright: ignore[reportArgumentType]
+    return StreamState(None, None, None, None, None, None, carry=0)  # pyright: ignore[reportArgumentType]
 
 
 def placed(state: TrainState, parallel: DataParallel) -> TrainState:
     """A state of the host, on the devices."""
-    return parallel.replicate(state.replace(carry=None)).replace(carry=split(state.carry, parallel))
+    return with_carry(parallel.replicate(with_carry(state, None)), split(state.carry, parallel))
 
 
 def on_host(state: TrainState, parallel: DataParallel) -> TrainState:
     """The inverse: NumPy arrays of their own memory."""
-    return parallel.to_host(state.replace(carry=None)).replace(carry=whole(state.carry, parallel))
+    return with_carry(parallel.to_host(with_carry(state, None)), whole(state.carry, parallel))
 
 
 def split(carry: Any, parallel: DataParallel) -> Any:

@@ -91,7 +91,7 @@ class Runner:
           UsageError: if the seed is not an integer from 0 to 2**64 - 1.
         """
         made = jax.tree.map(np.array, self._initialize(state.seed_key(seed)))
-        return made.replace(carry=self._carry)
+        return state.with_carry(made, self._carry)
 
     def place(self, whole: state.TrainState) -> state.TrainState:
         """A state of the host, on the devices."""

@@ -1,5 +1,6 @@
 """The state of a training: all that a step reads and writes."""
 
+import functools
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,8 +27,6 @@ class TrainState(flax.struct.PyTreeNode):
       params: the model's parameters.
       model_state: the model's other variable collections, such as ``batch_stats``.
       opt_state: the optimizer's state.
-      carry: the collection of that name, of recurrences that go on from batch to batch (:class:`rnnjax.Carried`), a row
-        a stream; None where the model has none.
       averaged: exponential moving average of ``{"params": params, **model_state}``, or None: batch
         norm's statistics are averaged like the parameters that they belong to. It is kept in float32 or
         wider: in half precision, what a step adds to it is rounded away.
@@ -40,11 +39,26 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: Any
     averaged: Any
     key: Array
-    carry: Any = None
+    carry = None  # no field: what has none is saved as it always was
 
     def variables(self) -> dict[str, Any]:
         """The variables to evaluate and predict with: the averages where there are any."""
         return variables_of({"params": self.params, "model_state": self.model_state, "averaged": self.averaged})
+
+
+class StreamState(TrainState):
+    """The state of a model whose recurrence goes on from batch to batch (:class:`rnnjax.Carried`).
+
+    Attributes:
+      carry: the collection of that name, a row a stream.
+    """
+
+    carry: Any = None
+
+
+def with_carry(state: TrainState, carry: Any) -> TrainState:
+    """The state with another carry, where it has one at all."""
+    return state.replace(carry=carry) if isinstance(state, StreamState) else state
 
 
 def variables_of(parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,14 +99,14 @@ def initializer(
         variables = dict(model.init({"params": key}, **inputs))
         carry = variables.pop(CARRY, None)
         params = variables.pop("params")
-        return TrainState(
+        kind = TrainState if carry is None else functools.partial(StreamState, carry=carry)
+        return kind(
             step=jnp.zeros((), jnp.int32),
             params=params,
             model_state=variables,
             opt_state=optimizer.init(params),
             averaged=jax.tree.map(_wide, {"params": params, **variables}) if averaged else None,
             key=jax.random.key_data(jax.random.fold_in(key, 1)),
-            carry=carry,
         )
 
     return make

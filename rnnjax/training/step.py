@@ -25,7 +25,7 @@ from rnnjax.tasks import Task
 from rnnjax.training.adversarial import Gradients, plain_gradients
 from rnnjax.training.freeze import frozen, frozen_norms, held
 from rnnjax.training.optim import global_norm
-from rnnjax.training.state import TrainState
+from rnnjax.training.state import TrainState, with_carry
 
 Array = jax.Array
 Arrays = dict[str, Array]
@@ -132,9 +132,8 @@ def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arr
     if state.averaged is not None:
         averaged = held(still, state.averaged, _average(recipe.ema_decay, state.step, state.averaged, after))
     params = after.pop("params")
-    new = state.replace(
-        step=state.step + 1, params=params, model_state=after, opt_state=opt_state, averaged=averaged, carry=carry
-    )
+    new = state.replace(step=state.step + 1, params=params, model_state=after, opt_state=opt_state, averaged=averaged)
+    new = with_carry(new, carry)
     new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
     return new, sums | {"grad_norm": global_norm(gradients)}
 
