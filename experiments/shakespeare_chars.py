@@ -16,10 +16,12 @@ EXPERIMENT = Experiment(
     target=Target(value=1.50, source="minGRU 1.548, Transformer 1.547 nats a character"),
     cost="its time is in its result file",
     data=CorpusData(name="tiny_shakespeare", batch_size=32, window=64, refit=True),
-    model=LanguageModel(features=(512, 512), embedding_features=128, dropout=0.5),
+    model=LanguageModel(
+        features=(512, 512), embedding_features=128, dropout=0.4, embedding_dropout=0.1, weight_dropout=0.3
+    ),
     task=NextToken(),
     optim=OptimConfig(learning_rate=2e-3, schedule="cosine", weight_decay=0.01, ema_decay=0.99),
-    train=TrainConfig(epochs=20, steps_per_call=8),
+    train=TrainConfig(epochs=18, steps_per_call=8),
 )
 
 if __name__ == "__main__":
