@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from rnnjax.tasks import Classification as Classification
     from rnnjax.tasks import Metric as Metric
     from rnnjax.tasks import NextToken as NextToken
+    from rnnjax.tasks import PerStep as PerStep
     from rnnjax.tasks import Regression as Regression
     from rnnjax.tasks import Report as Report
     from rnnjax.tasks import Task as Task
@@ -100,6 +101,7 @@ _HOMES = {
     "Report": "tasks",
     "Classification": "tasks",
     "NextToken": "tasks",
+    "PerStep": "tasks",
     "Regression": "tasks",
     "Dataset": "data.examples",
     "Examples": "data.examples",

@@ -130,6 +130,8 @@ class Experiment(Listed):
 
     def __post_init__(self):
         _check_parts(self)
+        if hasattr(self.data, "for_task"):
+            object.__setattr__(self, "data", self.data.for_task(self.task))
         until, headline = self.train.until, self.task.headline
         if until is not None and headline.shown.endswith("%}"):
             check(0 < until <= 1, self.train, "until", f"above 0 and at most 1 ({headline.name} is a share)")

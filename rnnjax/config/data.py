@@ -47,6 +47,11 @@ class DataConfig:
         """The data set: an :class:`rnnjax.data.Dataset`."""
         raise UsageError(f"{type(self).__name__} must say by load() how its data are read")
 
+    def for_task(self, task: Any) -> Self:
+        """The section as it serves a task, which an experiment asks for when it is made."""
+        del task
+        return self
+
     def augment(self, dataset: Any) -> "Callable[[Any, Any], Any] | None":
         """What training examples undergo in the step, see :data:`rnnjax.data.augment.Augment`; None: nothing."""
         del dataset

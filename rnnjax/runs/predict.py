@@ -63,7 +63,8 @@ class Predictor:
         return iter((self.model, self.variables, self.preprocess))
 
     def __call__(self, raw: Any, *, lengths: Any = None) -> Any:
-        """Answers to raw inputs, an array with a row an example: class names, or numbers in the targets' units.
+        """Answers to raw inputs, a row an example: class names, a list of them where each step has one, or numbers in
+        the targets' units.
 
         Args:
           raw: images, documents or arrays, as the model's data were.
@@ -72,7 +73,15 @@ class Predictor:
         Raises:
           DataError: if they are not of the kind that the model was trained on.
         """
-        return self.task.answers(self.logits(raw, lengths=lengths), self.spec)
+        return self.task.answers(self._unpadded(raw, lengths), self.spec)
+
+    def rows(self, raw: Any) -> list[dict[str, Any]]:
+        """The same as JSON values with what else the task says of each row, such as a class's probability."""
+        return self.task.rows(self._unpadded(raw), self.spec)
+
+    def _unpadded(self, raw: Any, lengths: Any = None) -> Any:
+        stored = self._stored(raw, lengths)
+        return self.task.unpadded(self.outputs(stored), stored.get("lengths"))
 
     def logits(self, raw: Any, *, lengths: Any = None) -> np.ndarray:
         """The model's outputs for raw inputs, ``[N, ...]``; of a classifier, not normalised."""
@@ -269,7 +278,7 @@ def predict(predictor: Predictor, inputs: Sequence[Input]) -> Iterator[Predictio
         part = inputs[start : start + _BATCH]
         read = [_read(function) for _, function in part]
         raw = [value for value, _ in read if value is not None]
-        rows = iter(predictor.task.rows(predictor.logits(raw), predictor.spec) if raw else [])
+        rows = iter(predictor.rows(raw) if raw else [])
         for (value, error), (name, _) in zip(read, part, strict=True):
             yield Prediction(name, error=error) if value is None else Prediction(name, next(rows))
 

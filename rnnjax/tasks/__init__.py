@@ -3,6 +3,7 @@
 from rnnjax.tasks.base import Batch, Metric, Report, Task
 from rnnjax.tasks.classification import Classification
 from rnnjax.tasks.next_token import NextToken
+from rnnjax.tasks.per_step import PerStep
 from rnnjax.tasks.regression import Regression
 
 TASKS: tuple[type[Task], ...] = tuple(
@@ -10,4 +11,4 @@ TASKS: tuple[type[Task], ...] = tuple(
 )
 """All that are imported above: those of this package, which a work folder can name."""
 
-__all__ = ["TASKS", "Batch", "Classification", "Metric", "NextToken", "Regression", "Report", "Task"]
+__all__ = ["TASKS", "Batch", "Classification", "Metric", "NextToken", "PerStep", "Regression", "Report", "Task"]

@@ -73,9 +73,11 @@ class Task:
 
     Attributes:
       headline: the metric that decides which checkpoint is best, stops early, and is compared with the target.
+      per_step: whether it has a class at each step of a sequence, and :class:`rnnjax.Arrays` reads ``y`` so.
     """
 
     headline: ClassVar[Metric] = Metric("loss", "min", "{:.4f}")
+    per_step: ClassVar[bool] = False
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """Sums over the real rows of a batch.
@@ -134,6 +136,16 @@ class Task:
     def report(self, totals: Mapping[str, Any], kept: Any, spec: "Spec") -> Report:
         """What a whole split shows; ``kept`` is a tree of NumPy arrays ``[N, ...]`` in the split's order."""
         return Report()
+
+    def unpadded(self, outputs: Any, lengths: np.ndarray | None) -> Any:
+        """Outputs ``[N, ...]`` as :meth:`answers` and :meth:`rows` take them; a task of steps cuts them to ``lengths``.
+
+        Args:
+          outputs: what the model made of N rows, padding included.
+          lengths: ``[N]``, the steps of each row; None where the model is given none.
+        """
+        del lengths
+        return outputs
 
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
         """What a user reads of outputs ``[N, ...]``: an array with a row an example."""

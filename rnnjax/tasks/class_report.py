@@ -30,8 +30,20 @@ def class_report(
     """
     from sklearn import metrics  # a second of import that a run needs at its end only
 
-    probabilities = class_probabilities(logits)
-    predicted, numbers = probabilities.argmax(-1), np.arange(len(class_names))
+    page = _by_class(class_probabilities(logits).argmax(-1), labels, class_names, weights)
+    classes = {name: page.pop(name) for name in ("classes", "confusion")}
+    ranked = len(class_names) == 2 and len(np.unique(labels)) == 2
+    auc = float(metrics.roc_auc_score(labels, _scores(logits), sample_weight=weights)) if ranked else None
+    return {"examples": len(labels), **page, "auc": auc, **classes}
+
+
+def _by_class(
+    predicted: np.ndarray, labels: np.ndarray, class_names: Sequence[str], weights: np.ndarray | None
+) -> dict[str, Any]:
+    """What of :func:`class_report` predicted classes ``[N]`` tell without logits."""
+    from sklearn import metrics
+
+    numbers = np.arange(len(class_names))
     confusion = metrics.confusion_matrix(labels, predicted, labels=numbers, sample_weight=weights)
     zero: Any = 0.0  # scikit-learn's own type for it lacks the numbers that it takes
     by_class: Any = metrics.precision_recall_fscore_support(
@@ -40,13 +52,10 @@ def class_report(
     columns = zip(class_names, *(column.tolist() for column in by_class), strict=True)
     names = ("name", "precision", "recall", "f1", "support")
     occurring = confusion.sum(0) + confusion.sum(1) > 0
-    ranked = len(class_names) == 2 and len(np.unique(labels)) == 2
     return {
-        "examples": len(labels),
         "accuracy": float(np.average(predicted == labels, weights=weights)),
         "macro_f1": float(by_class[2][occurring].mean()),
         "weighted_f1": float(np.average(by_class[2], weights=by_class[3])),
-        "auc": float(metrics.roc_auc_score(labels, _scores(logits), sample_weight=weights)) if ranked else None,
         "classes": [dict(zip(names, row, strict=True)) for row in columns],
         "confusion": confusion.tolist(),
     }
@@ -57,14 +66,25 @@ def report(
 ) -> Report:
     """The report as a task gives it: F1 and, where there is one, AUC among the result's figures."""
     page = class_report(logits, labels, class_names, weights)
-    values = {name: page[name] for name in ("macro_f1", "weighted_f1", "auc") if page[name] is not None}
+    return _reported(page, class_names, [name for name in ("macro_f1", "weighted_f1", "auc") if page[name] is not None])
+
+
+def report_of_steps(
+    predicted: np.ndarray, labels: np.ndarray, class_names: Sequence[str], weights: np.ndarray | None = None
+) -> Report:
+    """The same of predicted classes ``[N]``, one for each of N steps; they rank nothing, so that there is no AUC."""
+    page = {"steps": len(labels), **_by_class(predicted, labels, class_names, weights)}
+    return _reported(page, class_names, ["macro_f1", "weighted_f1"])
+
+
+def _reported(page: dict[str, Any], class_names: Sequence[str], values: Sequence[str]) -> Report:
     counts = np.array(page["confusion"])
     title = f"accuracy {page['accuracy']:.2%}, macro F1 {page['macro_f1']:.2%}"
 
     def draw(path: Path, of: str) -> None:
         save_confusion(counts, class_names, path, f"{of}: {title}")
 
-    return Report(values, page, {"confusion": draw})
+    return Report({name: page[name] for name in values}, page, {"confusion": draw})
 
 
 def _scores(logits: np.ndarray) -> np.ndarray:
