@@ -2,10 +2,10 @@
 
 A class is called ``O`` (outside), or a prefix and a type, ``B-PER``: B begins a span, I goes on with it, E ends it, and
 S is one by itself (E and S are also written L and U). Tags that do not follow their scheme are read as conlleval reads
-them (Tjong Kim Sang and Buchholz 2000, "Introduction to the CoNLL-2000 Shared Task: Chunking"), and so does seqeval
-unless it is strict: an I or E without a beginning, or of another type than the span before it, begins a span. A
-predicted span is correct where both its ends and its type are those of a true one. BIO of both kinds (IOB1, IOB2) and
-BIOES are read by these rules alike.
+them (Tjong Kim Sang and Buchholz 2000, "Introduction to the CoNLL-2000 Shared Task: Chunking"), and as seqeval does,
+which knows S too, unless it is strict: an I or E without a beginning, or of another type than the span before it,
+begins a span. A predicted span is correct where both its ends and its type are those of a true one. BIO of both kinds
+(IOB1, IOB2) and BIOES are read by these rules alike.
 
 Axes: B batch, T steps, C classes, K types.
 """
