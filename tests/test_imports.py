@@ -25,6 +25,7 @@ ALLOWED = {
     "tasks": "data errors layers",
     "training": "config data digests errors layers tasks terminal",
     "experiment": "config data errors models tasks",
+    "testing": "data errors layers tasks training",
     "runs": "config data digests errors experiment files tasks terminal training",
     "options": "config errors experiment",
     "own": "config data experiment models",

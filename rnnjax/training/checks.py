@@ -1,5 +1,6 @@
 """Whether an experiment's parts fit each other, by shapes alone and before anything compiles."""
 
+import functools
 import inspect
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from rnnjax.data import Dataset
 from rnnjax.errors import UsageError
-from rnnjax.tasks import TASKS, Task
+from rnnjax.tasks import TASKS, Task, sums
 
 
 def check_call(model: nn.Module, dataset: Dataset) -> None:
@@ -43,56 +44,18 @@ def check_sums(task: Task, dataset: Dataset, outputs: Any) -> None:
     """
     if type(task) in TASKS:
         return
-    name, rng = type(task).__name__, np.random.default_rng(0)
+    rng, rows = np.random.default_rng(0), [0, min(1, len(dataset.train) - 1)]
     made = jax.tree.map(lambda leaf: rng.normal(size=(2, *leaf.shape[1:])).astype(leaf.dtype), outputs)
-    stored = {key: _rows(array, [0, min(1, len(array) - 1)]) for key, array in dataset.train.stored().items()}
-
-    def sums(rows: list[int], mask: list[bool]) -> dict[str, np.ndarray]:
-        batch = {key: array[rows] for key, array in stored.items()} | {"mask": np.array(mask)}
-        answered = task.sums(
-            *jax.tree.map(jnp.asarray, (jax.tree.map(lambda leaf: leaf[rows], made), batch)), train=False
-        )
-        return {key: np.asarray(value, np.float64) for key, value in answered.items()}
-
-    first, second, both, padded = (
-        sums([0], [True]),
-        sums([1], [True]),
-        sums([0, 1], [True] * 2),
-        sums([0, 1], [True, False]),
-    )
-    for key, total in both.items():
-        if not np.allclose(total, first[key] + second[key], rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise UsageError(
-                f"{name}.sums: {key} of two examples together is {_shown(total)}, but {_shown(first[key])} and "
-                f"{_shown(second[key])} of each by itself; it must add up over rows (do [B, 1] and [B] broadcast?)"
-            )
-        if not np.allclose(padded[key], first[key], rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise UsageError(
-                f'{name}.sums: {key} counts rows that are padding; leave out those where batch["mask"] is False'
-            )
-    _check_metrics(task, task.finish(both))
+    stored = {key: rows_of(array, rows) for key, array in dataset.train.stored().items()}
+    run = functools.partial(task.sums, train=False)
+    whole = sums.check_parts(task, run, made, stored, ([0], [1]))
+    sums.check_padding(task, run, made, stored, np.array([True, False]))
+    sums.check_metrics(task, task.finish(whole))
 
 
-def _check_metrics(task: Task, metrics: dict[str, Any]) -> None:
-    name = type(task).__name__
-    if task.headline.name not in metrics:
-        raise UsageError(f"{name}.headline is {task.headline.name}, but finish gives {', '.join(sorted(metrics))}")
-    for key, value in metrics.items():
-        if not isinstance(value, float | int):  # np.float64 is a float
-            raise UsageError(
-                f"{name}.finish: {key} must be a float, got a {type(value).__name__}; float(...) makes one"
-            )
-        if key in ("epoch", "step"):
-            raise UsageError(f"{name}.finish: {key} is taken; call it otherwise")
-
-
-def _rows(array: Any, rows: list[int]) -> np.ndarray:
+def rows_of(array: Any, rows: list[int]) -> np.ndarray:
     """Rows of a stored array; zeros in place of images that are still encoded."""
     return array[rows] if isinstance(array, np.ndarray) else np.zeros((len(rows), *array.shape[1:]), array.dtype)
-
-
-def _shown(value: np.ndarray) -> str:
-    return f"{value:.6g}" if value.ndim == 0 else f"{value.ravel()[:3].tolist()}"
 
 
 def check_outputs(model: nn.Module, task: Task, dataset: Dataset, outputs: Any, variables: Any) -> None:
@@ -122,13 +85,13 @@ def check_outputs(model: nn.Module, task: Task, dataset: Dataset, outputs: Any, 
         widths = task.widths(dataset.spec)
         if widths and outputs.shape[-1] not in widths:
             raise UsageError(f"needs {' or '.join(map(str, widths))} outputs a row")
-        sums = jax.eval_shape(lambda outputs, batch: task.sums(outputs, batch, train=True), outputs, batch)
+        made = jax.eval_shape(functools.partial(task.sums, train=True), outputs, batch)
     except UsageError as error:
         raise UsageError(f"{answers}: {error}") from error
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         said = f"no array {error} in a batch" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise UsageError(f"{answers}: {said}") from error
-    _check_sums(task, sums)
+    sums.check_shapes(task, made)
 
 
 def _one_example(dataset: Dataset) -> dict[str, Any]:
@@ -138,22 +101,3 @@ def _one_example(dataset: Dataset) -> dict[str, Any]:
         for name, array in dataset.train.stored().items()
     }
     return {**stored, "mask": jax.ShapeDtypeStruct((1,), np.dtype(bool))}
-
-
-def _check_sums(task: Task, sums: Any) -> None:
-    name = type(task).__name__
-    if not isinstance(sums, dict) or not {"loss", "weight"} <= set(sums):
-        got = sorted(sums) if isinstance(sums, dict) else type(sums).__name__
-        raise UsageError(f"{name}.sums must give a dictionary with loss and weight, got {got}")
-    for key, value in sums.items():
-        if not hasattr(value, "dtype"):
-            raise UsageError(f"{name}.sums: {key} must be an array, got a {type(value).__name__}")
-        if np.dtype(value.dtype).itemsize < 4:  # half precision counts to 2048 at most, and int8 to 127
-            raise UsageError(f"{name}.sums: {key} must have 32 bits, since it is added up, got {value.dtype}")
-    for key in ("loss", "weight"):
-        if sums[key].shape != ():
-            raise UsageError(f"{name}.sums: {key} must be a sum over the batch, a scalar, got {list(sums[key].shape)}")
-    if not jnp.issubdtype(sums["loss"].dtype, jnp.floating):
-        raise UsageError(f"{name}.sums: loss must be a float, got {sums['loss'].dtype}")
-    if "grad_norm" in sums:
-        raise UsageError(f"{name}.sums: grad_norm is taken; call it otherwise")
