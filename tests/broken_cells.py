@@ -160,7 +160,7 @@ BROKEN = {
     MixesTime: "MixesTime: steps one after the other, not compiled, differ from the scan",
     Remembers: "Remembers: steps one after the other, not compiled, differ from the scan",
     CountsItsAxes: "CountsItsAxes: rows under jax.vmap differ from those of a batch",
-    KnowsItsDevice: "KnowsItsDevice: on 4 devices it differs from one",
+    KnowsItsDevice: "KnowsItsDevice: on 4 devices, with two batch axes, it differs from one batch",
     WrongSlope: "WrongSlope: its gradient is not the slope of its values .*random direction of .*the gradient says",
     OneDtype: "OneDtype: with bfloat16 inputs and products it does not run",
     HalfIsOther: "HalfIsOther: with bfloat16 inputs and products it is far from what it is in float32",

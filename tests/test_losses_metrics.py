@@ -85,16 +85,6 @@ def test_sums_count_real_rows_only(logits, labels):
     np.testing.assert_allclose(Classification().finish(total)["accuracy"], expected, rtol=1e-6)
 
 
-def test_sums_add_up_over_uneven_batches():
-    row_losses = losses.sparse_cross_entropy(jnp.array(LOGITS), jnp.array(LABELS))
-    whole = metrics.sums(jnp.array(LOGITS), jnp.array(LABELS), row_losses, jnp.array(MASK))
-    added = {"loss": 0.0, "correct": 0, "weight": 0}
-    for part in (slice(0, 2), slice(2, 3), slice(3, 9)):
-        sums = metrics.sums(*(jnp.array(array[part]) for array in (LOGITS, LABELS, row_losses, MASK)))
-        added = {name: added[name] + float(sums[name]) for name in added}
-    assert Classification().finish(added) == pytest.approx(Classification().finish(whole), rel=1e-6)
-
-
 @pytest.mark.parametrize(
     ("logits", "labels"),
     [

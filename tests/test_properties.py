@@ -12,7 +12,6 @@ from tests.cell_cases import (
     BATCH,
     CELLS,
     INPUTS,
-    PLAIN_RUN_FIRST,
     STEPS,
     close,
     compiled_gradients,
@@ -167,22 +166,6 @@ def test_a_stream_in_chunks_starts_again_at_its_resets(case):
         close((last, first + second), run(), 1e-6)
 
     check()
-
-
-@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
-def test_vmap_pmap_and_more_batch_axes_equal_one_batch(case):
-    params = case.params()
-    devices = jax.local_device_count()
-    inputs = np.random.default_rng(3).normal(size=(devices, BATCH, STEPS, INPUTS)).astype(np.float32)
-    lengths = np.random.default_rng(4).integers(0, STEPS + 1, size=(devices, BATCH))
-    run = lambda x, n: case.rnn().apply(params, x, lengths=n)  # noqa: E731
-    parts = [
-        run_case(case, params, x, mask=np.arange(STEPS) < n[:, None]) for x, n in zip(inputs, lengths, strict=True)
-    ]
-    expected = jax.tree.map(lambda *rows: np.stack(rows), *parts)
-    close(jax.jit(jax.vmap(run))(inputs, lengths), expected, 1e-6)
-    per_device = jax.pmap(lambda x, n: jax.tree.map(lambda leaf: leaf[0], run(x[None], n[None])))
-    close(per_device(inputs, lengths), expected, 1e-6)  # with two batch axes on each device
 
 
 def test_shard_map_with_its_check_of_varying_axes():

@@ -17,6 +17,8 @@ from tests.cell_cases import LINEAR, PLAIN_RUN_FIRST, name_of
 from tests.strangers.own_cell import DeepCell
 from tests.strangers.own_metric import Alarms
 from tests.test_cell_submodules import CountingCell, DenseCell, Fixed
+from tests.test_tasks import CASES
+from tests.test_tasks import SPEC as OF_COLUMNS
 
 FAST_CELLS = (broken_cells.LeaksRows, broken_cells.WrongSlope, broken_cells.OtherCarry)
 """Which broken cells every run of the tests looks at: one of rows, one of gradients, one of a step's shapes."""
@@ -75,7 +77,6 @@ ROWS = 9
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, ROWS).astype(np.int32)
 TWO = (LABELS % 2).astype(np.int32)
-WEIGHTS = RNG.uniform(0, 3, ROWS).astype(np.float32)
 
 
 def drawn(*shape):
@@ -87,11 +88,10 @@ def of_classes(*names):
 
 
 RIGHT = {
-    "classes": (Classification(label_smoothing=0.1), drawn(ROWS, 3), {"labels": LABELS}, of_classes(*"abc")),
-    "one logit": (Classification(), drawn(ROWS, 1), {"labels": TWO}, of_classes("no", "yes")),
-    "two logits": (Classification(), drawn(ROWS, 2), {"labels": TWO, "weights": WEIGHTS}, of_classes("no", "yes")),
+    **{name: (*case, OF_COLUMNS) for name, case in CASES.items()},
+    "one logit": (Classification(label_smoothing=0.1), drawn(ROWS, 1), {"labels": TWO}, of_classes("no", "yes")),
+    "two logits": (Classification(), drawn(ROWS, 2), {"labels": TWO}, of_classes("no", "yes")),
     "a number": (Regression(mean=(3.0,), scale=(2.0,)), drawn(ROWS, 1), {"targets": drawn(ROWS)}, SPEC),
-    "columns": (Regression(), drawn(ROWS, 2), {"targets": drawn(ROWS, 2), "weights": WEIGHTS}, SPEC),
     "a stranger's": (Alarms(), drawn(ROWS, 1), {"labels": TWO}, of_classes("no", "yes")),
     "a step each": (
         broken_tasks.Steps(),
@@ -101,7 +101,7 @@ RIGHT = {
     ),
     "a tree": (broken_tasks.Pair(), (drawn(ROWS, 2), {"more": drawn(ROWS)}), {"targets": drawn(ROWS, 2)}, SPEC),
 }
-FAST_TASKS = ("one logit", "columns", "a step each")
+FAST_TASKS = ("classes", "one logit", "weighed columns", "a step each")
 
 
 @pytest.mark.parametrize("name", [n if n in FAST_TASKS else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT])
@@ -112,7 +112,7 @@ def test_tasks_that_are_right_pass(name):
         *checked
     }
     assert f"{jax.local_device_count()} devices" in checked
-    exact = name not in ("a number", "columns")  # their loss is float32 whatever the outputs are
+    exact = not isinstance(task, Regression)  # its loss is float32 whatever the outputs are
     assert f"finite differences (float{64 if exact else 32})" in checked
 
 

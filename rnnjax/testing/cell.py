@@ -37,7 +37,8 @@ def check_cell(
     * what stands in padded steps, NaN included, changes nothing, and a row is what its real steps alone are;
     * a sequence in two chunks, with the carry handed over, is the whole one;
     * resets are separate sequences;
-    * no row depends on another, by themselves under ``jax.vmap`` they are the same, and so they are on several devices;
+    * no row depends on another: by themselves under ``jax.vmap`` they are the same, and so they are on several devices
+      and with more batch axes;
     * all implementations that have no obstacle for the cell agree, in both directions;
     * gradients are the slopes of central differences, in float64 where the cell can, else in float32 with less
       precision;
@@ -170,25 +171,29 @@ def _rows(trial: Trial) -> Names:
 
 
 def _devices(trial: Trial) -> Names:
+    """On each, rows with two batch axes, ``[1, rows / devices, T, D]``."""
+    if trial.changing:
+        return
     every = DataParallel().devices
     count = max(n for n in range(1, trial.size[0] + 1) if n <= len(every) and trial.size[0] % n == 0)
-    if count == 1 or trial.changing:
-        return
-    parallel, run = DataParallel(every[:count]), ran_by(RNN(trial.cell, implementation=PLAIN), [])
+    parallel, run = DataParallel(every[:count]), ran_by(RNN(trial.cell, implementation=trial.implementations[-1]), [])
 
     def part(variables, given):
         ran = run(variables, *given)
         return ran.values, ran.gradients | {"params": jax.lax.psum(ran.gradients["params"], parallel.axis_name)}
 
     given = trial.given._replace(mask=trial.holes())
-    split = jax.tree.map(lambda leaf: np.reshape(leaf, (count, -1, *np.shape(leaf)[1:])), given)
+    split = jax.tree.map(lambda leaf: np.reshape(leaf, (count, 1, -1, *np.shape(leaf)[1:])), given)
     values, gradients = parallel.spread(part, (None, 0), (0, 0))(trial.variables, split)
     summed = jax.tree.map(lambda leaf: np.asarray(leaf)[0], gradients.pop("params"))
-    values, gradients = jax.tree.map(lambda leaf: np.reshape(leaf, (-1, *leaf.shape[2:])), (values, gradients))
+    values, gradients = jax.tree.map(lambda leaf: np.reshape(leaf, (-1, *leaf.shape[3:])), (values, gradients))
     one = trial.run(given)
-    said = f"on {count} devices it differs from one"
+    where = f"on {count} devices, with two batch axes" if count > 1 else "with two batch axes"
+    said = f"{where}, it differs from one batch"
     trial.require_same((values, gradients | {"params": summed}), (one.values, one.gradients), said)
-    yield f"{count} devices"
+    yield "batch axes"
+    if count > 1:
+        yield f"{count} devices"
 
 
 def _implementations(trial: Trial) -> Names:
