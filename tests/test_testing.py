@@ -9,7 +9,7 @@ from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.spec import Shape
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells import LSTMCell
-from rnnjax.tasks import Classification, Regression
+from rnnjax.tasks import Classification, NextToken, Regression
 from rnnjax.testing import check_cell, check_task
 from tests import broken_cells, broken_tasks
 from tests.broken_tasks import BATCH, OUTPUTS, SPEC
@@ -99,12 +99,24 @@ RIGHT = {
         {"labels": RNG.integers(0, 3, (ROWS, 5)).astype(np.int32), "lengths": np.arange(ROWS) % 6},
         of_classes(*"abc"),
     ),
+    "a token each": (
+        NextToken(label_smoothing=0.1),
+        drawn(ROWS, 5, 3),
+        {"targets": RNG.integers(-1, 3, (ROWS, 5)).astype(np.int32)},
+        None,
+    ),
     "a tree": (broken_tasks.Pair(), (drawn(ROWS, 2), {"more": drawn(ROWS)}), {"targets": drawn(ROWS, 2)}, SPEC),
 }
 FAST_TASKS = ("classes", "one logit", "weighed columns", "a step each")
 
 
-@pytest.mark.parametrize("name", [n if n in FAST_TASKS else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT])
+MARKS = {name: [] if name in FAST_TASKS else [pytest.mark.slow] for name in RIGHT}
+MARKS["a token each"].append(
+    pytest.mark.xfail(reason="its sums multiply with the mask, and 0 * NaN is NaN", raises=AssertionError, strict=True)
+)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in MARKS.items()])
 def test_tasks_that_are_right_pass(name):
     task, outputs, batch, spec = RIGHT[name]
     checked = check_task(task, outputs, batch, spec=spec)
