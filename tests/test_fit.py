@@ -62,14 +62,20 @@ def stopping_at(call: int, number: int = signal.SIGINT):
     return on_chunk
 
 
-def assert_same_run(ours, theirs):
-    """Equal checkpoints, bit for bit, and equal results but for times."""
+def assert_same_training(ours, theirs):
+    """Equal checkpoints, bit for bit, and equal metrics."""
     states = [Checkpoints(root / "checkpoints") for root in (ours, theirs)]
     assert states[0].steps() == states[1].steps() != []
     for step in states[0].steps():
         saved = [checkpoints.read(step) for checkpoints in states]
         for a, b in zip(*(jax.tree.leaves(one.state) for one in saved), strict=True):
             np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+    assert len({json.dumps(json.loads((root / "result.json").read_text())["metrics"]) for root in (ours, theirs)}) == 1
+
+
+def assert_same_run(ours, theirs):
+    """The same trainings, and equal results but for times."""
+    assert_same_training(ours, theirs)
     results = [json.loads((root / "result.json").read_text()) for root in (ours, theirs)]
     kept = [{name: value for name, value in result.items() if name not in TIMES} for result in results]
     assert kept[0] == kept[1]

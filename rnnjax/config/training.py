@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import check, choice, option, positive, rate, runtime
+from rnnjax.config.groups import Group
 from rnnjax.errors import UsageError
 
 Optimizer = Literal["sgd", "adam", "adamw"]
@@ -22,7 +23,8 @@ class OptimConfig:
 
     Of the groups, the first pattern that is found counts, a regular expression that is searched in a parameter's path
     such as recurrent/layers_0/cell/input_kernel. A batch norm whose parameters are all frozen keeps its statistics, and
-    normalises by them in training too.
+    normalises by them in training too. FACTOR@EPOCH freezes before that epoch, counted from 1, and is the factor from
+    then on (gradual unfreezing, Howard and Ruder 2018); momentum and Adam's moments begin there too.
 
     Adversarial training (Miyato et al. 2017): half of the training loss is of inputs that were moved to where it is
     larger, in the end by that share of their norm and before by less; a text's embeddings are what moves. A step takes
@@ -47,7 +49,7 @@ class OptimConfig:
     momentum: float = option(0.9, rare=True)
     """Momentum of sgd."""
     groups: tuple[str, ...] = option((), rare=True)
-    """PATTERN=FACTOR: what the learning rate of parameters is multiplied with whose path has the pattern; 0 freezes."""
+    """PATTERN=FACTOR[@EPOCH]: factor of the learning rate where the path has the pattern; 0: frozen, @: until EPOCH."""
     weight_decay: float = 0.0
     """Decoupled, of adamw, or L2's gradient; not of biases."""
     clip_norm: float = option(1.0, rare=True)
@@ -59,11 +61,11 @@ class OptimConfig:
     ema_decay: float = 0.0
     """Decay a step of averages to evaluate with; 0: none."""
 
-    def build(self, steps: int) -> Any:
-        """The optax transformation for a training of so many steps."""
+    def build(self, steps: int, epoch: int = 1) -> Any:
+        """The optax transformation for a training of so many steps, as it is in an epoch, counted from 1."""
         from rnnjax.training.optim import make_optimizer
 
-        return make_optimizer(self, steps)
+        return make_optimizer(self, steps, epoch)
 
     def learning_rates(self, steps: int) -> Any:
         """The learning rate by step, a function."""
@@ -185,10 +187,9 @@ class ParallelConfig:
 
 
 def _check_group(config: Any, group: str) -> None:
-    pattern, _, factor = group.rpartition("=")
     try:
-        re.compile(pattern)
-        ok = bool(pattern) and 0 <= float(factor) < float("inf")
+        ok = bool(Group.of(group))
     except (re.error, ValueError):
         ok = False
-    check(ok, config, "groups", "REGULAR-EXPRESSION=FACTOR with a factor of 0 or more each")
+    wanted = "REGULAR-EXPRESSION=FACTOR with a factor of 0 or more each, or =FACTOR@EPOCH with one above 0"
+    check(ok, config, "groups", wanted)

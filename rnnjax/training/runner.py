@@ -1,5 +1,6 @@
 """An experiment's model, its data and its compiled steps, put together once and shared by all seeds of a process."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from rnnjax.config.groups import check_epochs
 from rnnjax.data import Dataset, Examples
 from rnnjax.data.plan import Chunk, steps_per_epoch
 from rnnjax.errors import UsageError
@@ -58,6 +60,7 @@ class Runner:
         self.steps_per_epoch = steps_per_epoch(self.train_plan(seed=0, epoch=0))
         self.total_steps = self.steps_per_epoch * experiment.train.epochs
         self.optimizer = Optimizer(experiment.optim, self.total_steps)
+        check_epochs(self.optimizer.section.groups, experiment.train.epochs)
         experiment.task.check_data(dataset)
         self.task: Task = experiment.task.prepared(dataset, self.optimizer.section)
         self.model = made_model(experiment.model, dataset.spec, self.task)
@@ -136,14 +139,14 @@ class Runner:
         Returns:
           The new state, and the task's sums and ``grad_norm`` of each step, ``[K, ...]``.
         """
-        chunk = fed.chunk
-        key = ("train", chunk.length, chunk.rows.shape)
+        chunk, stage = fed.chunk, self.optimizer.stage(int(fed.arguments["epoch"]) + 1)
+        key, function = ("train", chunk.length, chunk.rows.shape, stage), self._train_function(chunk.length, stage)
         arguments = (state, fed.data, {**fed.arguments, "learning_rate_scale": np.float32(learning_rate_scale)})
         if not (self._unmeasured and key in self._called):
-            return self._call(key, self._train_function(chunk.length), *arguments)
+            return self._call(key, function, *arguments)
         # Nothing else runs on the devices: it is an epoch's first call, or the one before compiled and was waited for.
         self._unmeasured, start = False, time.perf_counter()
-        result = jax.block_until_ready(self._call(key, self._train_function(chunk.length), *arguments))
+        result = jax.block_until_ready(self._call(key, function, *arguments))
         self.streamed_step_rate = chunk.examples / (time.perf_counter() - start)
         return result
 
@@ -238,7 +241,7 @@ class Runner:
             augment=self.experiment.data.augment(dataset),
             optimizer=self.optimizer.transform,
             ema_decay=section.ema_decay,
-            groups=section.groups,
+            groups=self.optimizer.in_stage(1)[0],
             gradients=adversarial_gradients(section.adversarial, self.total_steps)
             if section.adversarial
             else plain_gradients,
@@ -259,10 +262,12 @@ class Runner:
             self._feeds[split] = Feed(examples, self.parallel, data.device_budget_mib * 2**20, data.workers)
         return self._feeds[split]
 
-    def _train_function(self, length: int | None) -> Callable:
-        function = functools.partial(step.train_chunk, self._recipe, length)
+    def _train_function(self, length: int | None, stage: int = 1) -> Callable:
+        groups, optimizer = self.optimizer.in_stage(stage)
+        recipe = dataclasses.replace(self._recipe, groups=groups, optimizer=optimizer)
+        function = functools.partial(step.train_chunk, recipe, length)
         axes = (self._axes, self._feed("train").data_axis, CHUNK_AXES | {"learning_rate_scale": None})
-        return self._spread(("train", length), function, axes, (self._axes, None), donate=(0,))
+        return self._spread(("train", length, stage), function, axes, (self._axes, None), donate=(0,))
 
     def _eval_function(self, length: int | None, keep: bool, resident: bool) -> Callable:
         function = functools.partial(step.eval_chunk, self._recipe, length, keep)
