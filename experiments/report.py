@@ -53,12 +53,15 @@ def collect(workdirs: tuple[Path, ...]) -> None:
     """Copies the results of finished work folders to the committed ones, those of other settings to the trials.
 
     Raises:
-      UsageError: at a run on a user's own data, which no table shows, before anything is copied.
+      UsageError: at a run that no table shows, on a user's own data or from another's weights, before any is copied.
     """
     for workdir in workdirs:
-        name = json.loads((workdir / "result.json").read_text(encoding="utf-8"))["experiment"]
-        if load(name).target is None:
+        result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
+        if load(result["experiment"]).target is None:
+            name = result["experiment"]
             raise UsageError(f"{workdir} is a run of {name} on data of your own; the tables are of public data")
+        if "init_from" in result:
+            raise UsageError(f"{workdir} began from the weights of another run; the tables are of runs that did not")
     for workdir in workdirs:
         result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
         target = RESULTS / f"{result['experiment']}-seed-{result['seed']}.json"

@@ -157,6 +157,8 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         runs_dir: Path = Path("runs"),
         fresh: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
         config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
+        init_from: Annotated[str | None, tyro.conf.arg(metavar="WORKDIR", help_behavior_hint="")] = None,
+        init_parts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN ...", help_behavior_hint="")] = (),
     ) -> Callable[[], int]:
         """Train, or resume what was interrupted, then evaluate on the test split.
 
@@ -166,10 +168,12 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           runs_dir: Work folders are made in it, as EXPERIMENT/seed-N.
           fresh: Delete what is in the work folders and start over.
           config: A run's config.json or result.json: its settings are the defaults.
+          init_from: Start from the best weights of that run; WORKDIR:latest: its newest.
+          init_parts: Of those, only paths that have one of these regular expressions.
         """
         del config  # it was read before: the defaults above are its
         chosen = dataclasses.replace(experiment, **offered.chosen(options))
-        command = functools.partial(commands.train, chosen, seeds, runs_dir, fresh)
+        command = functools.partial(commands.train, chosen, seeds, runs_dir, fresh, init_from, init_parts)
         if not chosen.parallel.several_hosts:
             return command
         return lambda: hosts.watched(command, join_timeout=chosen.parallel.join_timeout, own=own)

@@ -95,6 +95,13 @@ TOKENIZERS: dict[str, Callable[[str], Iterable[str]]] = {
 }
 """What splits a document into tokens, by the name that a configuration gives it."""
 
+_OF_WORDS = {"words", "plain-words"}
+
+
+def alike(tokenizer: str, other: str) -> bool:
+    """Whether a token that both tokenizers give means the same: ``a`` is one word, and one character of many."""
+    return tokenizer == other or {tokenizer, other} <= _OF_WORDS
+
 
 @dataclass(frozen=True)
 class Vocabulary:

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from rnnjax.runs.predict import Prediction
 
 
-def train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: bool) -> int:
+def train(
+    experiment: Experiment,
+    seeds: Sequence[int],
+    runs_dir: Path,
+    fresh: bool,
+    init_from: str | None = None,
+    init_parts: Sequence[str] = (),
+) -> int:
     """Trains the seeds one after the other, each in its folder below ``runs_dir``; returns the exit code."""
     if not seeds or not 0 <= min(seeds) <= max(seeds) < 2**64 or len(set(seeds)) < len(seeds):
         raise UsageError(
@@ -28,12 +35,14 @@ def train(experiment: Experiment, seeds: Sequence[int], runs_dir: Path, fresh: b
     began = time.perf_counter()
     from rnnjax.runs.announce import print_summary
     from rnnjax.runs.fitting import Started
+    from rnnjax.runs.init_from import asked
 
+    init = asked(init_from, init_parts)
     started = Started(experiment, began)
     finished = []
     for seed in seeds:
         root = runs_dir / experiment.name / f"seed-{seed}"
-        finished.append((root, started.fit(seed, root, fresh=fresh).record))
+        finished.append((root, started.fit(seed, root, fresh=fresh, init=init).record))
     if started.program.parallel.is_primary:
         print_summary(experiment, finished)
     return 0

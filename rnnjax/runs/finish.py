@@ -43,6 +43,8 @@ def finish(
     evaluated, report = reported(program, variables, split)
     result = _result(training, seed, workdir, before, evaluated if split == "test" else None, report)
     result["parameters"] = count_parameters(fresh_state.params)
+    if (init_from := workdir.read_run().init_from) is not None:
+        result["init_from"] = init_from
     result = digests.sealed(result)
     if program.parallel.is_primary:
         try:  # before all pictures: none of them is worth a result

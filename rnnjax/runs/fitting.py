@@ -5,7 +5,7 @@ import dataclasses
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rnnjax.errors import DataError, Interrupted, RnnjaxError, RunError, UsageEr
 from rnnjax.experiment import Experiment
 from rnnjax.runs import announce, environment, longer
 from rnnjax.runs.finish import finish
+from rnnjax.runs.init_from import Asked, Beginning, asked, beginning
 from rnnjax.runs.log import NoLog, RunLog, read_metrics
 from rnnjax.runs.predict import Predictor, load
 from rnnjax.runs.record import Run, described_parts
@@ -75,6 +76,8 @@ def fit(
     workdir: str | Path | None = None,
     fresh: bool = False,
     on_chunk: OnChunk | None = None,
+    init_from: str | Path | None = None,
+    init_parts: Sequence[str] = (),
 ) -> Result:
     """Trains an experiment from Python: what its command line does, in a notebook or a program of one's own.
 
@@ -84,6 +87,10 @@ def fit(
       workdir: the folder of the run, in which the same call resumes what was interrupted; None: nothing is kept.
       fresh: delete the run that is in the folder.
       on_chunk: called after every compiled call with the number of steps taken.
+      init_from: the work folder of another run, whose weights a run that is fresh begins with where path and shape are
+        the same: those of its best checkpoint, or with ``:latest`` behind the folder, of its newest; their averages,
+        where it has any. A run that began from other weights is another run.
+      init_parts: regular expressions of which one must be found in a parameter's path; none: all that fits is taken.
 
     Returns:
       Metrics, history and a predictor; of a finished run, without training it again.
@@ -96,12 +103,13 @@ def fit(
     if not isinstance(experiment, Experiment):
         raise UsageError(f"fit needs an rnnjax.Experiment(data=..., model=...), got {experiment!r:.80}")
     check_seed(seed)
+    wanted = asked(init_from, init_parts)
     started = Started(experiment, lenient=True)
     if workdir is not None:
-        return started.fit(seed, Path(workdir), fresh=fresh, on_chunk=on_chunk)
+        return started.fit(seed, Path(workdir), fresh=fresh, on_chunk=on_chunk, init=wanted)
     with tempfile.TemporaryDirectory(prefix="rnnjax-") as folder:
         try:
-            result = started.fit(seed, Path(folder) / "run", fresh=fresh, on_chunk=on_chunk)
+            result = started.fit(seed, Path(folder) / "run", fresh=fresh, on_chunk=on_chunk, init=wanted)
         except Interrupted as stopped:  # what it says of a save is true of a folder that is about to go
             number = stopped.exit_code - 128
             raise Interrupted(f"stopped by {signal.Signals(number).name}; {_NOTHING_KEPT}", number) from None
@@ -139,14 +147,22 @@ class Started:
         self.before = {"imports": imported - (began or imported), "data": time.perf_counter() - imported}
         self.program = Runner(experiment, dataset)
 
-    def fit(self, seed: int, root: Path, *, fresh: bool = False, on_chunk: OnChunk | None = None) -> Result:
+    def fit(
+        self,
+        seed: int,
+        root: Path,
+        *,
+        fresh: bool = False,
+        on_chunk: OnChunk | None = None,
+        init: Asked | None = None,
+    ) -> Result:
         """One seed; see :func:`fit`."""
         experiment, primary = self.experiment, self.program.parallel.is_primary
         wanted = {"tested": experiment.train.test, "epochs": experiment.train.epochs}
         done = not fresh and WorkDir(root, experiment.kinds).finished(**wanted) is not None
         if primary and not done:
             announce.print_start(self.program, seed, root)
-        record = run(self.program, seed, root, fresh=fresh, on_chunk=on_chunk, before=self.before)
+        record = run(self.program, seed, root, fresh=fresh, on_chunk=on_chunk, before=self.before, init=init)
         if primary and done:
             more = "" if longer.obstacle(experiment.optim) else ", more --train.epochs train it longer"
             terminal.say(f"seed {seed} is finished already in {root}; --fresh trains it again{more}")
@@ -162,6 +178,7 @@ def run(
     fresh: bool = False,
     on_chunk: OnChunk | None = None,
     before: Mapping[str, float] | None = None,
+    init: Asked | None = None,
 ) -> dict[str, Any]:
     """Trains, or resumes, or returns what is finished; then evaluates the best checkpoint on the test split.
 
@@ -172,6 +189,7 @@ def run(
       fresh: delete the run that is in it.
       on_chunk: called after every compiled call.
       before: seconds that this process spent on ``imports`` and on ``data``; they go into the result.
+      init: which weights of another run a run that is fresh begins with; None: fresh ones.
 
     Returns:
       The result, as it is written to ``result.json``.
@@ -185,14 +203,15 @@ def run(
     """
     check_seed(seed)
     workdir, parallel = WorkDir(Path(root), program.experiment.kinds), program.parallel
-    ours = _described(program, seed)
+    begins = beginning(init, workdir, program, fresh)
+    ours = _described(program, seed, begins)
     if not fresh and (result := _finished(workdir, ours, program)) is not None:
         return result  # of which nothing is written, not even the lock
     with contextlib.ExitStack() as held:
         check_held = _take_up(held, workdir, program, ours, fresh)
         with on_signals() as stop, _checkpoints(workdir) as checkpoints:
             session = (seed, checkpoints, stop, check_held, on_chunk or (lambda step: None))
-            result = _train(program, workdir, session, before or {})
+            result = _train(program, workdir, session, before or {}, begins)
     if parallel.any_process(stop.signal_number is not None):
         number = stop.signal_number or signal.SIGTERM
         raise Interrupted(f"stopped by {signal.Signals(number).name}; the run in {root} was just finished", number)
@@ -221,12 +240,16 @@ def _train(
     workdir: WorkDir,
     session: tuple[int, Checkpoints, StopRequest, Callable[[], None], OnChunk],
     before: Mapping[str, float],
+    begins: Beginning,
 ) -> dict[str, Any]:
     seed, checkpoints, stop, check_held, on_chunk = session
     clock, here = Clock(program), environment.environment()  # what runs is what was there at the start
     fresh_state = program.create_state(seed)
     clock.initialized()
     state, progress = restored(workdir, checkpoints, fresh_state, program.parallel, program.task.rank)
+    said: list[str] = []
+    if state is fresh_state:  # nothing was saved yet
+        state, said = begins.state(fresh_state, program.optimizer.transform), begins.lines(program)
     if progress.epoch > program.experiment.train.epochs:  # its record was lost, and said for how long it was trained
         raise UsageError(f"{workdir.root} was trained for {progress.epoch} epochs already; give --train.epochs as many")
     clock.go_on(progress)
@@ -246,11 +269,13 @@ def _train(
     with log:
         if progress.step:
             log.say(f"resuming {workdir.root} after step {progress.step} of {program.total_steps}")
+        for line in said:
+            log.say(line)
         training.run()
     return finish(training, seed, fresh_state, workdir, checkpoints, before)
 
 
-def _described(program: Runner, seed: int) -> Run:
+def _described(program: Runner, seed: int, begins: Beginning) -> Run:
     dataset, experiment = program.dataset, program.experiment
     return Run(
         experiment.name,
@@ -261,6 +286,7 @@ def _described(program: Runner, seed: int) -> Run:
         model=program.model_identity,
         parts=described_parts(program.task, experiment.optim),
         spec=dataset.spec.to_json(),
+        init_from=begins.record,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rnnjax import digests
 from rnnjax.config import Config, from_json, identity, identity_differences, to_json
 from rnnjax.config.run import Kinds, is_section
-from rnnjax.runs import changes, longer
+from rnnjax.runs import changes, init_record, longer
 from rnnjax.tasks import TASKS, Classification, Task
 from rnnjax.training.identity import describe
 
@@ -46,6 +46,7 @@ class Run:
         ``id``, ``data``, ``preprocess`` and ``model``, and its checkpoints have no digests.
       begun: the number of epochs with which it was begun, where it is trained longer now: its checkpoints name that one
         from the first to the last.
+      init_from: which weights of another run it began with, see :mod:`rnnjax.runs.init_from`; None: with fresh ones.
     """
 
     experiment: str
@@ -59,6 +60,7 @@ class Run:
     spec: Mapping[str, Any] | None = None
     version: int = changes.VERSION
     begun: int | None = None
+    init_from: Mapping[str, Any] | None = None
 
     @property
     def digested(self) -> bool:
@@ -79,6 +81,7 @@ class Run:
             "preprocess": self.preprocess,
             "model": self.model,
             **({"parts": dict(self.parts)} if self.parts else {}),
+            **({} if self.init_from is None else {"init_from": dict(self.init_from)}),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -98,6 +101,7 @@ class Run:
                 "spec": self.spec,
                 "version": self.version,
                 **({} if self.begun is None else {"begun": self.begun}),
+                **({} if self.init_from is None else {"init_from": dict(self.init_from)}),
             }
         )
 
@@ -124,6 +128,7 @@ class Run:
             values.get("spec"),
             values.get("version", 1),
             values.get("begun"),
+            values.get("init_from"),
         )
 
     def taken_up(self, theirs: "Run") -> "Run":
@@ -139,16 +144,18 @@ class Run:
             model=theirs.model or self.model,
             parts=theirs.parts,
             begun=theirs.begun or begun,
+            init_from=theirs.init_from,
         )
 
     def marked(self, mark: Mapping[str, Any]) -> "Run":
-        """This run as it is if a checkpoint with that mark is of it: with its ``id``, and begun as it was."""
+        """This run as it is if a checkpoint with that mark is of it: with its ``id``, begun as it was."""
         try:
             epochs = int(mark["config"]["train"]["epochs"])
         except (KeyError, TypeError, ValueError):
             epochs = self.config.train.epochs
         is_begun = epochs < self.config.train.epochs and longer.obstacle(self.config.optim) is None
-        return dataclasses.replace(self, id=str(mark.get("id")), begun=epochs if is_begun else None)
+        begun = epochs if is_begun else None
+        return dataclasses.replace(self, id=str(mark.get("id")), begun=begun, init_from=mark.get("init_from"))
 
     def differences(self, other: "Run") -> list[str]:
         """In what this run is not the other one, a line each; data, preprocessing and module apart.
@@ -161,6 +168,7 @@ class Run:
             ours, theirs = json.loads(json.dumps([self.parts, other.parts]))
             apart = digests.first_difference(ours, theirs, "parts")
             lines += [] if apart is None else [digests.shown_difference(ours, theirs, apart).removeprefix("parts.")]
+        lines += init_record.difference(self.init_from, other.init_from)
         config = self.config
         if longer.is_longer(config, other.config):
             lines += filter(None, [longer.refusal(config, other.config)])

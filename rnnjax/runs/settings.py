@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rnnjax import digests
+from rnnjax import digests, terminal
 from rnnjax.config import from_json
 from rnnjax.config.run import SECTIONS, HandedOver, holds_data, is_section
 from rnnjax.errors import RnnjaxError, UsageError
@@ -42,6 +42,8 @@ def with_settings(experiment: Experiment, path: Path) -> Experiment:
         places = getattr(parts["data"], "places", ())
         mine = {name: getattr(experiment.data, name, None) for name in places}
         parts["data"] = dataclasses.replace(parts["data"], **mine)
+    if values.get("init_from"):
+        terminal.note(f"--config {path}: that run began from weights of another run; only --init-from takes them again")
     seed = values.get("seed")
     return dataclasses.replace(experiment, **parts, **({} if seed is None else {"seeds": (seed,)}))
 

@@ -18,7 +18,7 @@ from rnnjax.config.run import Kinds
 from rnnjax.errors import RnnjaxError, RunError, UsageError
 from rnnjax.experiment import KINDS
 from rnnjax.files import ASIDE, read_json, write_text
-from rnnjax.runs import changes
+from rnnjax.runs import changes, init_record
 from rnnjax.runs.locks import exclusively
 from rnnjax.runs.record import Run
 
@@ -290,6 +290,8 @@ def _recorded(workdir: WorkDir, ours: Run, marks: Sequence[Mapping[str, Any]]) -
     except UsageError as error:
         for mark in marks:
             same = ours.marked(mark)
+            if init_record.difference(ours.init_from, same.init_from):
+                continue
             if digests.first_difference(json.loads(json.dumps(same.mark())), mark) is None:
                 terminal.note(f"{error.args[0].split(';')[0]}; its checkpoints are of this run, so it is written anew")
                 return same

@@ -174,6 +174,17 @@ class Checkpoints:
         """The step of the newest checkpoint, or None."""
         return max(self.steps(), default=None)
 
+    def shapes(self, step: int) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and dtype of each array of a checkpoint's state by its path; raises RunError as :meth:`read`."""
+        manifest = self._manifest(step)
+        if manifest is not None:
+            return {path: (tuple(leaf["shape"]), leaf["dtype"]) for path, leaf in manifest["state"].items()}
+        try:
+            tree: Any = ocp.PyTreeCheckpointHandler().metadata(self._path(step) / "state").tree  # pyright: ignore
+            return {path: (tuple(leaf.shape), np.dtype(leaf.dtype).name) for path, leaf in digests.leaves(tree).items()}
+        except Exception as error:  # as when it is read
+            raise RunError(f"its state cannot be read: {_first_line(error)}") from error
+
     def read(self, step: int, like: Any = None, *, partly: bool = False) -> Saved:
         """A checkpoint, checked leaf by leaf against its digests.
 

@@ -41,6 +41,7 @@ class Runner:
       optimizer: the optimizer and its learning rates.
       implementations: which implementation each RNN of the model runs, by its path, as in
         ``{"recurrent/layers_0": "fused"}``.
+      variables: shapes of the model's variables, collections by name.
       model_identity: what tells the model from others, as JSON; see :func:`rnnjax.training.identity.module_identity`.
       compile_seconds: time spent so far in first calls, one execution each included.
       input_seconds: time spent so far waiting for training data.
@@ -71,7 +72,8 @@ class Runner:
         fresh = jax.eval_shape(self._initialize, jax.random.key(0))
         self._carry = self._initial_carry(fresh)
         self._axes = roles.axes(fresh)
-        self.model_identity = module_identity(self.model, {"params": fresh.params, **fresh.model_state})
+        self.variables = {"params": fresh.params, **fresh.model_state}
+        self.model_identity = module_identity(self.model, self.variables)
         self._feeds: dict[str, Feed] = {}
         self._functions: dict[Any, Callable] = {}
         self._called: set[Any] = set()
