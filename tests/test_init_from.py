@@ -144,6 +144,15 @@ def test_it_is_said_by_module_and_stored_in_the_result(source, tuned, tmp_path, 
     assert str(source) not in json.dumps(record), "not where it lay, but what was loaded"
 
 
+def test_as_many_classes_of_other_names_are_pointed_out(source, tmp_path, capsys):
+    x, y = finetuned.IMAGES[:64, ..., None], np.arange(64) % 5
+    data = rnnjax.Arrays(x, y, names=tuple("abcde"), validation_fraction=0.2, batch_size=16)
+    named = dataclasses.replace(TARGET, data=data)
+    _, record = first_state(named, tmp_path / "run", init_from=source)
+    assert "params/head/Dense_0/kernel" in record["taken"]
+    assert "as many classes there, and others (0, 1, 2, 3, 4)" in capsys.readouterr().out
+
+
 def test_resumed_without_the_source_it_is_the_unbroken_run(source, tuned, tmp_path, capsys):
     gone = tmp_path / "gone"
     shutil.copytree(source, gone)
@@ -190,6 +199,16 @@ def test_a_run_that_began_fresh_is_none_that_began_from_weights(source, tmp_path
     assert "init_from" not in json.loads((tmp_path / "run" / "config.json").read_text())
     with pytest.raises(rnnjax.UsageError, match=r"init_from: weights \w{12} .*, not fresh parameters"):
         rnnjax.fit(TARGET, workdir=tmp_path / "run", init_from=source)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_needs_the_source_again(source, tuned, tmp_path):
+    shutil.copytree(
+        tuned, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "*.jsonl", "result*", ".saved")
+    )
+    with pytest.raises(rnnjax.UsageError, match="does not exist"):
+        rnnjax.fit(TARGET, workdir=tmp_path / "run", init_from=tmp_path / "gone")
+    rnnjax.fit(TARGET, workdir=tmp_path / "run", init_from=source)
+    assert_same_training(tmp_path / "run", tuned)
 
 
 # What is refused.

@@ -94,6 +94,12 @@ def test_where_the_data_lay_and_whether_it_was_tested_makes_no_other_trial():
     assert trials.file_name(elsewhere) == trials.file_name(own) != trials.file_name(longer)
 
 
+def test_a_run_from_other_weights_is_in_no_table(tmp_path, capsys):
+    (tmp_path / "result.json").write_text(json.dumps({**RESULTS["digits_rows"][0], "init_from": {}}))
+    assert report.main((tmp_path,)) == 2
+    assert "began from the weights of another run" in capsys.readouterr().err
+
+
 def test_private_data_and_checks_that_would_write_are_refused(tmp_path, capsys):
     own = {**RESULTS["digits_rows"][0], "experiment": "text_table"}
     (tmp_path / "result.json").write_text(json.dumps(own))

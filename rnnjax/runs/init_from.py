@@ -77,8 +77,9 @@ class Beginning:
             return []
         names, spec = self.source.names, program.dataset.spec
         said = shown(self.record, shapes(program.variables))
-        if names and spec.names and set(names) != set(spec.names) and len(names) == len(spec.names):
-            said.append(f"  the classes there were others: {', '.join(names)[:80]}; leave the head out by --init-parts")
+        if names and spec.names and names != spec.names and len(names) == len(spec.names):
+            there = ", ".join(names)[:80]
+            said.append(f"  as many classes there, and others ({there}): to begin with a fresh head, see --init-parts")
         return said
 
 
@@ -116,7 +117,8 @@ def _beginning(wanted: Asked, workdir: WorkDir, program: Runner, fresh: bool) ->
     try:
         source = read_source(wanted.folder, wanted.checkpoint)
     except RnnjaxError as error:
-        recorded = None if fresh else _recorded(workdir)
+        begun_here = not fresh and Checkpoints(workdir.checkpoints).steps()
+        recorded = _recorded(workdir) if begun_here else None
         if recorded is None:
             raise
         terminal.note(
