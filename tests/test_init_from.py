@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 import rnnjax
 from rnnjax import digests
 from rnnjax.errors import Interrupted
+from rnnjax.runs.source import read_source
 from rnnjax.training.checkpoint import Checkpoints
 from tests.strangers import finetuned
 from tests.test_fit import assert_same_run, assert_same_training, stopping_at
@@ -120,6 +122,7 @@ def test_the_head_is_that_of_a_fresh_run_of_the_seed(source, tmp_path):
     assert same == {"params/head/Dense_0/kernel", "params/head/Dense_0/bias"}
 
 
+@pytest.mark.slow
 def test_parts_are_searched_in_paths_and_the_newest_is_asked_for_by_name(source, tmp_path):
     _, record = first_state(TARGET, tmp_path / "run", init_from=f"{source}:latest", init_parts=["recurrent", "Batch"])
     assert record["checkpoint"] == "latest" and record["step"] == 8 and record["parts"] == ["recurrent", "Batch"]
@@ -144,6 +147,7 @@ def test_it_is_said_by_module_and_stored_in_the_result(source, tuned, tmp_path, 
     assert str(source) not in json.dumps(record), "not where it lay, but what was loaded"
 
 
+@pytest.mark.slow
 def test_as_many_classes_of_other_names_are_pointed_out(source, tmp_path, capsys):
     x, y = finetuned.IMAGES[:64, ..., None], np.arange(64) % 5
     data = rnnjax.Arrays(x, y, names=tuple("abcde"), validation_fraction=0.2, batch_size=16)
@@ -201,6 +205,7 @@ def test_a_run_that_began_fresh_is_none_that_began_from_weights(source, tmp_path
         rnnjax.fit(TARGET, workdir=tmp_path / "run", init_from=source)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_before_its_first_checkpoint_needs_the_source_again(source, tuned, tmp_path):
     shutil.copytree(
         tuned, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "*.jsonl", "result*", ".saved")
@@ -261,6 +266,7 @@ def test_a_folder_without_whole_weights_is_refused_in_one_sentence(make, error, 
     assert not (tmp_path / "run").exists(), "nothing was begun"
 
 
+@pytest.mark.slow
 def test_the_best_that_is_whole_takes_the_place_of_a_damaged_one_and_that_is_said(source, tmp_path, capsys):
     shutil.copytree(source, tmp_path / "there")
     (newest,) = (tmp_path / "there" / "checkpoints").glob("*8")
@@ -270,10 +276,23 @@ def test_the_best_that_is_whole_takes_the_place_of_a_damaged_one_and_that_is_sai
     assert "step 4 is the best checkpoint" in (said := capsys.readouterr().err) and "step 8: " in said
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_a_source_too(source, tmp_path):
     with pytest.raises(Interrupted):
         rnnjax.fit(SOURCE, workdir=tmp_path / "half", on_chunk=stopping_at(1))
     assert first_state(TARGET, tmp_path / "run", init_from=tmp_path / "half")[1]["step"] == 2
+
+
+def test_a_run_of_an_older_version_is_a_source_too(tmp_path):
+    """Its checkpoints have no digests and its record no shapes: the tree is read of the arrays themselves."""
+    with tarfile.open(Path(__file__).with_name("old_run.tar.xz")) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = read_source(tmp_path / "run", "best")
+    theirs = digests.leaves(rnnjax.load(tmp_path / "run").variables)
+    ours = digests.leaves(source.variables)
+    assert set(ours) == set(theirs) and source.said["averaged"] and source.said["step"] == 20
+    for path, leaf in theirs.items():
+        np.testing.assert_array_equal(ours[path], leaf)
 
 
 def test_other_wrong_usage(source, tuned, tmp_path):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import rnnjax
+from rnnjax import data
+from rnnjax.training.runner import Runner
 from rnnjax.training.transfer import Tokens, Transfer, transfer
 
 
@@ -61,42 +63,58 @@ def test_whatever_may_belong_to_tokens_is_fresh_where_the_vocabulary_is_another(
     assert set(chosen(ABC, Tokens(), more=more).taken) == {EMBED, RNN, *more}, "what reads no tokens has none"
 
 
-def table(path, words: list[str]):
-    """Documents whose class is whether the first of the words is among them."""
+def language_model(path) -> rnnjax.Experiment:
+    """A language model of sun, moon, star and sky."""
+    path.write_text(" ".join(np.random.default_rng(0).choice(["sun", "moon", "star", "sky"], 400)))
+    return rnnjax.Experiment(
+        data=rnnjax.CorpusData(path=str(path), tokenizer="words", window=4, batch_size=8),
+        model=rnnjax.LanguageModel(features=(4,), embedding_features=3),
+        task=rnnjax.NextToken(),
+        train=rnnjax.TrainConfig(epochs=1, steps_per_call=16),
+    )
+
+
+def classifier(path) -> rnnjax.Experiment:
+    """Of documents of sky, sea, sun and sand: whether there is sky in them."""
     rng = np.random.default_rng(0)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("text", "label"))
         for _ in range(120):
-            drawn = rng.choice(words, 4)
-            writer.writerow((" ".join(drawn), "with" if words[0] in drawn else "without"))
+            words = rng.choice(["sky", "sea", "sun", "sand"], 4)
+            writer.writerow((" ".join(words), "with" if "sky" in words else "without"))
     return rnnjax.Experiment(
-        name=path.stem,
         data=rnnjax.TextTable(path=str(path), batch_size=16, bucket_lengths=(8,)),
         model=rnnjax.TextModel(features=(4,), embedding_features=3),
-        optim=rnnjax.OptimConfig(learning_rate=1e-2, groups=("Embed_0=0",)),
+        optim=rnnjax.OptimConfig(learning_rate=1e-2, groups=("Embed_0=0", "recurrent=0")),
         train=rnnjax.TrainConfig(epochs=1, steps_per_call=8),
     )
 
 
-def test_a_reader_of_other_documents_begins_with_the_rows_of_the_words_it_knows(tmp_path, monkeypatch, capsys):
+def test_a_reader_begins_with_a_language_models_recurrence_and_the_rows_of_the_words_it_knows(
+    tmp_path, monkeypatch, capsys
+):
     devices = jax.local_devices()[:1]
     monkeypatch.setattr(jax, "local_devices", lambda *_, **__: devices)
-    first = rnnjax.fit(table(tmp_path / "first.csv", ["sun", "moon", "star", "sky"]), workdir=tmp_path / "first")
-    second = table(tmp_path / "second.csv", ["sky", "sea", "sun", "sand"])
-    tuned = rnnjax.fit(second, workdir=tmp_path / "second", init_from=tmp_path / "first")
-    assert "taken by token: Embed_0/embedding (4 of 6 rows; the others are fresh)" in capsys.readouterr().out
-    fresh = rnnjax.fit(second)
-    words = [
-        json.loads((tmp_path / name / "preprocess.json").read_text())["vocabulary"] for name in ("first", "second")
-    ]
+    first = rnnjax.fit(language_model(tmp_path / "corpus.txt"), workdir=tmp_path / "first")
+    reader = classifier(tmp_path / "table.csv")
+    tuned = rnnjax.fit(reader, workdir=tmp_path / "second", init_from=tmp_path / "first")
+    said = capsys.readouterr().out
+    assert "taken by token: Embed_0/embedding (4 of 6 rows; the others are fresh)" in said
+    assert "taken: recurrent/layers_0/cell (3 arrays, " in said and "fresh: head/Dense_0 (2 arrays, " in said
+    assert "only there: head" in said
+    assert {path.rpartition("/")[0] for path in tuned.record["init_from"]["taken"]} == {
+        "params/recurrent/layers_0/cell"
+    }
+    assert tuned.record["init_from"]["rows"] == {"params/Embed_0/embedding": [4, 6]}
+
+    pages = [(tmp_path / name / "preprocess.json").read_text() for name in ("first", "second")]
+    words = [json.loads(page)["vocabulary"] for page in pages]
     assert len(words[0]) == len(words[1]) == 6 and words[0] != words[1], "their shapes are the same"
-    theirs, ours, untouched = (
-        np.asarray(result.predictor.variables["params"]["Embed_0"]["embedding"]) for result in (first, tuned, fresh)
-    )
+    theirs, ours = (result.predictor.variables["params"] for result in (first, tuned))
+    untouched = Runner(reader, data.load(reader.data), devices).create_state(0).params["Embed_0"]["embedding"]
     for row, word in enumerate(words[1]):
-        expected = theirs[words[0].index(word)] if word in words[0] else untouched[row]
-        np.testing.assert_array_equal(ours[row], expected, err_msg=word)
-    record = tuned.record["init_from"]
-    assert record["rows"] == {"params/Embed_0/embedding": [4, 6]}
-    assert {"params/head/Dense_0/kernel", "params/recurrent/layers_0/cell/bias"} <= set(record["taken"])
+        known = theirs["Embed_0"]["embedding"]
+        expected = known[words[0].index(word)] if word in words[0] else untouched[row]
+        np.testing.assert_array_equal(ours["Embed_0"]["embedding"][row], expected, err_msg=word)
+    jax.tree.map(np.testing.assert_array_equal, ours["recurrent"], theirs["recurrent"])
