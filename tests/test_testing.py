@@ -111,9 +111,6 @@ FAST_TASKS = ("classes", "one logit", "weighed columns", "a step each")
 
 
 MARKS = {name: [] if name in FAST_TASKS else [pytest.mark.slow] for name in RIGHT}
-MARKS["a token each"].append(
-    pytest.mark.xfail(reason="its sums multiply with the mask, and 0 * NaN is NaN", raises=AssertionError, strict=True)
-)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in MARKS.items()])

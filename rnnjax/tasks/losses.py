@@ -47,7 +47,7 @@ def per_step_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0)
       smoothing: as for :func:`sparse_cross_entropy`.
 
     Returns:
-      ``[B, T]`` in nats, float32 or wider; zero where there is no label.
+      ``[B, T]`` in nats, float32 or wider; zero where there is no label, whatever the logits there, NaN included.
 
     Raises:
       UsageError: if the shapes are others.
@@ -56,6 +56,8 @@ def per_step_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0)
         raise UsageError(
             f"logits must be [B, T, C] and labels [B, T], got {list(logits.shape)} and {list(labels.shape)}"
         )
+    # NaN where there is no label would reach the gradient of a zero.
+    logits = jnp.where(labels[..., None] >= 0, logits, 0)
     normalised = jax.nn.log_softmax(logits.astype(single_or_wider(logits.dtype)))
     # Without a one-hot vector a step, which is as large as the logits.
     loss = -jnp.take_along_axis(normalised, jnp.maximum(labels, 0)[..., None], -1)[..., 0]

@@ -30,15 +30,16 @@ class NextToken(Task):
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """``loss`` in nats, ``correct`` and ``weight``, the number of tokens, over all that count."""
+        import jax.numpy as jnp
+
         from rnnjax.tasks import losses
 
-        targets = _targets(batch)
-        counts = (targets >= 0) & batch["mask"][:, None]
+        targets = jnp.where(batch["mask"][:, None], _targets(batch), -1)
         loss = losses.per_step_cross_entropy(outputs, targets, self.label_smoothing if train else 0.0)
         return {
-            "loss": (loss * counts).sum(),
-            "correct": ((outputs.argmax(-1) == targets) & counts).sum(dtype="int32"),
-            "weight": counts.sum(dtype="int32"),
+            "loss": loss.sum(),
+            "correct": (outputs.argmax(-1) == targets).sum(dtype=jnp.int32),
+            "weight": (targets >= 0).sum(dtype=jnp.int32),
         }
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:

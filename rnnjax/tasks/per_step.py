@@ -62,8 +62,7 @@ class PerStep(Task):
 
         labels, predicted = _counted(batch), outputs.argmax(-1)
         counted = labels >= 0
-        logits = jnp.where(counted[..., None], outputs, 0)  # NaN elsewhere would reach the gradient of a zero
-        loss = losses.per_step_cross_entropy(logits, labels, self.label_smoothing if train else 0.0).sum(-1)
+        loss = losses.per_step_cross_entropy(outputs, labels, self.label_smoothing if train else 0.0).sum(-1)
         weights = batch["mask"].astype(jnp.int32)
         if "weights" in batch:
             weights = jnp.where(batch["mask"], batch["weights"].astype(loss.dtype), 0)
