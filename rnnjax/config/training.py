@@ -96,6 +96,10 @@ class TrainConfig:
     Progress, Ctrl-C and checkpoints happen between compiled calls, so that fewer steps in each answer sooner; more save
     what a call itself costs, which counts where a step is very short.
 
+    A batch that is worked through in parts makes the same update as at once: gradients are added up, and divided by the
+    weight of all its targets. But dropout draws other numbers, a batch norm normalises by the statistics of a part,
+    over all devices, and moves its averages once a part, and a loss that looks at a batch as a whole sees a part.
+
     A better validation is one by the headline metric and among equals by loss.
 
     A search that chooses by validation leaves the test split alone (--train.no-test); the same command without that
@@ -112,6 +116,8 @@ class TrainConfig:
     """Stop after so many epochs that were no better; 0: never."""
     steps_per_call: int = option(16, rare=True)
     """Most steps in one compiled call."""
+    accumulate: int = option(1, rare=True)
+    """Parts in which each batch is worked through, for the memory of one of them; batch norm sees a part at a time."""
     until: float | None = field(default=None, metadata={"json": "until_accuracy"})
     """Stop when validation's headline metric (accuracy: 0..1) reaches this."""
     test: bool = runtime(True, off="Leave the test split alone, as a search must.")
@@ -126,6 +132,7 @@ class TrainConfig:
     def __post_init__(self):
         positive(self, "epochs")
         positive(self, "steps_per_call")
+        positive(self, "accumulate")
         check(self.patience >= 0, self, "patience", "0 or more epochs")
         check(self.until is None or math.isfinite(self.until), self, "until", "a finite number")
         check(self.save_minutes > 0, self, "save_minutes", "positive")

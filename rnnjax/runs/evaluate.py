@@ -54,7 +54,8 @@ def evaluate(
     section = _elsewhere(experiment.data, data_dir, path)
     section = dataclasses.replace(section, batch_size=-(-section.batch_size // devices) * devices)
     dataset = _loaded(section, trained, run, root, split, other_data)
-    experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task)
+    train = dataclasses.replace(experiment.train, accumulate=1)  # nothing is trained, and the batch may be another
+    experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task, train=train)
     program = Runner(experiment, dataset)
     metrics, report = reported(program, trained.variables, split)
     if split == "test":

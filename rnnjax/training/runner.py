@@ -18,6 +18,7 @@ from rnnjax.layers.implementations import reporting
 from rnnjax.layers.precision import at_precision
 from rnnjax.tasks import Task
 from rnnjax.training import roles, state, step
+from rnnjax.training.accumulate import check_parts
 from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
 from rnnjax.training.checks import check_call, check_outputs, check_sums
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
@@ -211,6 +212,7 @@ class Runner:
 
     def _check_sizes(self, batch_size: int) -> None:
         self.parallel.check_batch(batch_size)
+        check_parts(self.experiment.train.accumulate, batch_size, self.parallel.device_count)
         if batch_size > len(self.dataset.train):
             raise UsageError(
                 f"a batch of {batch_size} is larger than the training split of {len(self.dataset.train)} examples; "
@@ -247,6 +249,7 @@ class Runner:
             gradients=adversarial_gradients(section.adversarial, self.total_steps)
             if section.adversarial
             else plain_gradients,
+            accumulate=self.experiment.train.accumulate,
             axis_name=self.parallel.axis_name,
         )
 

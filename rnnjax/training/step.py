@@ -22,6 +22,7 @@ from rnnjax.data.augment import Augment, example_keys
 from rnnjax.data.spec import nested
 from rnnjax.layers.carried import CARRY
 from rnnjax.tasks import Task
+from rnnjax.training.accumulate import accumulated
 from rnnjax.training.adversarial import Gradients, plain_gradients
 from rnnjax.training.freeze import frozen, frozen_norms, held
 from rnnjax.training.optim import global_norm
@@ -46,6 +47,7 @@ class Recipe:
       ema_decay: of the averaged parameters; used where the state has them.
       groups: as ``--optim.groups``; the optimizer knows them, and what they freeze, the step holds still.
       gradients: from the objective to its gradients, see :data:`rnnjax.training.adversarial.Gradients`.
+      accumulate: parts in which a batch is worked through, see :mod:`rnnjax.training.accumulate`.
       axis_name: name of the mapped axis of devices.
     """
 
@@ -59,6 +61,7 @@ class Recipe:
     ema_decay: float = 0.0
     groups: tuple[str, ...] = ()
     gradients: Gradients = plain_gradients
+    accumulate: int = 1
     axis_name: str = "batch"
 
     def model_arguments(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,41 +92,32 @@ def train_chunk(recipe: Recipe, length: int | None, state: TrainState, data: Arr
 
 def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arrays, step: Arrays):
     key = jax.random.wrap_key_data(state.key)
-    batch = _gather(recipe, data, step, length)
-    if recipe.augment is not None:
-        batch = recipe.augment(example_keys(key, step["epoch"], step["ids"]), batch)
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(recipe.axis_name))
     before = {"params": state.params, **state.model_state}
     still = frozen(recipe.groups, before)
-    kept = state.model_state | _collection(state.carry)
+    rows = {name: step[name] for name in ("rows", "ids", "mask")}, state.carry
 
-    def apply(params: Any, moved: Any, batch: Mapping[str, Any], mutable: tuple[str, ...] = ()) -> tuple[Any, Any]:
-        with frozen_norms(still):
-            applied = recipe.model.apply(
-                {"params": params, **kept, **moved},
-                train=True,
-                rngs={"dropout": dropout},
-                mutable=[*kept, *mutable],
-                **recipe.model_arguments(batch),
-            )
-        return cast("tuple[Any, Any]", applied)  # a pair, since `mutable` is a list
+    def part(number: Array | None, given: tuple[Arrays, Any], model_state: Any) -> tuple[Any, Any, Any]:
+        rows, carry = given
+        batch = _gather(recipe, data, rows, length)
+        if recipe.augment is not None:
+            batch = recipe.augment(example_keys(key, step["epoch"], rows["ids"]), batch)
+        own = dropout if number is None else jax.random.fold_in(dropout, number)
+        divisor = (lambda weight: 1) if number is not None else functools.partial(_whole_weight, recipe)
+        gradients, (sums, after) = _gradients(
+            recipe, state, still, batch, model_state | _collection(carry), own, divisor
+        )
+        carry = after.pop(CARRY, None)
+        return (gradients, sums), after, carry
 
-    def objective(params: Any, moved: Any) -> tuple[Array, tuple[Arrays, Any]]:
-        model_state = dict(kept)
-
-        def outputs(batch: Mapping[str, Any]) -> Any:
-            made, changed = apply(params, moved, batch)
-            model_state.update(changed)
-            return made
-
-        sums = recipe.task.objective(outputs, batch)
-        weight = lax.psum(lax.stop_gradient(sums["weight"]), recipe.axis_name)
-        return sums["loss"] / _divisor(weight), (sums, model_state)
-
-    call = functools.partial(apply, state.params, {}, batch)
-    gradients, (sums, model_state) = recipe.gradients(objective, state.params, state.step, call)
-    carry = model_state.pop(CARRY, None)
-    gradients, sums = lax.psum((gradients, sums), recipe.axis_name)
+    if recipe.accumulate == 1:
+        added, model_state, carry = part(None, rows, state.model_state)
+        gradients, sums = lax.psum(added, recipe.axis_name)
+    else:
+        added, model_state, carry = accumulated(recipe.accumulate, part, rows, state.model_state)
+        gradients, sums = lax.psum(added, recipe.axis_name)
+        weight = _divisor(sums["weight"])
+        gradients = jax.tree.map(lambda leaf: (leaf / weight).astype(leaf.dtype), gradients)
     gradients = held(still["params"], jax.tree.map(jnp.zeros_like, gradients), gradients)
     updates, opt_state = recipe.optimizer.update(gradients, state.opt_state, state.params)
     updates = jax.tree.map(lambda update: step["learning_rate_scale"] * update, updates)
@@ -136,6 +130,57 @@ def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arr
     new = with_carry(new, carry)
     new = jax.tree.map(lambda a, b: jnp.where(step["valid"], a, b), new, state)
     return new, sums | {"grad_norm": global_norm(gradients)}
+
+
+def _gradients(
+    recipe: Recipe,
+    state: TrainState,
+    still: Any,
+    batch: Mapping[str, Any],
+    model_state: Mapping[str, Any],
+    dropout: Array,
+    divisor: Callable[[Array], Any],
+) -> tuple[Any, tuple[Arrays, Any]]:
+    """Of this device's rows, a batch or a part of one: the gradients, the task's sums, and the model's state after it.
+
+    Args:
+      recipe, state: of the step.
+      still: what is frozen.
+      batch: the arrays.
+      model_state: the model's other collections before it, the carry of these rows among them.
+      dropout: the key.
+      divisor: from the rows' weight to what their summed loss is divided by.
+    """
+
+    def apply(params: Any, moved: Any, batch: Mapping[str, Any], mutable: tuple[str, ...] = ()) -> tuple[Any, Any]:
+        with frozen_norms(still):
+            applied = recipe.model.apply(
+                {"params": params, **model_state, **moved},
+                train=True,
+                rngs={"dropout": dropout},
+                mutable=[*model_state, *mutable],
+                **recipe.model_arguments(batch),
+            )
+        return cast("tuple[Any, Any]", applied)  # a pair, since `mutable` is a list
+
+    def objective(params: Any, moved: Any) -> tuple[Array, tuple[Arrays, Any]]:
+        after = dict(model_state)
+
+        def outputs(batch: Mapping[str, Any]) -> Any:
+            made, changed = apply(params, moved, batch)
+            after.update(changed)
+            return made
+
+        sums = recipe.task.objective(outputs, batch)
+        return sums["loss"] / divisor(sums["weight"]), (sums, after)
+
+    call = functools.partial(apply, state.params, {}, batch)
+    return recipe.gradients(objective, state.params, state.step, call)
+
+
+def _whole_weight(recipe: Recipe, weight: Array) -> Array:
+    """What the loss of a batch is divided by, of the weight of its rows on this device."""
+    return _divisor(lax.psum(lax.stop_gradient(weight), recipe.axis_name))
 
 
 def _divisor(weight: Array) -> Array:
