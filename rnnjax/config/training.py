@@ -96,6 +96,10 @@ class TrainConfig:
     Progress, Ctrl-C and checkpoints happen between compiled calls, so that fewer steps in each answer sooner; more save
     what a call itself costs, which counts where a step is very short.
 
+    Within epochs, validation is due at the end of the first compiled call that reaches a multiple of so many steps: its
+    row in metrics.jsonl has a fractional epoch, and training metrics of the epoch so far. The best checkpoint may be
+    one of those; patience and the plateau schedule then count evaluations without a better validation, not epochs.
+
     A batch that is worked through in parts makes the same update as at once: gradients are added up, and divided by the
     weight of all its targets. But dropout draws other numbers, a batch norm normalises by the statistics of a part,
     over all devices, and moves its averages once a part, and a loss that looks at a batch as a whole sees a part.
@@ -114,6 +118,8 @@ class TrainConfig:
     """Passes over the training split."""
     patience: int = 0
     """Stop after so many epochs that were no better; 0: never."""
+    evaluate_every: int = option(0, rare=True)
+    """Validate also within epochs, after so many steps each; 0: not. Patience then counts evaluations, not epochs."""
     steps_per_call: int = option(16, rare=True)
     """Most steps in one compiled call."""
     accumulate: int = option(1, rare=True)
@@ -133,6 +139,7 @@ class TrainConfig:
         positive(self, "epochs")
         positive(self, "steps_per_call")
         positive(self, "accumulate")
+        check(self.evaluate_every >= 0, self, "evaluate_every", "0 or more steps")
         check(self.patience >= 0, self, "patience", "0 or more epochs")
         check(self.until is None or math.isfinite(self.until), self, "until", "a finite number")
         check(self.save_minutes > 0, self, "save_minutes", "positive")

@@ -103,8 +103,8 @@ def _result(
         "report": dict(report.values),
         "target": _target(experiment, test),
         "until": _until(training),
-        "best_epoch": int(progress.best["epoch"]),
-        "epochs": progress.epoch,
+        "best_epoch": _whole_or_fraction(progress.best["epoch"]),
+        "epochs": _whole_or_fraction(max(progress.epoch, progress.validated_epoch)),
         "steps": progress.step,
         "parameters": 0,
         "implementations": program.implementations,
@@ -121,6 +121,11 @@ def _result(
         "finished": environment.now(),
         "run": workdir.read_run().id,
     }
+
+
+def _whole_or_fraction(epoch: float) -> float:
+    """Epochs done, an integer at an epoch's end: a fraction is of an evaluation within one."""
+    return int(epoch) if epoch == int(epoch) else epoch
 
 
 def _target(experiment: Experiment, test: Mapping[str, float] | None) -> dict[str, Any] | None:

@@ -156,7 +156,7 @@ def duration(seconds: float) -> str:
 def until_line(headline: Metric, wanted: float, spent: Mapping[str, float]) -> str:
     """When a run reached what was waited for."""
     return (
-        f"{headline.show(wanted)} reached after epoch {spent['epoch']:.0f}, {spent['examples']:,.0f} examples "
+        f"{headline.show(wanted)} reached after epoch {spent['epoch']:g}, {spent['examples']:,.0f} examples "
         f"and {spent['seconds']:.1f} s, and {spent['compile_seconds']:.1f} s compiling"
     )
 

@@ -78,7 +78,7 @@ def _next_best(checkpoints: Checkpoints, like: Any, problems: dict[int, str], ra
             continue
         found = progress.get("validation") or {}
         if found and (not best or rank(found) >= rank(best)):
-            best = {**found, "epoch": progress["epoch"], "step": step}
+            best = {**found, "epoch": progress.get("validated_epoch", progress["epoch"]), "step": step}
     return best
 
 

@@ -36,7 +36,7 @@ class Recorder(Protocol):
         """How far the training is, with the epoch's training metrics so far."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        """An epoch is done."""
+        """It was validated: an epoch is done, or with ``--train.evaluate-every`` a part of one."""
 
     def reached(self, value: float, wanted: float, spent: Mapping[str, float]) -> None:
         """Validation reached the value that was waited for."""
@@ -90,12 +90,17 @@ class Training:
     def run(self) -> None:
         """Trains to the last epoch, or to where patience ends."""
         config, progress = self._config, self.progress
-        while progress.epoch < config.epochs and not progress.reached:
-            if config.patience and progress.stale_epochs >= config.patience:
-                better = f"no better validation {self._headline.name}"
-                self._session.recorder.say(f"stopping early: {better} for {config.patience} epochs")
-                break
+        while progress.epoch < config.epochs and not self._enough():
             self._epoch()
+        if progress.epoch < config.epochs and not progress.reached:
+            better = f"no better validation {self._headline.name}"
+            times = "evaluations" if config.evaluate_every else "epochs"
+            self._session.recorder.say(f"stopping early: {better} for {config.patience} {times}")
+
+    def _enough(self) -> bool:
+        """Whether validation ends the training before its last epoch."""
+        patience, progress = self._config.patience, self.progress
+        return bool(progress.reached) or 0 < patience <= progress.stale_epochs
 
     def _epoch(self) -> None:
         program, progress = self.program, self.progress
@@ -116,11 +121,19 @@ class Training:
             if first_call:
                 self.clock.first_step()
                 self.clock.measure_anew()
-            if self._asked_to_save() and progress.chunk < last:
+            if progress.chunk == last:  # what is due there is due at the epoch's end
+                continue
+            due, asked = self._evaluation_due(fed.chunk), self._asked_to_save()
+            if due or asked:
                 self._absorb(*pending)
                 pending = None
+            if due:
+                asked |= self._evaluate_within()
+            if asked:
                 self._save(self._finite_state())
                 self.leave_if_stopped()
+            if due and self._enough():
+                return
         if pending is not None:
             self._absorb(*pending)
         self._end_epoch()
@@ -207,15 +220,37 @@ class Training:
             number,
         )
 
+    def _evaluation_due(self, chunk: Chunk) -> bool:
+        """Whether a chunk that was not looked at yet reaches a multiple of the steps between evaluations."""
+        every, step = self._config.evaluate_every, self.progress.step
+        return bool(every) and (step + chunk.steps) // every > step // every
+
+    def _evaluate_within(self) -> bool:
+        """Validates within an epoch; whether that must be saved: as the best so far, or the last."""
+        better = self._evaluate(round(self.progress.step / self.program.steps_per_epoch, 6))
+        self.clock.measure_anew()
+        return better or self._enough()
+
     def _end_epoch(self) -> None:
+        progress, state = self.progress, self._finite_state()
+        self._evaluate(progress.epoch + 1)
+        progress.epoch, progress.chunk, progress.sums = progress.epoch + 1, 0, {}
+        self._save(state)
+        self.leave_if_stopped()
+
+    def _evaluate(self, epoch: float) -> bool:
+        """Validates, tells and keeps what came out; whether it is the best so far.
+
+        Args:
+          epoch: how many are done, a whole number at an epoch's end.
+        """
         program, progress, recorder = self.program, self.progress, self._session.recorder
-        fed, state = self.clock.input(), self._finite_state()
+        fed = self.clock.input()
         rate = self.clock.epoch_done()
         train, validation = self._metrics_so_far(), program.evaluate(self.state.variables(), "validation")
-        progress.epoch, progress.chunk, progress.sums = progress.epoch + 1, 0, {}
         recorder.epoch(
             {
-                "epoch": progress.epoch,
+                "epoch": epoch,
                 "step": progress.step,
                 **{f"train_{name}": value for name, value in train.items()},
                 **{f"validation_{name}": value for name, value in validation.items()},
@@ -225,15 +260,14 @@ class Training:
             }
         )
         progress.written = recorder.written
-        progress.train, progress.validation = train, validation
+        progress.train, progress.validation, progress.validated_epoch = train, validation, epoch
         better = self._is_better(validation)
         progress.stale_epochs = 0 if better else progress.stale_epochs + 1
         if better:
-            progress.best = {**validation, "epoch": progress.epoch, "step": progress.step}
+            progress.best = {**validation, "epoch": epoch, "step": progress.step}
         self._reduce_on_plateau(better)
-        self._note_reached(validation)
-        self._save(state)
-        self.leave_if_stopped()
+        self._note_reached(validation, epoch)
+        return better
 
     def _reduce_on_plateau(self, better: bool) -> None:
         progress, before = self.progress, self.progress.learning_rate_scale
@@ -244,12 +278,12 @@ class Training:
             scale = progress.learning_rate_scale
             self._session.recorder.say(f"no better validation: learning rate now times {scale:g}")
 
-    def _note_reached(self, validation: Mapping[str, float]) -> None:
+    def _note_reached(self, validation: Mapping[str, float], epoch: float) -> None:
         wanted, value, spent = self._config.until, validation[self._headline.name], self.clock.seconds()
         if wanted is None or not self._headline.reaches(value, wanted):
             return
         self.progress.reached = {
-            "epoch": self.progress.epoch,
+            "epoch": epoch,
             "examples": self.progress.step * self.program.experiment.data.batch_size,
             "seconds": spent["wall"] - spent["compile"],
             "compile_seconds": spent["compile"],

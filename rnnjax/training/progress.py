@@ -16,9 +16,11 @@ class Progress:
       epoch: epochs done. chunk: chunks done of the epoch after them. step: steps done.
       sums: the task's sums over those chunks.
       best: the task's metrics, ``epoch`` and ``step`` of the best validation so far.
-      train, validation: metrics of the last epoch, where the checkpoint is of its end; else empty.
-      stale_epochs: epochs since the best validation.
-      plateau_epochs: epochs since then, or since the plateau schedule's last reduction if that is less.
+      train, validation: metrics of the epoch so far, where the checkpoint is of its end or of an evaluation within it;
+        else empty.
+      validated_epoch: epochs done at the last evaluation, a fraction where that was within one.
+      stale_epochs: evaluations since the best one; one an epoch, or more by ``--train.evaluate-every``.
+      plateau_epochs: evaluations since then, or since the plateau schedule's last reduction if that is less.
       learning_rate_scale: the product of its reductions.
       reached: ``epoch``, ``examples``, ``seconds`` (without compiling) and ``compile_seconds`` when validation
         first reached ``--train.until``; empty before.
@@ -37,6 +39,7 @@ class Progress:
     best: dict[str, float] = field(default_factory=dict)
     train: dict[str, float] = field(default_factory=dict)
     validation: dict[str, float] = field(default_factory=dict)
+    validated_epoch: float = 0
     stale_epochs: int = 0
     plateau_epochs: int = 0
     learning_rate_scale: float = 1.0
