@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import every, trials
 from rnnjax.experiment import Listed
-from rnnjax.runs.log import duration
+from rnnjax.runs.display import duration
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

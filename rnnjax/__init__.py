@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from rnnjax.models.text import TextClassifier as TextClassifier
     from rnnjax.runs.fitting import Result as Result
     from rnnjax.runs.fitting import fit as fit
+    from rnnjax.runs.loggers import Logger as Logger
     from rnnjax.runs.predict import Predictor as Predictor
     from rnnjax.runs.predict import load as load
     from rnnjax.tasks import Classification as Classification
@@ -112,6 +113,7 @@ _HOMES = {
     "Shape": "data.spec",
     "fit": "runs.fitting",
     "Result": "runs.fitting",
+    "Logger": "runs.loggers",
     "Predictor": "runs.predict",
     "main": "cli",
     "movable": "layers.movable",

@@ -44,11 +44,12 @@ HOMES = {
     "optax": {"tasks.losses", "training.optim", "training.state", "training.step"},
     "orbax": {"training.checkpoint"},
     "PIL": {"data"},
-    "rich": {"runs.log"},
+    "rich": {"runs.display"},
     "sklearn": {"data", "tasks.class_report"},
-    "tensorboardX": {"runs.log"},
+    "tensorboardX": {"runs.loggers"},
     "tensorflow_datasets": {"data"},
     "tyro": {"cli", "options"},
+    "wandb": {"runs.loggers"},
 }
 NOWHERE = {"tensorflow", "torch", "keras"}
 DEVICES = {"pmap", "devices", "local_devices", "device_count", "local_device_count", "process_count", "process_index"}

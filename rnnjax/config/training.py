@@ -2,6 +2,7 @@
 
 import math
 import re
+import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +11,7 @@ from rnnjax.config.groups import Group
 from rnnjax.errors import UsageError
 
 Optimizer = Literal["sgd", "adam", "adamw"]
+Log = Literal["tensorboard", "wandb"]
 Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
 
 
@@ -130,6 +132,8 @@ class TrainConfig:
     """Evaluate the best checkpoint on the test split at the end."""
     save_minutes: float = runtime(10.0, rare=True)
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
+    log: tuple[Log, ...] = runtime(("tensorboard",), rare=True)
+    """Where metrics go beside metrics.jsonl; wandb is Weights & Biases, where that is installed."""
     audit: int = runtime(0, rare=True)
     """Compute every so many-th call twice, and compare the devices' parameters; 0: never."""
     compilation_cache: bool = runtime(True, rare=True, off="Keep no compiled programs for later runs.")
@@ -142,6 +146,8 @@ class TrainConfig:
         check(self.evaluate_every >= 0, self, "evaluate_every", "0 or more steps")
         check(self.patience >= 0, self, "patience", "0 or more epochs")
         check(self.until is None or math.isfinite(self.until), self, "until", "a finite number")
+        known = typing.get_args(Log)
+        check(set(self.log) <= set(known), self, "log", f"some of {', '.join(known)}")
         check(self.save_minutes > 0, self, "save_minutes", "positive")
         check(self.audit >= 0, self, "audit", "0 or more calls")
 

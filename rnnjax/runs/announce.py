@@ -11,7 +11,7 @@ from rnnjax.data import preprocess
 from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
 from rnnjax.runs import environment
-from rnnjax.runs.log import duration, until_line
+from rnnjax.runs.display import duration, until_line
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Metric
 from rnnjax.training.runner import Runner
@@ -110,13 +110,14 @@ def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> N
     again = " ".join(word for word in environment.command().split() if word not in ("--fresh", "--train.no-test"))
     does = "resumes what is unfinished" if split == "test" else "evaluates it on the test split"
     report = f", report {workdir.report(split)}" if workdir.report(split).is_file() else ""
+    events = workdir.tensorboard.is_dir()
     lines = [
         f"checkpoints {workdir.checkpoints}, result {workdir.result}, curves {workdir.curves}{report}",
         "next:",
         f"  {command} evaluate --workdir {folder}",
         *_predict_line(experiment, workdir, command, shown, folder),
         f"  {again}   # {does}; with --fresh it trains again",
-        f"  tensorboard --logdir {shlex.quote(str(root.parent))}   # pip install tensorboard",
+        *([f"  tensorboard --logdir {shlex.quote(str(root.parent))}   # pip install tensorboard"] * events),
     ]
     terminal.say("\n".join(lines))
 

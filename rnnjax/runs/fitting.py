@@ -17,8 +17,11 @@ from rnnjax.runs import announce, environment, longer
 from rnnjax.runs.finish import finish
 from rnnjax.runs.init_from import Asked, Beginning, asked, beginning
 from rnnjax.runs.log import NoLog, RunLog, read_metrics
+from rnnjax.runs.log import read_metrics
+from rnnjax.runs.loggers import Logger, check_installed, check_loggers
 from rnnjax.runs.predict import Predictor, load
 from rnnjax.runs.record import Run, described_parts
+from rnnjax.runs.recorder import recorder
 from rnnjax.runs.resume import restored
 from rnnjax.runs.workdir import WorkDir, locked, open_run, refuse_another
 from rnnjax.training.checkpoint import Checkpoints, check_folder
@@ -78,6 +81,7 @@ def fit(
     on_chunk: OnChunk | None = None,
     init_from: str | Path | None = None,
     init_parts: Sequence[str] = (),
+    loggers: Sequence[Logger] = (),
 ) -> Result:
     """Trains an experiment from Python: what its command line does, in a notebook or a program of one's own.
 
@@ -91,6 +95,8 @@ def fit(
         the same: those of its best checkpoint, or with ``:latest`` behind the folder, of its newest; their averages,
         where it has any. A run that began from other weights is another run.
       init_parts: regular expressions of which one must be found in a parameter's path; none: all that fits is taken.
+      loggers: who is told the figures of each validation, beside those of ``train.log``; see
+        :class:`rnnjax.runs.loggers.Logger`. They are closed at the end of the training.
 
     Returns:
       Metrics, history and a predictor; of a finished run, without training it again.
@@ -104,12 +110,14 @@ def fit(
         raise UsageError(f"fit needs an rnnjax.Experiment(data=..., model=...), got {experiment!r:.80}")
     check_seed(seed)
     wanted = asked(init_from, init_parts)
+    check_loggers(loggers)
+    told: Any = {"on_chunk": on_chunk, "loggers": loggers, "init": wanted}
     started = Started(experiment, lenient=True)
     if workdir is not None:
-        return started.fit(seed, Path(workdir), fresh=fresh, on_chunk=on_chunk, init=wanted)
+        return started.fit(seed, Path(workdir), fresh=fresh, **told)
     with tempfile.TemporaryDirectory(prefix="rnnjax-") as folder:
         try:
-            result = started.fit(seed, Path(folder) / "run", fresh=fresh, on_chunk=on_chunk, init=wanted)
+            result = started.fit(seed, Path(folder) / "run", fresh=fresh, **told)
         except Interrupted as stopped:  # what it says of a save is true of a folder that is about to go
             number = stopped.exit_code - 128
             raise Interrupted(f"stopped by {signal.Signals(number).name}; {_NOTHING_KEPT}", number) from None
@@ -135,6 +143,7 @@ class Started:
         from rnnjax.data import cache
         from rnnjax.training import parallel
 
+        check_installed(experiment.train.log)
         imported = time.perf_counter()
         try:
             parallel.start(batch_size=experiment.data.batch_size, **dataclasses.asdict(experiment.parallel))
@@ -155,6 +164,7 @@ class Started:
         fresh: bool = False,
         on_chunk: OnChunk | None = None,
         init: Asked | None = None,
+        loggers: Sequence[Logger] = (),
     ) -> Result:
         """One seed; see :func:`fit`."""
         experiment, primary = self.experiment, self.program.parallel.is_primary
@@ -162,7 +172,8 @@ class Started:
         done = not fresh and WorkDir(root, experiment.kinds).finished(**wanted) is not None
         if primary and not done:
             announce.print_start(self.program, seed, root)
-        record = run(self.program, seed, root, fresh=fresh, on_chunk=on_chunk, before=self.before, init=init)
+        told: Any = {"on_chunk": on_chunk, "loggers": loggers, "init": init}
+        record = run(self.program, seed, root, fresh=fresh, before=self.before, **told)
         if primary and done:
             more = "" if longer.obstacle(experiment.optim) else ", more --train.epochs train it longer"
             terminal.say(f"seed {seed} is finished already in {root}; --fresh trains it again{more}")
@@ -179,6 +190,7 @@ def run(
     on_chunk: OnChunk | None = None,
     before: Mapping[str, float] | None = None,
     init: Asked | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> dict[str, Any]:
     """Trains, or resumes, or returns what is finished; then evaluates the best checkpoint on the test split.
 
@@ -190,6 +202,7 @@ def run(
       on_chunk: called after every compiled call.
       before: seconds that this process spent on ``imports`` and on ``data``; they go into the result.
       init: which weights of another run a run that is fresh begins with; None: fresh ones.
+      loggers: beside those of the experiment's ``train.log``.
 
     Returns:
       The result, as it is written to ``result.json``.
@@ -211,7 +224,7 @@ def run(
         check_held = _take_up(held, workdir, program, ours, fresh)
         with on_signals() as stop, _checkpoints(workdir) as checkpoints:
             session = (seed, checkpoints, stop, check_held, on_chunk or (lambda step: None))
-            result = _train(program, workdir, session, before or {}, begins)
+            result = _train(program, workdir, session, before or {}, begins, loggers)
     if parallel.any_process(stop.signal_number is not None):
         number = stop.signal_number or signal.SIGTERM
         raise Interrupted(f"stopped by {signal.Signals(number).name}; the run in {root} was just finished", number)
@@ -241,6 +254,7 @@ def _train(
     session: tuple[int, Checkpoints, StopRequest, Callable[[], None], OnChunk],
     before: Mapping[str, float],
     begins: Beginning,
+    loggers: Sequence[Logger],
 ) -> dict[str, Any]:
     seed, checkpoints, stop, check_held, on_chunk = session
     clock, here = Clock(program), environment.environment()  # what runs is what was there at the start
@@ -257,14 +271,7 @@ def _train(
     progress.sessions += 1
     if here not in progress.environments[-1:]:
         progress.environments.append(here)
-    log = (RunLog if program.parallel.is_primary else NoLog)(
-        workdir,
-        epochs=program.experiment.train.epochs,
-        steps_per_epoch=program.steps_per_epoch,
-        step=progress.step,
-        written=progress.written,
-        headline=program.task.headline,
-    )
+    log = recorder(program, workdir, seed, progress, loggers)
     training = Training(program, Session(seed, checkpoints, log, stop, check_held, on_chunk), clock, state, progress)
     with log:
         if progress.step:
