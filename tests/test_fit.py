@@ -29,7 +29,10 @@ EXPERIMENT = rnnjax.Experiment(
     train=rnnjax.TrainConfig(epochs=2, steps_per_call=4),
 )
 NONE: Any = {"data": X}
-TIMES = ("command", "seconds", "examples_per_second", "finished", "run", "compilation_cache", "digest")
+TIMES = (
+    *("command", "seconds", "examples_per_second", "finished", "run", "compilation_cache", "digest"),
+    *("input_wait", "peak_memory"),
+)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from rnnjax import data
 from rnnjax.config import ImageData, ImageModel
 from rnnjax.data import crops, streamed
 from rnnjax.errors import DataError
-from rnnjax.runs import log as logs
+from rnnjax.runs import display
 from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.predict import load, predict
 from rnnjax.training.feed import Feed
@@ -257,10 +257,10 @@ def test_the_experiment_trains_resumes_and_predicts(folder, dataset, tmp_path):
 )
 def test_an_epochs_line_says_what_sets_the_speed(wait, rate, said):
     row = {"examples_per_second": rate, "input_wait": wait, "step_examples_per_second": 2400.0}
-    line = logs._input(row)
+    line = display._input(row)
     assert line.endswith(said)
     assert "of the 2,400 that steps could take" in line
-    assert logs._input({"examples_per_second": rate}) == ""
+    assert display._input({"examples_per_second": rate}) == ""
 
 
 @pytest.mark.slow

@@ -134,6 +134,8 @@ class TrainConfig:
     """Minutes between checkpoints within an epoch; every epoch's end saves one in any case."""
     log: tuple[Log, ...] = runtime(("tensorboard",), rare=True)
     """Where metrics go beside metrics.jsonl; wandb is Weights & Biases, where that is installed."""
+    profile: bool = runtime(False, rare=True, off="Take no profile.")
+    """Trace a few compiled steps into the work folder's profile, for TensorBoard or ui.perfetto.dev."""
     audit: int = runtime(0, rare=True)
     """Compute every so many-th call twice, and compare the devices' parameters; 0: never."""
     compilation_cache: bool = runtime(True, rare=True, off="Keep no compiled programs for later runs.")

@@ -83,14 +83,17 @@ def _epoch_line(row: Mapping[str, Any], epochs: int, headline: Metric) -> str:
         f"  validation {shown_metrics(_of_split(row, 'validation'), headline)}"
         + (f"  {rate:,.0f} examples/s" if (rate := row["examples_per_second"]) is not None else "")
         + _input(row)
+        + (f"  peak {peak / 1024:.2f} GiB" if (peak := row.get("peak_memory_mib")) else "")
     )
 
 
 def _input(row: Mapping[str, Any]) -> str:
-    """Of a streamed epoch, whether the data or the steps set the speed."""
+    """Of a streamed epoch, whether the data or the steps set the speed; of another, the wait for data that is felt."""
     wait, rate, steps = row.get("input_wait"), row["examples_per_second"], row.get("step_examples_per_second")
-    if wait is None or rate is None or steps is None:
+    if wait is None or rate is None:
         return ""
+    if steps is None:
+        return f", {wait:.0%} of the time waiting for data" if wait > 0.05 else ""
     bound = ": input-bound" if wait > 0.05 and rate < 0.9 * steps else ""
     return f" of the {steps:,.0f} that steps could take, {wait:.0%} of the time waiting for data{bound}"
 

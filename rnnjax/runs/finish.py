@@ -114,6 +114,8 @@ def _result(
         | {"first_step": progress.first_step_seconds, "initialize": clock.initialize_seconds, **before},
         "compilation_cache": clock.compilation_cache() or "off",
         "examples_per_second": rate,
+        "input_wait": progress.steady_input_seconds / progress.steady_seconds if progress.steady_seconds else None,
+        "peak_memory": {"mib": clock.peak_memory(), "of": progress.peak_memory_of},
         "sessions": progress.sessions,
         "config": environment.without_folders(to_json(experiment.config)),
         **progress.environments[0],

@@ -112,6 +112,8 @@ def fit(
     wanted = asked(init_from, init_parts)
     check_loggers(loggers)
     told: Any = {"on_chunk": on_chunk, "loggers": loggers, "init": wanted}
+    if experiment.train.profile and workdir is None:
+        raise UsageError("train.profile writes into the folder of the run, which fit was not given; give it workdir=")
     started = Started(experiment, lenient=True)
     if workdir is not None:
         return started.fit(seed, Path(workdir), fresh=fresh, **told)
@@ -272,7 +274,9 @@ def _train(
     if here not in progress.environments[-1:]:
         progress.environments.append(here)
     log = recorder(program, workdir, seed, progress, loggers)
-    training = Training(program, Session(seed, checkpoints, log, stop, check_held, on_chunk), clock, state, progress)
+    profile = workdir.profile if program.experiment.train.profile and program.parallel.is_primary else None
+    told = Session(seed, checkpoints, log, stop, check_held, on_chunk, profile)
+    training = Training(program, told, clock, state, progress)
     with log:
         if progress.step:
             log.say(f"resuming {workdir.root} after step {progress.step} of {program.total_steps}")

@@ -66,6 +66,11 @@ class WorkDir:
         return self.root / "tensorboard"
 
     @property
+    def profile(self) -> Path:
+        """Traces of a few steps each, by ``--train.profile``."""
+        return self.root / "profile"
+
+    @property
     def curves(self) -> Path:
         """Loss and headline metric by epoch."""
         return self.root / "curves.png"
@@ -220,7 +225,7 @@ def _check_kinds(workdir: WorkDir) -> None:
 
 def _replace_links(workdir: WorkDir) -> None:
     """Removes links from where a run writes: what they lead to is not ours to change."""
-    for path in (workdir.metrics, workdir.damaged, workdir.samples, workdir.tensorboard):
+    for path in (workdir.metrics, workdir.damaged, workdir.samples, workdir.tensorboard, workdir.profile):
         if path.is_symlink():
             path.unlink()
 

@@ -2,6 +2,7 @@
 
 import time
 
+from rnnjax.training.memory import peak_memory
 from rnnjax.training.progress import Progress
 from rnnjax.training.runner import Runner
 
@@ -76,12 +77,12 @@ class Clock:
         return self._steady / seconds if self._steady and seconds > 0 else None
 
     def input(self) -> dict[str, float]:
-        """Of a streamed epoch: the share of its time that was spent waiting for data, and the steps' own speed."""
+        """The share of the time that was spent waiting for data; of a streamed epoch, also the steps' own speed."""
         rate, seconds = self._program.streamed_step_rate, time.perf_counter() - self._mark
-        if rate is None or seconds <= 0:
+        if seconds <= 0:
             return {}
-        waited = (self._program.input_seconds - self._waited) / seconds
-        return {"input_wait": waited, "step_examples_per_second": rate}
+        waited = {"input_wait": (self._program.input_seconds - self._waited) / seconds}
+        return waited if rate is None else waited | {"step_examples_per_second": rate}
 
     def epoch_done(self) -> float | None:
         """Adds the epoch to the run's steady speed, and gives its own."""
@@ -89,4 +90,11 @@ class Clock:
         if rate is not None:
             self._progress.steady_examples += self._steady
             self._progress.steady_seconds += time.perf_counter() - self._mark
+            self._progress.steady_input_seconds += self._program.input_seconds - self._waited
         return rate
+
+    def peak_memory(self) -> float:
+        """The most memory that a session of the run has used so far, in MiB, see :mod:`rnnjax.training.memory`."""
+        now, self._progress.peak_memory_of = peak_memory(self._program.parallel.devices)
+        self._progress.peak_memory_mib = max(self._progress.peak_memory_mib, now)
+        return self._progress.peak_memory_mib

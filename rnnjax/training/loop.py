@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import jax
@@ -16,6 +17,7 @@ from rnnjax.training.clock import Clock
 from rnnjax.training.feed import Fed
 from rnnjax.training.interrupt import StopRequest
 from rnnjax.training.optim import reduce_on_plateau
+from rnnjax.training.profile import Profile
 from rnnjax.training.progress import Progress
 from rnnjax.training.runner import Runner
 from rnnjax.training.state import TrainState, with_carry
@@ -56,6 +58,7 @@ class Session:
       stop: whether it was asked to end.
       check_held: raises RunError where the work folder is no longer this process's.
       on_chunk: called after every compiled call.
+      profile: folder of a profile; None: none is taken.
     """
 
     seed: int
@@ -64,6 +67,7 @@ class Session:
     stop: StopRequest
     check_held: Callable[[], None]
     on_chunk: OnChunk
+    profile: Path | None = None
 
 
 class Training:
@@ -84,14 +88,17 @@ class Training:
         self.program, self.progress, self.clock = program, progress, clock
         self._session, self._headline = session, program.task.headline
         self._config = program.experiment.train
-        self._calls = 0
+        self._calls, self._profile = 0, Profile(session.profile, session.recorder.say)
         self.state: TrainState = program.place(state)
 
     def run(self) -> None:
         """Trains to the last epoch, or to where patience ends."""
         config, progress = self._config, self.progress
-        while progress.epoch < config.epochs and not self._enough():
-            self._epoch()
+        try:
+            while progress.epoch < config.epochs and not self._enough():
+                self._epoch()
+        finally:
+            self._profile.end()
         if progress.epoch < config.epochs and not progress.reached:
             better = f"no better validation {self._headline.name}"
             times = "evaluations" if config.evaluate_every else "epochs"
@@ -112,13 +119,16 @@ class Training:
         self.clock.measure_anew()
         for fed in program.feed_training(chunks[progress.chunk :], progress.epoch, seed=self._session.seed):
             compiled = program.compile_seconds
+            step = progress.step + (0 if pending is None else pending[0].steps)
+            self._profile.before(step, compiled=program.is_compiled(fed.chunk))
             sums = self._train(fed)
             # The chunk before is looked at while the devices work on this one.
             if pending is not None:
                 self._absorb(*pending)
-            first_call = program.compile_seconds > compiled
-            pending = (fed.chunk, sums, not first_call)
-            if first_call:
+            untimed = program.compile_seconds > compiled
+            untimed |= self._profile.after(fed.chunk.steps, sums)
+            pending = (fed.chunk, sums, not untimed)
+            if untimed:
                 self.clock.first_step()
                 self.clock.measure_anew()
             if progress.chunk == last:  # what is due there is due at the epoch's end
@@ -247,6 +257,7 @@ class Training:
         program, progress, recorder = self.program, self.progress, self._session.recorder
         fed = self.clock.input()
         rate = self.clock.epoch_done()
+        self._profile.stop()
         train, validation = self._metrics_so_far(), program.evaluate(self.state.variables(), "validation")
         recorder.epoch(
             {
@@ -257,6 +268,7 @@ class Training:
                 "learning_rate": self._learning_rate(progress.step - 1),
                 "examples_per_second": rate,
                 **fed,
+                "peak_memory_mib": self.clock.peak_memory(),
             }
         )
         progress.written = recorder.written

@@ -26,7 +26,9 @@ class Progress:
         first reached ``--train.until``; empty before.
       written: bytes of ``metrics.jsonl`` that belong to the epochs done.
       seconds: wall time of all sessions; compile_seconds, first_step_seconds: within it.
-      steady_examples, steady_seconds: of training, first calls excluded.
+      steady_examples, steady_seconds: of training, first calls excluded; steady_input_seconds: of them, waiting for
+        data.
+      peak_memory_mib, peak_memory_of: the most memory of all sessions, see :func:`rnnjax.training.memory.peak_memory`.
       sessions: how often the run was started or resumed.
       compilation_cache: ``hits`` and ``misses`` of all sessions that used it.
       environments: command, commit and versions of the sessions, in turn, without repetitions.
@@ -50,6 +52,9 @@ class Progress:
     first_step_seconds: float = 0.0
     steady_examples: int = 0
     steady_seconds: float = 0.0
+    steady_input_seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    peak_memory_of: str = ""
     sessions: int = 0
     compilation_cache: dict[str, int] = field(default_factory=dict)
     environments: list[dict[str, Any]] = field(default_factory=list)

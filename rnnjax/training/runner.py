@@ -131,6 +131,10 @@ class Runner:
                 return
             yield fed
 
+    def is_compiled(self, chunk: Chunk) -> bool:
+        """Whether a call of :meth:`train` with such a chunk finds its program compiled."""
+        return ("train", chunk.length, chunk.rows.shape) in self._called
+
     def train(self, state: state.TrainState, fed: Fed, learning_rate_scale: float = 1.0) -> tuple[Any, Any]:
         """The steps of a chunk; the state is donated.
 
