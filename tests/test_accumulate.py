@@ -18,6 +18,7 @@ from rnnjax.runs.fitting import run
 from rnnjax.tasks.base import Task, mean
 from rnnjax.training.accumulate import check_parts
 from rnnjax.training.runner import Runner
+from tests.strangers.language_model import EXPERIMENT as STREAMS
 from tests.toy import DATASETS, IMAGES, TEXTS, assert_close, plan, program_of, trained, with_holes
 
 CLIPPED = OptimConfig(learning_rate=0.02, schedule="constant", clip_norm=0.1, weight_decay=0.01, ema_decay=0.9)
@@ -104,6 +105,19 @@ def test_sequences_with_weights_are_divided_by_the_weight_of_the_batch_and_not_b
         gradient += np.array([(off * scale * x[..., 0]).sum(), off.sum()]) / 2
     found = [state.params["Dense_0"]["kernel"][0, 0], state.params["Dense_0"]["bias"][0]]
     np.testing.assert_allclose(found, [a, b] - 0.5 * gradient, rtol=1e-5)
+
+
+def test_each_part_has_its_rows_of_a_carry_that_goes_on_from_batch_to_batch():
+    """Streams through a recurrence: parameters and carries as of the batch at once, over two chunks."""
+    found = []
+    for parts in (2, 1):
+        train = dataclasses.replace(STREAMS.train, accumulate=parts, steps_per_call=2)
+        data = dataclasses.replace(STREAMS.data, batch_size=8)
+        experiment = dataclasses.replace(STREAMS, data=data, train=train)
+        program = Runner(experiment, data.load(), jax.devices()[:2])
+        found.append(trained(program, program.create_state(seed=1), plan(program, 2))[0])
+    assert jax.tree.leaves(found[0].carry)
+    assert_close(found[0], found[1], 1e-4)
 
 
 class Noise(nn.Module):
