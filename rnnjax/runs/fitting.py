@@ -27,8 +27,9 @@ from rnnjax.runs.workdir import WorkDir, locked, open_run, refuse_another
 from rnnjax.training.checkpoint import Checkpoints, check_folder
 from rnnjax.training.clock import Clock
 from rnnjax.training.interrupt import StopRequest, on_signals
-from rnnjax.training.loop import OnChunk, Session, Training
+from rnnjax.training.loop import Training
 from rnnjax.training.runner import Runner
+from rnnjax.training.session import OnChunk, Session
 from rnnjax.training.state import check_seed
 
 _NOTHING_KEPT = "nothing of the run is kept, since fit was given no workdir"

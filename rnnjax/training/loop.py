@@ -1,10 +1,9 @@
 """The training loop: chunk by chunk, so that a stop at any chunk costs nothing."""
 
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -12,62 +11,14 @@ import numpy as np
 from rnnjax.data.plan import Chunk
 from rnnjax.errors import Interrupted, RunError
 from rnnjax.training import audit
-from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.training.clock import Clock
 from rnnjax.training.feed import Fed
-from rnnjax.training.interrupt import StopRequest
 from rnnjax.training.optim import reduce_on_plateau
 from rnnjax.training.profile import Profile
 from rnnjax.training.progress import Progress
 from rnnjax.training.runner import Runner
+from rnnjax.training.session import Session
 from rnnjax.training.state import TrainState, with_carry
-
-OnChunk = Callable[[int], None]
-"""Called after each compiled call with the number of steps taken."""
-
-
-class Recorder(Protocol):
-    """Who is told how a training goes."""
-
-    @property
-    def written(self) -> int:
-        """Length of its record in bytes, which a resumed run cuts it to."""
-        ...
-
-    def progress(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
-        """How far the training is, with the epoch's training metrics so far."""
-
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """It was validated: an epoch is done, or with ``--train.evaluate-every`` a part of one."""
-
-    def reached(self, value: float, wanted: float, spent: Mapping[str, float]) -> None:
-        """Validation reached the value that was waited for."""
-
-    def say(self, message: str) -> None:
-        """What else there is to tell."""
-
-
-@dataclass
-class Session:
-    """What a training is given beside its program.
-
-    Attributes:
-      seed: of the run.
-      checkpoints: where its state is saved.
-      recorder: who is told how it goes.
-      stop: whether it was asked to end.
-      check_held: raises RunError where the work folder is no longer this process's.
-      on_chunk: called after every compiled call.
-      profile: folder of a profile; None: none is taken.
-    """
-
-    seed: int
-    checkpoints: Checkpoints
-    recorder: Recorder
-    stop: StopRequest
-    check_held: Callable[[], None]
-    on_chunk: OnChunk
-    profile: Path | None = None
 
 
 class Training:
