@@ -16,7 +16,6 @@ from rnnjax.experiment import Experiment
 from rnnjax.runs import announce, environment, longer
 from rnnjax.runs.finish import finish
 from rnnjax.runs.init_from import Asked, Beginning, asked, beginning
-from rnnjax.runs.log import NoLog, RunLog, read_metrics
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.loggers import Logger, check_installed, check_loggers
 from rnnjax.runs.predict import Predictor, load
