@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from rnnjax import terminal
+from rnnjax.config.language import Sampling
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.options import Options
@@ -150,6 +151,9 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     options_type: Any = offered.type
     defaults = options_type()
     default_run = Path("runs") / experiment.name / f"seed-{experiment.seeds[0]}"
+    # What is of language models is shown where there is one, and accepted everywhere: the folder says what it holds.
+    hidden: Any = tyro.conf.Suppress if brief else ()
+    of_language, of_inputs = ((), hidden) if experiment.task.generates else (hidden, ())
 
     def train(
         options: Annotated[options_type, tyro.conf.arg(name="")] = defaults,  # pyright: ignore
@@ -202,10 +206,13 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         return lambda: commands.evaluate(experiment, workdir, split, data_dir, path, other_data, cpu_devices)
 
     def predict(
-        inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+        inputs: Annotated[tuple[str, ...], tyro.conf.Positional, of_inputs] = (),
         workdir: Path = default_run,
-        text: tuple[str, ...] = (),
+        text: Annotated[tuple[str, ...], of_inputs] = (),
         json_lines: bool = False,
+        prompt: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint=""), of_language] = None,
+        number: Annotated[int, of_language] = 1,
+        sampling: Annotated[Sampling, tyro.conf.arg(name="", help=""), of_language] = Sampling(),  # noqa: B008
     ) -> Callable[[], int]:
         """Predict with the best checkpoint of a work folder.
 
@@ -214,8 +221,17 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           workdir: Work folder of a run.
           text: Documents given on the command line.
           json_lines: Print one JSON object an input.
+          prompt: A text that a language model goes on with.
+          number: Texts to make of a prompt, side by side; more than one are printed when all are done.
+          sampling: How a language model goes on.
         """
-        return lambda: commands.predict(experiment, workdir, inputs, text, json_lines)
+        if prompt is None:
+            if number != 1 or sampling != Sampling():
+                raise UsageError("--number, --length and how to sample are of --prompt TEXT, which is not given")
+            return lambda: commands.predict(experiment, workdir, inputs, text, json_lines)
+        if inputs or text:
+            raise UsageError("predict goes on with a --prompt, or answers inputs: give one of the two")
+        return lambda: commands.generate(experiment, workdir, prompt, sampling, number=number, json_lines=json_lines)
 
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
     cost = f" Cost: {experiment.cost}." if experiment.cost else ""

@@ -17,18 +17,22 @@ def say(*lines: str) -> None:
     _write("stdout", lines)
 
 
-def answer(line: str) -> None:
-    """Prints a line that was asked for: a letter that the output cannot show is spelled, and an error is raised.
+def answer(line: str, end: str = "\n") -> None:
+    """Prints what was asked for: a letter that the output cannot show is spelled, and an error is raised.
+
+    Args:
+      line: a line, or with another ``end`` a part of one.
+      end: what is printed after it.
 
     Raises:
       OSError: if it cannot be written, BrokenPipeError if its reader has gone.
     """
     if sys.stdout is not None:
         try:
-            print(line, flush=True)
+            print(line, end=end, flush=True)
         except UnicodeEncodeError:
             encoding = sys.stdout.encoding or "ascii"
-            print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+            print(line.encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
 
 
 def open_closed_streams() -> None:

@@ -26,7 +26,7 @@ ALLOWED = {
     "training": "config data digests errors layers tasks terminal",
     "experiment": "config data errors models tasks",
     "testing": "data errors layers tasks training",
-    "runs": "config data digests errors experiment files tasks terminal training",
+    "runs": "config data digests errors experiment files layers tasks terminal training",
     "options": "config errors experiment",
     "own": "config data experiment models",
     "cli": "config data errors experiment options runs terminal training",

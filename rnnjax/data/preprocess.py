@@ -1,7 +1,7 @@
 """From raw input to a model's input: the contract. A preprocessing is saved beside the checkpoints as plain JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,10 +22,16 @@ class Preprocess:
     Attributes:
       kind: what a saved one is called.
       wanted: what ``predict`` takes, in words.
+      option: of the command line that takes an :meth:`example`.
+      rows: what an example is called where they are counted.
+      never: ids of tokens that a language model is not to answer with.
     """
 
     kind: ClassVar[str] = "arrays"
     wanted: ClassVar[str] = "arrays, by rnnjax.load(folder)(arrays)"
+    option: ClassVar[str] = "--text"
+    rows: ClassVar[str] = "examples"
+    never: ClassVar[tuple[int, ...]] = ()
 
     @property
     def spec(self) -> Spec:
@@ -62,6 +68,22 @@ class Preprocess:
     def example(self) -> str:
         """What a command line may give ``predict`` beside sample files."""
         return ""
+
+    def prompt(self, text: str) -> np.ndarray:
+        """The token ids ``[T]`` of a text that a language model is to go on with.
+
+        Raises:
+          UsageError: if texts are not what this reads.
+        """
+        raise UsageError("this model's preprocessing knows no texts: hand over token ids [B, T], in Python")
+
+    def text(self, ids: Any) -> str:
+        """The text of token ids ``[T]``, where :meth:`prompt` reads texts."""
+        raise UsageError("this model's preprocessing knows no texts: it cannot show token ids as one")
+
+    def joiner(self) -> Callable[..., str]:
+        """From the ids of a text, given part by part, to what each part adds; ``final=True`` with the last."""
+        return lambda ids, final=False: self.text(ids)
 
     def save_samples(self, dataset: Any, texts: Sequence[str], folder: Path) -> None:
         """Leaves a few inputs to try prediction on; ``texts`` are documents of the experiment's own."""

@@ -17,7 +17,10 @@ PADDING, UNKNOWN = 0, 1
 VERSION = 2
 """Of the tokenizers; raise it when one of them gives other tokens for some text."""
 
-_SPECIAL = ("<pad>", "<unk>")
+UNKNOWN_TOKEN = "<unk>"
+"""What stands for the unknown token, in a vocabulary and where it is shown."""
+
+_SPECIAL = ("<pad>", UNKNOWN_TOKEN)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*|[!?.]")
 _INLINE = "a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup"

@@ -1,14 +1,15 @@
 """A text as windows of token ids."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from rnnjax.data.joining import joiner
 from rnnjax.data.preprocess import Preprocess, require, strings
 from rnnjax.data.spec import Shape, Spec
-from rnnjax.data.tokens import TOKENIZERS, UNKNOWN, Vocabulary
+from rnnjax.data.tokens import PADDING, TOKENIZERS, UNKNOWN, Vocabulary
 from rnnjax.errors import DataError
 
 
@@ -24,6 +25,9 @@ class WindowPreprocess(Preprocess):
 
     kind: ClassVar[str] = "windows"
     wanted: ClassVar[str] = "a text by --prompt"
+    option: ClassVar[str] = "--prompt"
+    rows: ClassVar[str] = "windows"
+    never: ClassVar[tuple[int, ...]] = (PADDING, UNKNOWN)
     vocabulary: Vocabulary
     window: int
     tokenizer: str = "characters"
@@ -39,6 +43,41 @@ class WindowPreprocess(Preprocess):
         index = {token: number for number, token in enumerate(self.vocabulary.words)}
         return np.array([index.get(token, UNKNOWN) for token in TOKENIZERS[self.tokenizer](text)], np.int32)
 
+    def prompt(self, text: str) -> np.ndarray:
+        """The token ids ``[T]`` of a text that a model is to go on with.
+
+        Raises:
+          DataError: if it has no token, or one outside the vocabulary, which the model would read as unknown.
+        """
+        ids = self.ids(text)
+        if not len(ids):
+            raise DataError("the prompt is empty; give a text to go on with, such as a line break: --prompt $'\\n'")
+        if (ids == UNKNOWN).any():
+            tokens = list(TOKENIZERS[self.tokenizer](text))
+            outside = dict.fromkeys(repr(token) for token, number in zip(tokens, ids, strict=True) if number == UNKNOWN)
+            raise DataError(f"the prompt has {self._plural} outside the model's vocabulary: {', '.join(outside)}")
+        return ids
+
+    def text(self, ids: Any) -> str:
+        """The text of token ids ``[T]``; padding is left out, and characters and words are as they were normalised."""
+        return self.joiner()(ids, final=True)
+
+    def joiner(self) -> Callable[..., str]:
+        """From the ids of a text, given part by part, to what each part adds; ``final=True`` with the last."""
+        join, words = joiner(self.tokenizer), self.vocabulary.words
+
+        def added(ids: Any, *, final: bool = False) -> str:
+            return join([words[number] for number in np.asarray(ids) if number != PADDING], final=final)
+
+        return added
+
+    def example(self) -> str:
+        """A word that English texts have, or else the most frequent token that can be seen."""
+        if UNKNOWN not in self.ids("The"):
+            return "The"
+        shown = (word for word in self.vocabulary.words[UNKNOWN + 1 :] if word.isprintable() and word.strip())
+        return next(shown, "")
+
     def encode(self, raw: Any) -> dict[str, np.ndarray]:
         """Ids ``[N, T]`` of a list of texts of as many tokens each.
 
@@ -51,6 +90,10 @@ class WindowPreprocess(Preprocess):
         if len({len(row) for row in rows}) > 1:
             raise DataError(f"texts must be of one length in tokens, got {sorted({len(row) for row in rows})}")
         return {"inputs": np.stack(rows) if rows else np.zeros((0, self.window), np.int32)}
+
+    @property
+    def _plural(self) -> str:
+        return self.tokenizer if self.tokenizer in ("characters", "bytes") else "words"
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -24,11 +24,12 @@ def print_start(program: Runner, seed: int, root: Path) -> None:
         f"{len(examples):,} {'training' if split == 'train' else split}" for split, examples in dataset.splits().items()
     )
     classes = f", {len(dataset.spec.names)} classes" if dataset.spec.names else ""
+    rows = dataset.preprocess.rows
     ran = ", ".join(sorted(set(program.implementations.values())))
     terminal.say(
-        f"{dataset.name}: {splits} examples{classes}\n"
+        f"{dataset.name}: {splits} {rows}{classes}\n"
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
-        f"{program.experiment.data.batch_size} examples; recurrence: {ran or 'none'}; seed {seed} in {root}"
+        f"{program.experiment.data.batch_size} {rows}; recurrence: {ran or 'none'}; seed {seed} in {root}"
         f"{_padding(program, seed)}",
         *(f"note: {note}" for note in dataset.notes),
     )
@@ -124,7 +125,8 @@ def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> N
 
 def _predict_line(experiment: Experiment, workdir: WorkDir, command: str, shown: str, folder: str) -> list[str]:
     """How to predict from the command line, where that reads such data."""
-    example = preprocess.load(workdir.preprocess, experiment.data.preprocesses()).example()
-    example = experiment.sample_texts[-1] if example and experiment.sample_texts else example
-    line = f" --text {shlex.quote(example)}" if example else ""
-    return [f"  {command} predict {shown} --workdir {folder}{line}"] if shown or line else []
+    reads = preprocess.load(workdir.preprocess, experiment.data.preprocesses())
+    example = experiment.sample_texts[-1] if experiment.sample_texts and reads.example() else reads.example()
+    line = f" {reads.option} {shlex.quote(example)}" if example else ""
+    inputs = f" {shown}" if shown else ""
+    return [f"  {command} predict{inputs} --workdir {folder}{line}"] if shown or line else []

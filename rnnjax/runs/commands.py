@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnjax import terminal
+from rnnjax.config.language import Sampling
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment
 
 if TYPE_CHECKING:
-    from rnnjax.runs.predict import Prediction
+    from rnnjax.runs.predict import Prediction, Predictor
 
 
 def train(
@@ -63,7 +64,13 @@ def evaluate(
     from rnnjax.runs import evaluate as evaluating
 
     said = evaluating.evaluate(
-        experiment, root, split, data_dir=data_dir, path=path, other_data=other_data, cpu_devices=cpu_devices
+        experiment,
+        root,
+        split,
+        data_dir=data_dir,
+        path=path,
+        other_data=other_data,
+        cpu_devices=cpu_devices,
     )
     terminal.answer(json.dumps(said))
     return 0
@@ -71,6 +78,56 @@ def evaluate(
 
 def predict(experiment: Experiment, root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
     """Prints the answers to files, documents, or lines of the standard input; returns the exit code."""
+    from rnnjax.runs import predict as predicting
+
+    predictor = _loaded(experiment, root)
+    if predictor.task.generates:
+        raise UsageError(f"{root} holds a language model, which goes on with a text: give --prompt TEXT")
+    inputs = predictor.preprocess.read(paths, texts, sys.stdin)
+    if not inputs:
+        raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
+    return print_predictions(predicting.predict(predictor, inputs), predictor.task.line, json_lines)
+
+
+def generate(
+    experiment: Experiment, root: Path, prompt: str, sampling: Sampling, *, number: int, json_lines: bool
+) -> int:
+    """Prints how a language model goes on with a prompt, as it is drawn where that is one text; the exit code."""
+    if number < 1:
+        raise UsageError(f"--number must be positive, got {number}")
+    predictor = _loaded(experiment, root)
+    if not predictor.task.generates:
+        raise UsageError(f"--prompt is for language models, and {root} holds none; give {predictor.preprocess.wanted}")
+    from rnnjax.runs.generate import going_on
+
+    parts = going_on(predictor.generator, predictor.preprocess, [prompt] * number, sampling)
+    if json_lines:
+        for row in zip(*parts, strict=True):
+            terminal.answer(json.dumps({"prompt": prompt, "text": "".join(row)}))
+    elif number > 1:
+        texts = [prompt + "".join(row) for row in zip(*parts, strict=True)]
+        terminal.answer("\n\n".join(texts))
+    else:
+        return _print_live(prompt, parts)
+    return 0
+
+
+def _print_live(prompt: str, parts: Iterable[Sequence[str]]) -> int:
+    """Prints a text as it comes; Ctrl-C ends it, and what was printed ends with a line break."""
+    begun = False
+    try:
+        for (part,) in parts:
+            terminal.answer(part if begun else prompt + part, end="")
+            begun = True
+    except KeyboardInterrupt:
+        terminal.answer("", end="\n" if begun else "")
+        return 130
+    terminal.answer("")
+    return 0
+
+
+def _loaded(experiment: Experiment, root: Path) -> "Predictor":
+    """The model of a work folder; what it compiles is kept, where the run kept it."""
     from rnnjax.data import cache
     from rnnjax.runs import predict as predicting
     from rnnjax.runs.workdir import WorkDir
@@ -78,11 +135,7 @@ def predict(experiment: Experiment, root: Path, paths: Sequence[str], texts: Seq
 
     run = WorkDir(root, experiment.kinds).read_run()
     parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
-    predictor = predicting.load(root, experiment if experiment.name == run.experiment else None)
-    inputs = predictor.preprocess.read(paths, texts, sys.stdin)
-    if not inputs:
-        raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
-    return print_predictions(predicting.predict(predictor, inputs), predictor.task.line, json_lines)
+    return predicting.load(root, experiment if experiment.name == run.experiment else None)
 
 
 def print_predictions(

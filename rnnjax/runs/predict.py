@@ -1,5 +1,6 @@
 """From a work folder to a trained model's answers."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 
 from rnnjax import digests, terminal
+from rnnjax.config.language import Sampling
 from rnnjax.config.run import HandedOver, is_section
 from rnnjax.data import Preprocess, Spec
 from rnnjax.data import preprocess as preprocessing
@@ -19,6 +21,7 @@ from rnnjax.data.spec import nested
 from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment, known_task
 from rnnjax.runs import changes
+from rnnjax.runs import generate as generating
 from rnnjax.runs.record import Run, described_task
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Task
@@ -101,6 +104,37 @@ class Predictor:
         if not made:
             raise DataError("there is nothing to answer: no input was given")
         return jax.tree.map(lambda *parts: np.concatenate(parts), *made)
+
+    def generate(
+        self,
+        prompt: Any,
+        length: int = 400,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Any:
+        """What a language model goes on with, as :class:`rnnjax.config.language.Sampling` says.
+
+        Args:
+          prompt: a text, a list of texts of as many tokens each, or token ids ``[B, T]``.
+          length, temperature, top_k, top_p, seed: see there; a row's draws are the same beside any number of others.
+
+        Returns:
+          The text that follows, a list of them, or ids ``[B, length]``.
+
+        Raises:
+          UsageError: if this is no language model with :class:`rnnjax.Carried`, or a setting is none.
+          DataError, RunError: at a prompt that the model cannot read, and at logits that are no numbers.
+        """
+        how = Sampling(length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+        return generating.generate(self.generator, self.preprocess, prompt, how)
+
+    @functools.cached_property
+    def generator(self) -> generating.Generator:
+        """The language model as it is sampled from; raises UsageError if this is none."""
+        return generating.Generator(self.model, self.variables, self.preprocess, self.task, self.spec)
 
     @property
     def apply(self) -> Any:

@@ -73,11 +73,15 @@ class Task:
 
     Attributes:
       headline: the metric that decides which checkpoint is best, stops early, and is compared with the target.
+      also: metrics that are shown beside it.
       per_step: whether it has a class at each step of a sequence, and :class:`rnnjax.Arrays` reads ``y`` so.
+      generates: whether the outputs are logits ``[B, T, V]`` of the token after each, so that a model can go on.
     """
 
     headline: ClassVar[Metric] = Metric("loss", "min", "{:.4f}")
+    also: ClassVar[tuple[Metric, ...]] = ()
     per_step: ClassVar[bool] = False
+    generates: ClassVar[bool] = False
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """Sums over the real rows of a batch.

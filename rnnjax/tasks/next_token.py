@@ -26,6 +26,8 @@ class NextToken(Task):
 
     kind: ClassVar[str] = "next_token"
     headline: ClassVar[Metric] = Metric("loss", "min", "{:.4f}")
+    also: ClassVar[tuple[Metric, ...]] = (Metric("perplexity", "min", "{:.2f}"), Metric("bits", "min", "{:.3f}"))
+    generates: ClassVar[bool] = True
     label_smoothing: float = 0.0
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
