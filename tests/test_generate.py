@@ -2,39 +2,41 @@
 
 import dataclasses
 import json
-from pathlib import Path
+import sys
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.digits_rows import EXPERIMENT as DIGITS
 from experiments.shakespeare_chars import EXPERIMENT as SHAKESPEARE
-from rnnjax import RNN, Classification, LanguageModel, LSTMCell, NextToken, Predictor, RecurrentLM, cli
+from rnnjax import RNN, Classification, LanguageModel, LSTMCell, NextToken, Predictor, RecurrentLM, Task, cli
 from rnnjax.config.language import Sampling
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.errors import DataError, RunError, UsageError
-from rnnjax.runs import sampling
+from rnnjax.runs import commands, generate, sampling
 from rnnjax.runs.generate import STEPS
 from tests.language_run import trained
 from tests.strangers import language_model
 from tests.toy import assert_close
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 VOCABULARY = Vocabulary(("<pad>", "<unk>", *" abcdeKING:\n"))
 CHARACTERS = WindowPreprocess(VOCABULARY, 8)
 
 
-def predictor_of(preprocess=CHARACTERS, model=None, scale=3.0, task=NextToken()):  # noqa: B008
+def predictor_of(preprocess=CHARACTERS, model=None, task: Task = NextToken()):  # noqa: B008
     """An untrained model, whose logits are spread so that some tokens are likelier than others."""
     spec = preprocess.spec
     if model is None:
         model = LanguageModel(features=(16, 12), embedding_features=6).build(spec, spec.outputs)
     variables = dict(model.init(jax.random.key(1), **spec.zeros()))
     variables.pop("carry", None)
-    return Predictor(model, jax.tree.map(lambda leaf: scale * leaf, variables), preprocess, task, spec)
+    return Predictor(model, jax.tree.map(lambda leaf: 3 * leaf, variables), preprocess, task, spec)
 
 
 PREDICTOR = predictor_of()
@@ -57,8 +59,8 @@ def reference(logits, temperature, top_k, top_p):
     return chosen
 
 
-def ours(logits, *how):
-    kept, ids = sampling.ranked(np.float32(logits), *how)
+def ours(logits, *how: Any):
+    kept, ids = sampling.ranked(jnp.array(logits, jnp.float32), *how)
     probabilities = np.zeros(len(logits))
     probabilities[np.asarray(ids)] = np.asarray(jax.nn.softmax(kept))
     return probabilities
@@ -88,8 +90,8 @@ def test_equal_logits_keep_as_many_as_were_asked_for_and_the_lowest_ids():
 
 
 def test_draws_are_as_frequent_as_the_rules_say():
-    logits = np.float32([1.0, 0.2, -0.5, 2.0, 0.0, -np.inf])
-    count, how = 20_000, (np.float32(0.8), np.int32(4), np.float32(0.9))
+    logits, count = np.array([1.0, 0.2, -0.5, 2.0, 0.0, -np.inf], np.float32), 20_000
+    how: Any = (0.8, 4, 0.9)
     keys = jax.random.split(jax.random.key(0), count)
     drawn = jax.jit(sampling.sample)(keys, np.tile(logits, (count, 1)), *how)
     found = np.bincount(np.asarray(drawn), minlength=6) / count
@@ -100,9 +102,9 @@ def test_draws_are_as_frequent_as_the_rules_say():
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-45, 1e-30, 1e-8])
 def test_the_coldest_draws_are_the_most_probable_token(temperature):
-    logits = np.float32([[1.0, 3.0, 2.999, -np.inf], [5e4, 1e4, 0, 0]])
+    logits, how = jnp.array([[1.0, 3.0, 2.999, -np.inf], [5e4, 1e4, 0, 0]]), (jnp.float32(temperature), 0, 1.0)
     keys = jax.random.split(jax.random.key(0), 2)
-    drawn = sampling.sample(keys, logits, np.float32(temperature), np.int32(0), np.float32(1))
+    drawn: Any = jax.jit(sampling.sample)(keys, logits, *how)
     assert drawn.tolist() == [1, 0]
 
 
@@ -120,7 +122,7 @@ def test_decoding_step_by_step_is_one_call_over_the_text():
 def test_greedy_text_is_the_argmax_of_the_whole_sequence_model(prompt):
     length = 2 * STEPS + 3
     made = PREDICTOR.generate(prompt, length, temperature=0)
-    ids = PREDICTOR.preprocess.ids(prompt + made)
+    ids = CHARACTERS.ids(prompt + made)
     logits = np.array(PREDICTOR.model.apply(PREDICTOR.variables, ids[None]))[0]
     logits[:, list(CHARACTERS.never)] = -np.inf
     assert logits[-length - 1 : -1].argmax(-1).tolist() == ids[-length:].tolist()
@@ -144,15 +146,16 @@ def test_all_settings_and_prompts_share_one_compiled_step():
         ([[5]], {"top_p": 0.5, "seed": 2}),
     ):
         assert sum(part.shape[1] for part in steps.stream(prompt, Sampling(length=20, **how))) == 20
-    assert steps._drawn_steps._cache_size() == 1
+    compiled: Any = steps._drawn_steps
+    assert compiled._cache_size() == 1
 
 
 def test_padding_and_the_unknown_token_are_never_drawn():
     likely = jax.tree.map(np.array, PREDICTOR.variables)
     likely["params"]["head"]["bias"][:2] = 50.0
     eager = dataclasses.replace(PREDICTOR, variables=likely)
-    for how in ({}, {"temperature": 0}, {"temperature": 100.0}):
-        ids = eager.generate([[5, 6]] * 4, 200, **how)
+    for temperature in (1.0, 0.0, 100.0):
+        ids = eager.generate([[5, 6]] * 4, 200, temperature=temperature)
         assert ids.shape == (4, 200)
         assert ids.min() >= 2
 
@@ -306,3 +309,34 @@ def test_what_does_not_belong_together_is_one_sentence(folder, capsys):
         assert err.startswith("error: ")
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_ctrl_c_ends_the_text_where_it_is(capsys, monkeypatch):
+    def interrupted(*_):
+        yield ["a b"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "_loaded", lambda *_: PREDICTOR)
+    monkeypatch.setattr(generate, "going_on", interrupted)
+    assert asked(capsys, "--prompt", "KING: ") == (130, "KING: a b\n", "")
+
+
+def test_a_reader_that_has_gone_ends_it(capsys, monkeypatch):
+    class Closed:
+        def write(self, _):
+            raise BrokenPipeError
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(commands, "_loaded", lambda *_: PREDICTOR)
+    monkeypatch.setattr(sys, "stdout", Closed())
+    assert cli.main(SHAKESPEARE, ["predict", "--prompt", "KING: "]) == 1
+    assert "error" not in capsys.readouterr().err
+
+
+def test_a_prompt_is_for_language_models(capsys, monkeypatch):
+    monkeypatch.setattr(commands, "_loaded", lambda *_: predictor_of(task=Classification()))
+    code, _, err = asked(capsys, "--prompt", "K", experiment=DIGITS)
+    assert code == 2
+    assert "--prompt is for language models, and runs/digits_rows/seed-0 holds none" in err
