@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from rnnjax import terminal
-from rnnjax.config.language import Sampling
+from rnnjax.config.language import Dynamic, Sampling
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.options import Options
@@ -192,6 +192,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         path: Annotated[str | None, tyro.conf.arg(name="data.path")] = None,
         other_data: bool = False,
         cpu_devices: int | None = None,
+        dynamic: Annotated[Dynamic, tyro.conf.arg(name="", help=""), of_language] = Dynamic(),  # noqa: B008
     ) -> Callable[[], int]:
         """Evaluate the best checkpoint of a work folder on a whole split.
 
@@ -202,8 +203,9 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           path: Your documents, where they have moved; unset: as the run was told.
           other_data: Evaluate also on other data than those of the training, of the same kind and classes.
           cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
+          dynamic: How a language model adapts to what it reads.
         """
-        return lambda: commands.evaluate(experiment, workdir, split, data_dir, path, other_data, cpu_devices)
+        return lambda: commands.evaluate(experiment, workdir, split, data_dir, path, other_data, cpu_devices, dynamic)
 
     def predict(
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional, of_inputs] = (),

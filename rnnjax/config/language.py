@@ -1,4 +1,4 @@
-"""What is asked of a trained language model on the command line: how to sample."""
+"""What is asked of a trained language model on the command line: how to sample, and how to evaluate as it adapts."""
 
 import math
 from dataclasses import dataclass
@@ -31,6 +31,31 @@ class Sampling:
         _check(_whole(self.top_k) and 0 <= self.top_k < 2**31, "top-k", "0 or more", self.top_k)
         _check(0 < self.top_p <= 1, "top-p", "above 0 and at most 1", self.top_p)
         _check(_whole(self.seed) and 0 <= self.seed < 2**64, "seed", "0 or more, of at most 64 bits", self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamic:
+    """Dynamic evaluation: after each window the parameters take a step down its gradient (Krause et al. 2018).
+
+    Raises:
+      UsageError: at a value that is none.
+    """
+
+    dynamic: tuple[float, ...] = ()
+    """Learning rates of a language model that adapts to what it has read, each evaluated beside the static model."""
+    dynamic_decay: float = 0.0
+    """Share of the way back to the trained parameters that each step goes, with --dynamic."""
+    streams: int | None = None
+    """Streams that are read side by side with --dynamic, fewer to adapt more; unset: as many as without."""
+
+    def __post_init__(self):
+        good = all(0 <= rate < math.inf for rate in self.dynamic)
+        _check(good, "dynamic", "learning rates of 0 or more, and finite", list(self.dynamic))
+        _check(0 <= self.dynamic_decay <= 1, "dynamic-decay", "at least 0 and at most 1", self.dynamic_decay)
+        _check(self.streams is None or self.streams > 0, "streams", "positive", self.streams)
+        asked = self.dynamic_decay or self.streams is not None
+        if asked and not self.dynamic:
+            raise UsageError("--dynamic-decay and --streams are of --dynamic RATE, which is not given")
 
 
 def _whole(value: object) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnjax import terminal
-from rnnjax.config.language import Sampling
+from rnnjax.config.language import Dynamic, Sampling
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment
 
@@ -57,6 +57,7 @@ def evaluate(
     path: str | None,
     other_data: bool,
     cpu_devices: int | None,
+    dynamic: Dynamic | None = None,
 ) -> int:
     """Prints the metrics of a split as a line of JSON; see :func:`rnnjax.runs.evaluate.evaluate`."""
     if cpu_devices is not None and cpu_devices < 1:
@@ -71,6 +72,7 @@ def evaluate(
         path=path,
         other_data=other_data,
         cpu_devices=cpu_devices,
+        dynamic=dynamic,
     )
     terminal.answer(json.dumps(said))
     return 0

@@ -1,10 +1,13 @@
 """A trained model on a whole split: metrics and report of its best checkpoint."""
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rnnjax import data, terminal
+from rnnjax.config.language import Dynamic
 from rnnjax.config.run import SECTIONS, holds_data, is_section
 from rnnjax.data import Dataset, cache
 from rnnjax.errors import DataError, UsageError
@@ -14,6 +17,7 @@ from rnnjax.runs.predict import Predictor, load
 from rnnjax.runs.record import Run
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training import parallel
+from rnnjax.training.dynamic import DynamicEvaluation
 from rnnjax.training.runner import Runner
 
 
@@ -26,6 +30,7 @@ def evaluate(
     path: str | None = None,
     other_data: bool = False,
     cpu_devices: int | None = None,
+    dynamic: Dynamic | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a work folder, and writes the split's report there.
 
@@ -36,9 +41,11 @@ def evaluate(
       data_dir, path: where the data are now; None: as the run was told.
       other_data: evaluate also on other data than those of the training, of the same kind and classes.
       cpu_devices: to split the CPU into; None: as in training.
+      dynamic: of a language model, how to evaluate it as it adapts, beside the metrics without.
 
     Returns:
-      JSON values: what was evaluated, the metrics, and the figures of the report.
+      JSON values: what was evaluated, the metrics, and the figures of the report; with learning rates in ``dynamic``,
+      a list under that name, of :func:`adapting`.
 
     Raises:
       UsageError, DataError, RunError: if the folder holds no usable run, or the data are others.
@@ -49,6 +56,8 @@ def evaluate(
     parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
     experiment = _of_folder(experiment, run)
     trained = load(root, experiment if experiment.name == run.experiment else None)
+    if dynamic is not None and dynamic.dynamic and not trained.task.generates:
+        raise UsageError(f"--dynamic is for language models, and {root} holds none")
     # A batch that divides over the devices that are here now, whatever those of the training were.
     devices = parallel.DataParallel().device_count
     section = _elsewhere(experiment.data, data_dir, path)
@@ -67,7 +76,27 @@ def evaluate(
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same
         terminal.note(f"no report was written: {error}")
     said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}
-    return said | {"examples": len(dataset.split(split)), **metrics, **report.values}
+    said |= {"examples": len(dataset.split(split)), **metrics, **report.values}
+    if dynamic is None or not dynamic.dynamic:
+        return said
+    return said | {"dynamic": adapting(program, trained.variables, split, dynamic)}
+
+
+def adapting(program: Runner, variables: Mapping[str, Any], split: str, how: Dynamic) -> list[dict[str, Any]]:
+    """The metrics of a split as the model adapts to it, a row of JSON values for each learning rate.
+
+    A number of streams of its own adds the rate of 0 in front: the model that does not adapt, on those streams.
+    """
+    streams = program.experiment.data.batch_size if how.streams is None else how.streams
+    rates = how.dynamic if how.streams is None else (0.0, *how.dynamic)
+    evaluation, rows = DynamicEvaluation(program.model, program.task, program.dataset, streams), []
+    for rate in dict.fromkeys(rates):
+        metrics = evaluation(variables, split, rate, how.dynamic_decay)
+        if not all(map(math.isfinite, metrics.values())):
+            terminal.note(f"at --dynamic {rate:g} the model diverges: null stands where there is no number")
+        finite = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        rows.append({"rate": rate, "decay": how.dynamic_decay, "streams": streams, **finite})
+    return rows
 
 
 def _of_folder(experiment: Experiment, run: Run) -> Experiment:
