@@ -11,6 +11,8 @@ from rnnjax.experiment import Listed
 from rnnjax.runs.display import duration
 
 RESULTS = Path(__file__).resolve().parent / "results"
+LANGUAGE = RESULTS / "language"
+"""What ``python -m experiments.language_extras`` writes, a file a run."""
 
 Results = list[dict[str, Any]]
 
@@ -36,11 +38,38 @@ def measured(experiment: Listed, results: Results) -> str:
     return f"{headline.show(mean)}{spread}{missed}"
 
 
+def beside(experiment: Listed, results: Results, folder: Path = LANGUAGE) -> str:
+    """The means of the task's other metrics on test, and of the headline under dynamic evaluation where it is known."""
+    shown = []
+    for metric in experiment.task.also if results else ():
+        value = statistics.fmean(result["metrics"]["test"][metric.name] for result in results)
+        shown.append(f"{metric.name} {metric.show(value)}")
+    if adapted := [value for result in results if (value := _adapted(experiment, result, folder)) is not None]:
+        headline = experiment.task.headline
+        seeds = "" if len(adapted) == len(results) else f" of {len(adapted)} seed(s)"
+        shown.append(f"{headline.name} {headline.show(statistics.fmean(adapted))} by dynamic evaluation{seeds}")
+    return "".join(f"; {one}" for one in shown)
+
+
+def _adapted(experiment: Listed, result: dict[str, Any], folder: Path) -> float | None:
+    """The headline metric of a run under dynamic evaluation; None where it is not known, or of another run."""
+    path = folder / f"{result['experiment']}-seed-{result['seed']}.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found["test"]["dynamic"][experiment.task.headline.name] if found["run"] == result.get("run") else None
+
+
 def full(results: dict[str, Results]) -> str:
     """The results with all that belongs to them, for the page beside the experiments."""
     columns = ["experiment", "what", "target", "measured", "seeds", "data", "device", "fastest seed (compiling)",
                "parameters", "commit"]  # fmt: skip
-    return _table(columns, [[*row, *_facts(found)] for row, found in _rows(results, "")])
+    experiments = {experiment.name: experiment for experiment in every()}
+    rows = []
+    for (*row, value), found in _rows(results, ""):
+        more = beside(experiments[found[0]["experiment"]], found) if found else ""
+        rows.append([*row, f"{value}{more}", *_facts(found)])
+    return _table(columns, rows)
 
 
 def short(results: dict[str, Results]) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 from experiments.shakespeare_chars import EXPERIMENT
 from rnnjax import cli
 
-TEXT = "The red cat sat.\nKING: the é\n" * 60
+TEXT = "The red cat sat.\nKING: the é\n" * 120
 
 
 def trained(root: Path) -> tuple[Path, str]:
     """The work folder, below ``root``, and what the command said."""
     (root / "text.txt").write_text(TEXT, encoding="utf-8")
     options = ["--model.features", "16", "--model.embedding-features", "8", "--data.batch-size", "8"]
-    options += ["--data.window", "16", "--train.epochs", "2", "--data.path", str(root / "text.txt")]
+    options += ["--data.window", "8", "--train.epochs", "2", "--data.path", str(root / "text.txt")]
     with contextlib.redirect_stdout(io.StringIO()) as said:
         assert cli.main(EXPERIMENT, [*options, "--data.no-refit", "--runs-dir", str(root)]) == 0
     return root / "shakespeare_chars" / "seed-0", said.getvalue()

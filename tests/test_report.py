@@ -73,7 +73,7 @@ def test_the_short_table_has_the_results_of_the_full_one():
     for ours, theirs in zip(short, full, strict=True):
         assert ours[:3] == theirs[:3]
         copied = "CIFAR-10 (JPEG re-encoding)" in theirs
-        assert ours[3] == theirs[3] + " on CIFAR-10 (JPEG re-encoding)" * copied
+        assert ours[3] == theirs[3].partition(";")[0] + " on CIFAR-10 (JPEG re-encoding)" * copied
 
 
 def test_bag_of_words_with_other_settings_is_a_trial():
