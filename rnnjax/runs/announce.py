@@ -44,6 +44,8 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
         also = "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in result.get("report", {}).items())
         metrics = result["metrics"]
         tested = "not tested" if metrics["test"] is None else f"test {_shown(headline, metrics['test'])}"
+        for metric in experiment.task.also if metrics["test"] is not None else ():
+            tested += f", {_shown(metric, metrics['test'])}"
         terminal.say(
             f"  seed {result['seed']}: {tested}{also}, "
             f"validation {_value(headline, metrics['validation'])} (best epoch {result['best_epoch']} of "
