@@ -26,7 +26,7 @@ from rnnjax.runs.evaluate import evaluate
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training.parallel import DataParallel
 
-RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
+RATES = (0.1, 0.3, 1.0, 3.0, 10.0)
 BATCHES = (1, 64)
 
 
