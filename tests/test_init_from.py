@@ -5,13 +5,14 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 import rnnjax
-from rnnjax import digests
+from rnnjax import data, digests
 from rnnjax.errors import Interrupted
 from rnnjax.runs.source import read_source
 from rnnjax.training.checkpoint import Checkpoints
@@ -324,3 +325,30 @@ def test_a_stranger_tunes_a_module_of_its_own(tmp_path):
     result = finetuned.finetuned(tmp_path / "first")
     assert result.headline > rnnjax.fit(finetuned.EXPERIMENT).headline > finetuned.BAR
     assert {path.split("/")[1] for path in result.record["init_from"]["taken"]} == {"reader"}
+
+
+@pytest.mark.slow
+def test_a_new_head_on_a_reader_of_mnist_learns_faster_than_a_fresh_reader(tfds_dir, tmp_path):
+    mnist = data.load(rnnjax.ImageData(name="mnist", data_dir=str(tfds_dir)))
+
+    def reading(digits: list[int], rows: int, **optim: Any) -> rnnjax.Experiment:
+        def of(split: Any) -> tuple[np.ndarray, np.ndarray]:
+            chosen = np.flatnonzero(np.isin(split["labels"], digits))[:rows]
+            return split["inputs"][chosen] / np.float32(255), np.searchsorted(digits, split["labels"][chosen])
+
+        return rnnjax.Experiment(
+            data=rnnjax.Arrays(*of(mnist.train), test=of(mnist.test), validation_fraction=0.2, batch_size=32),
+            model=rnnjax.ImageModel(features=(32,)),
+            optim=rnnjax.OptimConfig(learning_rate=5e-3, **optim),
+            train=rnnjax.TrainConfig(epochs=2),
+        )
+
+    rnnjax.fit(reading([0, 1, 2, 3, 4, 5], 8000), workdir=tmp_path / "first")
+    frozen = reading([6, 7, 8, 9], 400, groups=("recurrent=0",))
+    tuned = rnnjax.fit(frozen, workdir=tmp_path / "tuned", init_from=tmp_path / "first")
+    source, ours = rnnjax.load(tmp_path / "first"), rnnjax.load(tmp_path / "tuned")
+    for theirs, mine in zip(
+        *(jax.tree.leaves(p.variables["params"]["recurrent"]) for p in (source, ours)), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    assert tuned.headline > rnnjax.fit(frozen).headline + 0.1, "beside a fresh one, frozen alike"

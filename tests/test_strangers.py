@@ -32,9 +32,10 @@ FOLDER = Path(strangers.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 NAMES = [*MODULES, "own_cell-by-hand"]
 each_module = pytest.mark.parametrize("name", MODULES)
-# What a run's kind changes shows with ragged arrays and with a task of one's own; the other strangers are slow.
+# What a run's kind changes shows with ragged arrays, a task of one's own and a carry; the other strangers are slow.
+FAST = ("ragged", "own_metric", "language_model")
 some_strangers = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in ("ragged", "own_metric") else pytest.mark.slow) for n in NAMES]
+    "name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in NAMES]
 )
 each_stranger = pytest.mark.parametrize("name", NAMES)
 
