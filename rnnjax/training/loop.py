@@ -71,7 +71,7 @@ class Training:
         for fed in program.feed_training(chunks[progress.chunk :], progress.epoch, seed=self._session.seed):
             compiled = program.compile_seconds
             step = progress.step + (0 if pending is None else pending[0].steps)
-            self._profile.before(step, compiled=program.is_compiled(fed.chunk))
+            self._profile.before(step, compiled=program.is_compiled(fed))
             sums = self._train(fed)
             # The chunk before is looked at while the devices work on this one.
             if pending is not None:

@@ -131,9 +131,9 @@ class Runner:
                 return
             yield fed
 
-    def is_compiled(self, chunk: Chunk) -> bool:
-        """Whether a call of :meth:`train` with such a chunk finds its program compiled."""
-        return ("train", chunk.length, chunk.rows.shape) in self._called
+    def is_compiled(self, fed: Fed) -> bool:
+        """Whether a call of :meth:`train` finds its program compiled."""
+        return self._train_key(fed) in self._called
 
     def train(self, state: state.TrainState, fed: Fed, learning_rate_scale: float = 1.0) -> tuple[Any, Any]:
         """The steps of a chunk; the state is donated.
@@ -146,8 +146,8 @@ class Runner:
         Returns:
           The new state, and the task's sums and ``grad_norm`` of each step, ``[K, ...]``.
         """
-        chunk, stage = fed.chunk, self.optimizer.stage(int(fed.arguments["epoch"]) + 1)
-        key, function = ("train", chunk.length, chunk.rows.shape, stage), self._train_function(chunk.length, stage)
+        chunk, key = fed.chunk, self._train_key(fed)
+        function = self._train_function(chunk.length, key[-1])
         arguments = (state, fed.data, {**fed.arguments, "learning_rate_scale": np.float32(learning_rate_scale)})
         if not (self._unmeasured and key in self._called):
             return self._call(key, function, *arguments)
@@ -270,6 +270,11 @@ class Runner:
             examples: Examples = self.dataset.split(split)
             self._feeds[split] = Feed(examples, self.parallel, data.device_budget_mib * 2**20, data.workers)
         return self._feeds[split]
+
+    def _train_key(self, fed: Fed) -> tuple[Any, ...]:
+        """What tells the program of a call of training from others; its last part is the stage."""
+        stage = self.optimizer.stage(int(fed.arguments["epoch"]) + 1)
+        return "train", fed.chunk.length, fed.chunk.rows.shape, stage
 
     def _train_function(self, length: int | None, stage: int = 1) -> Callable:
         groups, optimizer = self.optimizer.in_stage(stage)
