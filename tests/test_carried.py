@@ -71,9 +71,12 @@ def test_resets_and_padding_are_those_of_the_layer():
     assert_close(ours, (carry, outputs[:, 6:]), 1e-6)
 
 
-def test_a_backward_recurrence_is_refused():
-    for layer in (RNN(LSTMCell(3), reverse=True), Bidirectional(RNN(LSTMCell(3)), RNN(LSTMCell(3), reverse=True))):
-        with pytest.raises(UsageError, match="backward"):
+def test_a_backward_recurrence_is_refused_wherever_it_stands():
+    backward, forward = RNN(LSTMCell(3), reverse=True), RNN(LSTMCell(3))
+    both, merged = Bidirectional(forward, backward), Bidirectional(forward, backward, merge="sum")
+    stacks = [StackedRNN([below, forward]) for below in (backward, both, StackedRNN([backward, forward]))]
+    for layer in (backward, both, merged, *stacks):
+        with pytest.raises(UsageError, match="a backward recurrence has no carry"):
             Carried(layer).init(jax.random.key(0), INPUTS)
 
 

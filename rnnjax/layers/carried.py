@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.recurrence import Bidirectional
 
 Array = jax.Array
 
@@ -33,7 +34,7 @@ class Carried(nn.Module):
     layer: nn.Module
 
     def setup(self):
-        if getattr(self.layer, "backward_features", 0):
+        if _reads_backwards(self.layer):
             raise UsageError("Carried: a backward recurrence has no carry that the next call could go on with")
         nn.share_scope(self, self.layer)
 
@@ -68,3 +69,10 @@ class Carried(nn.Module):
     def backward_features(self) -> int:
         """As :attr:`rnnjax.RNN.backward_features`: none."""
         return 0
+
+
+def _reads_backwards(layer: Any) -> bool:
+    """Whether a layer, or one of those that it stacks, begins at a sequence's end."""
+    if isinstance(layer, Bidirectional) or getattr(layer, "reverse", False):
+        return True
+    return bool(getattr(layer, "backward_features", 0)) or any(map(_reads_backwards, getattr(layer, "layers", ())))
