@@ -9,7 +9,7 @@ from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.spec import Shape
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells import LSTMCell
-from rnnjax.tasks import Classification, NextToken, Regression
+from rnnjax.tasks import Classification, NextToken, PerStep, Regression
 from rnnjax.testing import check_cell, check_task
 from tests import broken_cells, broken_tasks
 from tests.broken_tasks import BATCH, OUTPUTS, SPEC
@@ -103,7 +103,13 @@ RIGHT = {
         NextToken(label_smoothing=0.1),
         drawn(ROWS, 5, 3),
         {"targets": RNG.integers(-1, 3, (ROWS, 5)).astype(np.int32)},
-        None,
+        Spec({}, outputs=3, vocabulary=3),
+    ),
+    "tags": (
+        PerStep(label_smoothing=0.1),
+        drawn(ROWS, 5, 3),
+        {"labels": RNG.integers(-1, 3, (ROWS, 5)).astype(np.int32), "lengths": np.arange(ROWS) % 6},
+        of_classes("O", "B-X", "I-X"),
     ),
     "a tree": (broken_tasks.Pair(), (drawn(ROWS, 2), {"more": drawn(ROWS)}), {"targets": drawn(ROWS, 2)}, SPEC),
 }

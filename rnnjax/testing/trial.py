@@ -79,7 +79,7 @@ class Trial:
             self.variables = self._initialised(inputs)
             self.changing = self._changing(inputs)
             template = self.own_carry(inputs)
-            half = cell.compute_dtype(jnp.asarray(inputs)).itemsize < 4
+            half = jnp.dtype(cell.compute_dtype(jnp.asarray(inputs))).itemsize < 4
             self.tolerance = 0.05 if half else 1e-5
             nothing = Given(inputs, self.window(0, size[1]), self.window(0, 0), template, template)
             first = self.run(nothing).carry
