@@ -77,6 +77,7 @@ def assert_as_unbroken(root, unbroken):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_twenty_damages_and_none_is_silent(tmp_path, monkeypatch):
     monkeypatch.setenv("RNNJAX_CACHE_DIR", str(tmp_path / "user-cache"))
     sandbox = damage.make(tmp_path)

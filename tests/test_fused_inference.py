@@ -73,6 +73,7 @@ def test_chunks_give_what_the_scan_gives(small_chunks, name, reverse, steps):
 @given(batch=st.integers(1, 5), steps=st.integers(0, 40), rows=st.integers(1, 24), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 @pytest.mark.slow
+@pytest.mark.long
 def test_any_size_of_chunk_gives_the_same(batch, steps, rows, seed):
     before = projection.ROWS
     inputs, mask, _ = draw(batch, steps, seed)

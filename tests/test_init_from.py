@@ -328,6 +328,7 @@ def test_a_stranger_tunes_a_module_of_its_own(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_new_head_on_a_reader_of_mnist_learns_faster_than_a_fresh_reader(tfds_dir, tmp_path):
     mnist = data.load(rnnjax.ImageData(name="mnist", data_dir=str(tfds_dir)))
 

@@ -101,6 +101,7 @@ def test_the_learning_rate_falls_when_validation_gets_no_better(plateau, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("experiment", [MNIST, IMDB], ids=lambda e: e.name)
 def test_real_data_stopped_and_resumed_with_dropout(experiment, tmp_path, tfds_dir):
     del tfds_dir

@@ -59,6 +59,7 @@ def assert_same_parameters(ours: Path, theirs: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_hosts_of_two_devices_train_what_one_host_of_four_trains(tmp_path):
     (one,) = run_hosts(1, tmp_path / "one")
     assert one.returncode == 0, one.stdout
