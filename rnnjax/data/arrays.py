@@ -34,6 +34,7 @@ class Arrays(DataConfig):
       lengths: ``[N]``, how many steps of each padded row (axis 1) are real.
       weights: ``[N]``, how much each example counts; None: all alike.
       test: ``(x, y)`` or ``(x, y, lengths)`` to evaluate on at the end; None: nothing is.
+      names: of the classes, in the order of their numbers, such as ``("O", "B-PER", "I-PER")``; None: their numbers.
       per_step: whether ``y`` is of steps; an experiment sets it by its task.
     """
 
@@ -49,7 +50,7 @@ class Arrays(DataConfig):
     """Names of the inputs whose axis 1 is time; unset: lists of different lengths, else arrays of three axes and more,
     else all."""
     names: tuple[str, ...] | None = None
-    """Names of the classes; unset: their numbers."""
+    """Names of the classes, all different; unset: their numbers."""
     buckets: tuple[int, ...] | None = None
     """Padded lengths, rising; unset: at most three, chosen by the lengths."""
     name: str = "arrays"
@@ -59,6 +60,8 @@ class Arrays(DataConfig):
         super().__post_init__()
         rising = self.buckets is None or (bool(self.buckets) and list(self.buckets) == sorted(set(self.buckets)))
         check(rising, self, "buckets", "rising lengths")
+        # Two classes of one name would be one in reports, and in the spans of tags.
+        check(self.names is None or len(set(self.names)) == len(self.names), self, "names", "different names")
 
     def for_task(self, task: Any) -> Self:
         """The same, with ``y`` read as the task means it: ``[N, T]`` integers may be columns, or classes of steps."""
@@ -171,7 +174,9 @@ def _target(y: Any) -> np.ndarray:
     try:
         wide: Any = np.asarray(y)
     except ValueError as error:
-        raise DataError(f"y is no array: {error}") from error
+        raise DataError(
+            f"y is no array: {error}; rows of several lengths, a class at each step, are for task=rnnjax.PerStep()"
+        ) from error
     if y is None or wide.ndim == 0:
         raise DataError(f"y must be an array with a target an example, got {y!r:.40}")
     if wide.dtype.kind in "USO":

@@ -17,10 +17,21 @@ def check_labels(labels: Any) -> None:
         raise DataError(f"labels must be an array [N] of integers, got a {type(labels).__name__}")
     shape = np.shape(labels)
     if len(shape) != 1:
-        hint = "" if len(shape) != 2 else "; take labels[:, 0]" if shape[1] == 1 else "; take labels.argmax(-1)"
-        raise DataError(f"labels must be one integer an example, [N], got {list(shape)}{hint}")
+        raise DataError(f"labels must be one integer an example, [N], got {list(shape)}{_hint(labels)}")
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"labels must be integers, got {labels.dtype}")
+
+
+def _hint(labels: Any) -> str:
+    """What to do with labels of more axes than one: integers that are not one-hot are classes of steps, or tokens."""
+    if labels.ndim != 2:
+        return ""
+    if labels.shape[1] == 1:
+        return "; take labels[:, 0]"
+    one_hot = ((labels == 0) | (labels == 1)).all() and (labels.sum(1) == 1).all()
+    if np.issubdtype(labels.dtype, np.integer) and not one_hot:
+        return "; a class at each step is for task=rnnjax.PerStep(), and the token that follows for rnnjax.NextToken()"
+    return "; take labels.argmax(-1)"
 
 
 def check_classes(dataset: Any) -> None:
