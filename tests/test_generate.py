@@ -211,6 +211,15 @@ def test_a_prompt_that_the_model_cannot_read_is_refused(prompt, message):
         PREDICTOR.generate(prompt, 3)
 
 
+def test_a_text_of_another_length_than_the_window_is_told_what_goes_on_with_it():
+    with pytest.raises(DataError, match=r"as in training, got .*; generate goes on with a text of any length"):
+        PREDICTOR(["K"])
+
+
+def test_a_predictor_is_shown_without_its_vocabulary():
+    assert f"Vocabulary({len(CHARACTERS.vocabulary):,} tokens)" in repr(PREDICTOR.preprocess)
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

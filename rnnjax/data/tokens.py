@@ -129,6 +129,9 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} tokens)"  # all of them would fill pages where a predictor is shown
+
     def encode(self, documents: Iterable[Iterable[str]], max_length: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids and lengths of tokenized documents.
 
