@@ -1,5 +1,6 @@
 """Dynamic evaluation: the loss of a model that learns from each window once it has predicted it."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -15,6 +16,8 @@ from experiments.shakespeare_chars import EXPERIMENT as SHAKESPEARE
 from rnnjax import LanguageModel, NextToken, Streams, UsageError, cli
 from rnnjax.config.language import Dynamic
 from rnnjax.data import Dataset
+from rnnjax.data.notes import notes
+from rnnjax.data.plan import Plan
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.data.windows import windows
@@ -32,6 +35,13 @@ MODEL = LanguageModel(features=(16,), embedding_features=8, dropout=0.5).build(W
 def dataset_of(ids):
     examples = windows(np.asarray(ids, np.int32), WINDOW)
     return Dataset("made_up", examples, examples, examples, WORDS, plan=Streams())
+
+
+def test_windows_of_a_text_that_repeats_are_not_counted_as_repeated_examples():
+    """They are cut at any token, so that a count would be of those that happen to begin alike."""
+    text = np.tile(np.arange(2, 8), 20)
+    rows = dataclasses.replace(dataset_of(text), plan=Plan())
+    assert any("occur more than once" in note for note in notes(rows)) and not notes(dataset_of(text))
 
 
 def evaluation_of(ids, streams):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rnnjax.data.examples import Dataset, Examples
+from rnnjax.data.plan import Streams
 from rnnjax.data.tokens import UNKNOWN
 from rnnjax.errors import DataError
 
@@ -48,6 +49,8 @@ def _repeated(dataset: Dataset) -> Iterator[str]:
     if any(split.encoded or split.nbytes > _MOST_BYTES for split in splits.values()):
         return
     splits.pop("train")
+    if isinstance(dataset.plan, Streams):
+        return  # its rows are cut at any token of a text, and what the text repeats is cut elsewhere
     what = "examples" if dataset.train.lengths is None else "documents"
     again = "" if dataset.train.lengths is None else ", token for token"
     inputs = [name for name in dataset.train.arrays if name in dataset.spec.inputs]
