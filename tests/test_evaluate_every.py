@@ -9,6 +9,7 @@ import pytest
 from rnnjax import cli
 from rnnjax.config import ImageData
 from rnnjax.data.plan import Chunk
+from rnnjax.runs.announce import print_start
 from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.predict import load
@@ -65,6 +66,13 @@ def test_it_is_due_at_the_first_call_that_reaches_each_multiple_and_at_every_epo
     best = max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
     assert (result["best_epoch"], result["epochs"], result["steps"]) == (best["epoch"], 2, 40)
     assert result["metrics"]["train"]["loss"] == rows[-1]["train_loss"]
+
+
+@pytest.mark.parametrize(("every", "late"), [(0, False), (2, True), (4, False), (6, False)])
+def test_where_a_compiled_call_is_longer_the_start_says_that_validation_waits(program, tmp_path, capsys, every, late):
+    """A call takes 4 steps here."""
+    print_start(program(evaluate_every=every), 0, tmp_path)
+    assert ("give --train.steps-per-call 2" in "".join(capsys.readouterr())) == late
 
 
 def test_a_run_stopped_within_epochs_and_resumed_is_the_unbroken_run(program, tmp_path):

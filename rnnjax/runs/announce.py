@@ -31,8 +31,19 @@ def print_start(program: Runner, seed: int, root: Path) -> None:
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
         f"{program.experiment.data.batch_size} {rows}; recurrence: {ran or 'none'}; seed {seed} in {root}"
         f"{_padding(program, seed)}",
-        *(f"note: {note}" for note in dataset.notes),
+        *(f"note: {note}" for note in (*dataset.notes, *_late(program))),
     )
+
+
+def _late(program: Runner) -> list[str]:
+    """That validation within an epoch is due less often than it was asked for, since a compiled call is longer."""
+    train = program.experiment.train
+    if not 0 < train.evaluate_every < train.steps_per_call:
+        return []
+    return [
+        f"a compiled call takes up to {train.steps_per_call} steps, and validation waits for its end; for one every "
+        f"{train.evaluate_every} steps give --train.steps-per-call {train.evaluate_every}"
+    ]
 
 
 def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[str, Any]]]) -> None:
