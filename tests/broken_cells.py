@@ -88,6 +88,11 @@ class OtherCarry(Plain):
         return (hidden, hidden), hidden
 
 
+class OutputAlone(Plain):
+    def step(self, carry, projected, noise=SILENT):
+        return super().step(carry, projected, noise)[1]
+
+
 class LosesComplex(Plain):
     def initialize_carry(self, rng, input_shape, dtype=None):
         return super().initialize_carry(rng, input_shape, dtype).astype(jnp.complex64)
@@ -165,6 +170,7 @@ BROKEN = {
     OneDtype: "OneDtype: with bfloat16 inputs and products it does not run",
     HalfIsOther: "HalfIsOther: with bfloat16 inputs and products it is far from what it is in float32",
     OtherCarry: r"OtherCarry: a step makes a carry PyTreeDef\(\(\*, \*\)\) of one that is PyTreeDef\(\*\)",
+    OutputAlone: r"OutputAlone cannot make one step .*and returns \(carry, output\): too many values to unpack",
     LosesComplex: r"LosesComplex: a step makes a carry of float32 \[4, 5\] of one of complex64",
     CarryWithoutRows: r"CarryWithoutRows.initialize_carry must give arrays with the inputs' leading axes",
     NoReadout: r"NoReadout.readout\(carry, projected\) is not the output that the step gives",

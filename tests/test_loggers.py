@@ -103,6 +103,11 @@ def test_what_is_no_logger_is_refused_before_anything(none):
         rnnjax.fit(logging_to(), loggers=[none])
 
 
+def test_a_logger_that_is_in_no_list_is_told_to_be_put_into_one():
+    with pytest.raises(UsageError, match=r"must be a list of loggers, such as \[logger\], got"):
+        rnnjax.fit(logging_to(), loggers=Kept())  # pyright: ignore[reportArgumentType]
+
+
 def written(folder) -> dict[tuple[str, int], float]:
     """What TensorBoard's event files hold, read record by record by the format's own definition (TFRecord)."""
     from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]

@@ -20,7 +20,7 @@ from tests.test_cell_submodules import CountingCell, DenseCell, Fixed
 from tests.test_tasks import CASES
 from tests.test_tasks import SPEC as OF_COLUMNS
 
-FAST_CELLS = (broken_cells.LeaksRows, broken_cells.WrongSlope, broken_cells.OtherCarry)
+FAST_CELLS = (broken_cells.LeaksRows, broken_cells.WrongSlope, broken_cells.OtherCarry, broken_cells.OutputAlone)
 """Which broken cells every run of the tests looks at: one of rows, one of gradients, one of a step's shapes."""
 
 

@@ -151,6 +151,8 @@ def check_installed(names: Sequence[str]) -> None:
 
 def check_loggers(loggers: Sequence[Any]) -> None:
     """Raises UsageError where something else than a logger was handed over."""
+    if not isinstance(loggers, Sequence):
+        raise UsageError(f"loggers must be a list of loggers, such as [logger], got {loggers!r:.80}")
     for logger in loggers:
         if isinstance(logger, type) or not all(callable(getattr(logger, name, None)) for name in ("scalars", "close")):
             raise UsageError(f"a logger has scalars(step, values) and close(), got {logger!r:.80}")

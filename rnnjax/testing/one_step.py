@@ -11,6 +11,10 @@ from rnnjax.layers.cells import RecurrentCell
 from rnnjax.layers.recurrence import RNN
 from rnnjax.testing.compare import explained, require, require_same, shown
 
+_STEP = (
+    "step(carry, projected, noise) takes projected [..., gates * features] and a carry as initialize_carry makes it, "
+    "and returns (carry, output)"
+)
 RAISED = (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, flax.errors.FlaxError)
 
 
@@ -18,7 +22,7 @@ def check_one_step(cell: RecurrentCell, features_in: int, rows: int, seed: int) 
     """Raises AssertionError unless a step keeps trees, shapes and kinds of its carry, and of its parameters."""
     name, said = type(cell).__name__, shown({"rows": rows, "features_in": features_in, "seed": seed})
     inputs = jnp.asarray(np.random.default_rng(seed).normal(size=(rows, features_in)), jnp.float32)
-    with explained(f"{name} cannot make one step {said}", *RAISED):
+    with explained(f"{name} cannot make one step {said}; {_STEP}", *RAISED):
         carry = cell.initialize_carry(None, inputs.shape, cell.compute_dtype(inputs))
         _check_axes(cell, carry, rows, features_in, said)
         key = jax.random.key(seed)
