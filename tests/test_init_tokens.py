@@ -9,6 +9,7 @@ import pytest
 
 import rnnjax
 from rnnjax import data
+from rnnjax.runs.init_record import shown
 from rnnjax.training.runner import Runner
 from rnnjax.training.transfer import Tokens, Transfer, transfer
 
@@ -118,3 +119,11 @@ def test_a_reader_begins_with_a_language_models_recurrence_and_the_rows_of_the_w
         expected = known[words[0].index(word)] if word in words[0] else untouched[row]
         np.testing.assert_array_equal(ours["Embed_0"]["embedding"][row], expected, err_msg=word)
     jax.tree.map(np.testing.assert_array_equal, ours["recurrent"], theirs["recurrent"])
+
+
+@pytest.mark.parametrize(("known", "said"), [(4, "(4 of 6 rows; the others are fresh)"), (6, "(6 of 6 rows)")])
+def test_the_listing_speaks_of_other_rows_where_there_are_some(known, said):
+    record = {"averaged": False, "checkpoint": "best", "experiment": "first", "step": 1}
+    record |= {"taken": [], "fresh": [], "foreign": [], "unfit": {}, "unused": []}
+    record["rows"] = {"params/Embed_0/embedding": [known, 6]}
+    assert shown(record, {})[-1].endswith(said)

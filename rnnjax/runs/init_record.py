@@ -37,7 +37,8 @@ def shown(record: Mapping[str, Any], ours: Mapping[str, tuple[int, ...]]) -> lis
         for module, paths in itertools.groupby(record[kind], _module):
             lines.append(f"  {word}: {module} ({_counted([ours[path] for path in paths])})")
     for path, (known, of) in record["rows"].items():
-        lines.append(f"  taken by token: {_name(path)} ({known:,} of {of:,} rows; the others are fresh)")
+        others = "" if known == of else "; the others are fresh"
+        lines.append(f"  taken by token: {_name(path)} ({known:,} of {of:,} rows{others})")
     for path, both in record["unfit"].items():
         lines.append(f"  fresh: {_name(path)}, {tuple(both['there'])} there and {tuple(both['here'])} here")
     if record["unused"]:
