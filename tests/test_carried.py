@@ -214,6 +214,13 @@ def test_a_batch_of_streams_that_does_not_divide_over_the_devices_is_refused():
         made(2, odd)
 
 
+def test_a_carry_through_shuffled_rows_is_refused():
+    """Each row would begin with the carry of a row that has nothing to do with it."""
+    dataset = dataclasses.replace(data.load(EXPERIMENT.data), plan=data.Plan())
+    with pytest.raises(UsageError, match=r"CharModel keeps a carry .* rows of text_file are shuffled .*Streams"):
+        Runner(EXPERIMENT, dataset, jax.devices()[:1])
+
+
 def test_what_is_carried_without_rows_is_refused():
     class Counter(nn.Module):
         @nn.compact

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.data import Dataset
+from rnnjax.data import Dataset, Plan
 from rnnjax.errors import UsageError
 from rnnjax.tasks import TASKS, Task, sums
 
@@ -26,6 +26,20 @@ def check_call(model: nn.Module, dataset: Dataset) -> None:
     except TypeError as error:
         called = ", ".join(f"{name}=" for name in (*arguments, "train"))
         raise UsageError(f"{type(model).__name__} is called with {called} on {dataset.name}: {error}") from error
+
+
+def check_order(model: nn.Module, dataset: Dataset) -> None:
+    """Refuses to shuffle the rows that a carry goes on through: each would begin with what another row has left.
+
+    Raises:
+      UsageError: if the order is that of :class:`rnnjax.data.Plan`.
+    """
+    if getattr(type(dataset.plan), "train", None) is Plan.train:
+        raise UsageError(
+            f"{type(model).__name__} keeps a carry from batch to batch, but the rows of {dataset.name} are shuffled: "
+            "none goes on where another ended; give the data set windows in their order and "
+            "plan=rnnjax.Streams(), or leave out rnnjax.Carried"
+        )
 
 
 def check_sums(task: Task, dataset: Dataset, outputs: Any) -> None:

@@ -20,7 +20,7 @@ from rnnjax.tasks import Task
 from rnnjax.training import roles, state, step
 from rnnjax.training.accumulate import check_parts
 from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
-from rnnjax.training.checks import check_call, check_outputs, check_sums
+from rnnjax.training.checks import check_call, check_order, check_outputs, check_sums
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
 from rnnjax.training.identity import module_identity
 from rnnjax.training.optim import Optimizer, check_groups
@@ -261,6 +261,7 @@ class Runner:
         """The carry of a batch's rows at a stream's beginning, the same for all seeds; None where there is none."""
         if like.carry is None:
             return None
+        check_order(self.model, self.dataset)
         one = jax.jit(lambda: self._initialize(jax.random.key(0)).carry)()
         return roles.fresh(one, self.experiment.data.batch_size)
 
