@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from rnnjax import RNN, Bidirectional, Carried, GRUCell, LSTMCell, SimpleRNNCell, StackedRNN, UsageError, data
 from rnnjax.data.plan import Streams, steps_per_epoch
+from rnnjax.runs.evaluate import evaluate
+from rnnjax.runs.running import run
 from rnnjax.training import audit
 from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.training.runner import Runner
@@ -217,7 +219,7 @@ def test_a_batch_of_streams_that_does_not_divide_over_the_devices_is_refused():
 def test_a_carry_through_shuffled_rows_is_refused():
     """Each row would begin with the carry of a row that has nothing to do with it."""
     dataset = dataclasses.replace(data.load(EXPERIMENT.data), plan=data.Plan())
-    with pytest.raises(UsageError, match=r"CharModel keeps a carry .* rows of text_file are shuffled .*Streams"):
+    with pytest.raises(UsageError, match=r"CharModel keeps a carry .* rows of text_file are shuffled.*Streams"):
         Runner(EXPERIMENT, dataset, jax.devices()[:1])
 
 
@@ -246,3 +248,14 @@ def test_a_state_saved_on_one_device_goes_on_on_two(tmp_path):
             placed, _ = program.train(placed, fed)
         ends.append(program.on_host(placed))
     assert_close(ends[1], ends[0])
+
+
+def test_another_number_of_devices_evaluates_the_same_streams(tmp_path):
+    """15 streams do not divide over the devices of the tests; 16 of them would have another loss."""
+    section = dataclasses.replace(EXPERIMENT.data, batch_size=15)
+    train = dataclasses.replace(EXPERIMENT.train, epochs=1, log=())
+    experiment = dataclasses.replace(EXPERIMENT, data=section, train=train)
+    trained = run(made(1, experiment), 0, tmp_path / "run")["metrics"]
+    for split in ("validation", "test"):
+        found = evaluate(experiment, tmp_path / "run", split)
+        assert found["loss"] == pytest.approx(trained[split]["loss"], rel=1e-6)

@@ -10,6 +10,7 @@ from rnnjax import data, terminal
 from rnnjax.config.language import Dynamic
 from rnnjax.config.run import SECTIONS, holds_data, is_section
 from rnnjax.data import Dataset, cache
+from rnnjax.data.plan import Streams
 from rnnjax.errors import DataError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.runs.finish import reported, save_report
@@ -58,14 +59,12 @@ def evaluate(
     trained = load(root, experiment if experiment.name == run.experiment else None)
     if dynamic is not None and dynamic.dynamic and not trained.task.generates:
         raise UsageError(f"--dynamic is for language models, and {root} holds none")
-    # A batch that divides over the devices that are here now, whatever those of the training were.
-    devices = parallel.DataParallel().device_count
     section = _elsewhere(experiment.data, data_dir, path)
-    section = dataclasses.replace(section, batch_size=-(-section.batch_size // devices) * devices)
     dataset = _loaded(section, trained, run, root, split, other_data)
+    devices, section = _divided(section, dataset)
     train = dataclasses.replace(experiment.train, accumulate=1)  # nothing is trained, and the batch may be another
     experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task, train=train)
-    program = Runner(experiment, dataset)
+    program = Runner(experiment, dataset, devices)
     metrics, report = reported(program, trained.variables, split)
     if split == "test":
         terminal.note("this looked at the test split; choose models by validation")
@@ -80,6 +79,17 @@ def evaluate(
     if dynamic is None or not dynamic.dynamic:
         return said
     return said | {"dynamic": adapting(program, trained.variables, split, dynamic)}
+
+
+def _divided(section: Any, dataset: Dataset) -> tuple[list[Any], Any]:
+    """The devices to evaluate on and the section with a batch that divides over them, whatever those of the training.
+
+    Where a batch's rows are streams, another number of them has other metrics: then devices are left out.
+    """
+    devices, batch = parallel.DataParallel().devices, section.batch_size
+    if isinstance(dataset.plan, Streams):
+        return devices[: next(n for n in range(len(devices), 0, -1) if batch % n == 0)], section
+    return devices, dataclasses.replace(section, batch_size=-(-batch // len(devices)) * len(devices))
 
 
 def adapting(program: Runner, variables: Mapping[str, Any], split: str, how: Dynamic) -> list[dict[str, Any]]:
