@@ -64,6 +64,11 @@ def language_model(config: LanguageModel, spec: Spec, width: int) -> nn.Module:
     """A language model; raises UsageError where the inputs are no windows of tokens."""
     if not spec.vocabulary or set(spec.inputs) != {"inputs"}:
         raise UsageError(_misfit(config, spec, "windows of token ids"))
+    if width != spec.vocabulary:
+        raise UsageError(
+            f"{type(config).__name__} predicts the tokens that it reads; these data have {spec.vocabulary} token ids, "
+            f"but {width} outputs"
+        )
     layers = [RNN(_cell(config)(features), weight_dropout=config.weight_dropout) for features in config.features]
     return RecurrentLM(
         vocabulary_size=width,

@@ -62,7 +62,7 @@ class NextToken(Task):
             raise UsageError(f"logits must be [B, T, V] for targets {list(targets.shape)} [B, T], got {got}")
 
     def check_data(self, dataset: "Dataset") -> None:
-        """Raises DataError unless there are ``targets [N, T]`` of integers, all of them ids."""
+        """Raises DataError unless there are ``targets [N, T]`` of integers, all of them ids of real steps."""
         for split, examples in dataset.splits().items():
             targets = examples.arrays.get("targets")
             if targets is None or targets.ndim != 2 or targets.dtype.kind != "i":
@@ -73,6 +73,8 @@ class NextToken(Task):
                 raise DataError(f"{dataset.name}: no token of {split} is to be predicted")
             if most >= outputs:
                 raise DataError(f"{dataset.name}: a target of {split} is {most}, but there are {outputs} tokens")
+            if examples.lengths is not None:
+                _check_padding(f"{dataset.name}: {split}", targets, examples.lengths)
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
         """With the label smoothing of the optimizer's section."""
@@ -87,3 +89,15 @@ def _targets(batch: Batch) -> Any:
     if "targets" not in batch:
         raise UsageError(f"the examples have no targets, the tokens that follow, but {', '.join(sorted(batch))}")
     return batch["targets"]
+
+
+def _check_padding(name: str, targets: Any, lengths: Any) -> None:
+    import numpy as np
+
+    late = (targets >= 0) & (np.arange(targets.shape[1]) >= lengths[:, None])
+    if late.any():
+        row = int(late.any(1).argmax())
+        raise DataError(
+            f"{name} has a target after the {int(lengths[row])} steps of example {row}, which would count; "
+            "write -1 after a row's end"
+        )

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.data import Dataset, Plan
-from rnnjax.errors import UsageError
+from rnnjax.data import Dataset, Plan, Preprocess
+from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks import TASKS, Task, sums
 
 
@@ -26,6 +26,27 @@ def check_call(model: nn.Module, dataset: Dataset) -> None:
     except TypeError as error:
         called = ", ".join(f"{name}=" for name in (*arguments, "train"))
         raise UsageError(f"{type(model).__name__} is called with {called} on {dataset.name}: {error}") from error
+
+
+def check_tokens(dataset: Dataset) -> None:
+    """Refuses token ids that an embedding has no row for: it gives NaN, or, below 0, the row of another token.
+
+    Raises:
+      DataError: if an id of ``inputs``, as they are stored, lies outside the vocabulary of the specification.
+    """
+    size, prepared = dataset.spec.vocabulary, type(dataset.preprocess).on_device
+    if not size or prepared is not Preprocess.on_device:
+        return
+    for split, examples in dataset.splits().items():
+        ids = examples.arrays.get("inputs")
+        if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu" or not ids.size:
+            continue
+        if ids.min() < 0 or ids.max() >= size:
+            row = int(((ids < 0) | (ids >= size)).reshape(len(ids), -1).any(1).argmax())
+            raise DataError(
+                f"{dataset.name}: token ids must lie in 0..{size - 1}, those of example {row} in {split} lie in "
+                f"{ids[row].min()}..{ids[row].max()}"
+            )
 
 
 def check_order(model: nn.Module, dataset: Dataset) -> None:

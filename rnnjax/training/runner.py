@@ -20,7 +20,7 @@ from rnnjax.tasks import Task
 from rnnjax.training import roles, state, step
 from rnnjax.training.accumulate import check_parts
 from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
-from rnnjax.training.checks import check_call, check_order, check_outputs, check_sums
+from rnnjax.training.checks import check_call, check_order, check_outputs, check_sums, check_tokens
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
 from rnnjax.training.identity import module_identity
 from rnnjax.training.optim import Optimizer, check_groups
@@ -63,6 +63,7 @@ class Runner:
         self.total_steps = self.steps_per_epoch * experiment.train.epochs
         self.optimizer = Optimizer(experiment.optim, self.total_steps)
         check_epochs(self.optimizer.section.groups, experiment.train.epochs)
+        check_tokens(dataset)
         experiment.task.check_data(dataset)
         self.task: Task = experiment.task.prepared(dataset, self.optimizer.section)
         self.model = made_model(experiment.model, dataset.spec, self.task)
