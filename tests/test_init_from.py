@@ -305,6 +305,8 @@ def test_other_wrong_usage(source, tuned, tmp_path):
     refused("is the work folder of the run itself", workdir=tuned, init_from=f"{tuned}/../seed-0")
     refused("--init-parts says what is taken", init_parts=["conv"])
     refused("init_parts must be a list", init_from=source, init_parts="conv")
+    refused("init_parts must be a list of patterns, got", init_from=source, init_parts=[3])
+    refused("init_parts must be a list of patterns, got None", init_from=source, init_parts=None)
     assert "\n  head/Dense_0/bias" in refused("'nowhere' is found in no", init_from=source, init_parts=["nowhere"])
     refused("'[(]' is no regular expression", init_from=source, init_parts=["("])
     said = refused("nothing fits by path and shape among those", init_from=source, init_parts=["head"])

@@ -103,9 +103,11 @@ def test_what_is_no_logger_is_refused_before_anything(none):
         rnnjax.fit(logging_to(), loggers=[none])
 
 
-def test_a_logger_that_is_in_no_list_is_told_to_be_put_into_one():
-    with pytest.raises(UsageError, match=r"must be a list of loggers, such as \[logger\], got"):
-        rnnjax.fit(logging_to(), loggers=Kept())  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize("none", [None, Kept(), iter([Kept()]), "tensorboard"])
+def test_what_is_no_list_of_loggers_is_refused_before_anything(none):
+    """Of an iterator nothing would be left once its loggers are looked at, and none of them would be told anything."""
+    with pytest.raises(UsageError, match=r"loggers must be a list of loggers, such as \[logger\], got"):
+        rnnjax.fit(logging_to(), loggers=none)
 
 
 def written(folder) -> dict[tuple[str, int], float]:

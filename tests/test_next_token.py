@@ -6,6 +6,7 @@ import pytest
 
 from rnnjax import DataConfig, Dataset, Examples, Experiment, LanguageModel, NextToken, Shape, Spec, Streams
 from rnnjax.errors import DataError, UsageError
+from rnnjax.runs.announce import _padding
 from rnnjax.training.runner import Runner
 
 IDS = np.random.default_rng(0).integers(0, 9, (12, 5)).astype(np.int32)
@@ -42,4 +43,6 @@ def test_targets_after_a_rows_end_are_refused():
     targets = np.where(np.arange(5) < lengths[:, None], IDS, 0)
     with pytest.raises(DataError, match=r"own: train has a target after the 2 steps of example 4.* write -1"):
         made(targets=targets, lengths=lengths)
-    assert made(targets=np.where(np.arange(5) < lengths[:, None], IDS, -1), lengths=lengths).steps_per_epoch == 3
+    program = made(targets=np.where(np.arange(5) < lengths[:, None], IDS, -1), lengths=lengths)
+    assert program.steps_per_epoch == 3
+    assert _padding(program, 0) == "", "streams are not cut to lengths, and nothing is said of any"

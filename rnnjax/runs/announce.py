@@ -111,6 +111,8 @@ def _padding(program: Runner, seed: int) -> str:
         return ""
     plan = program.train_plan(seed=seed, epoch=0)
     compiled = sorted({chunk.length for chunk in plan if chunk.length is not None})
+    if not compiled:  # a plan of one's own, or streams: rows are as long as they are stored
+        return ""
     listed = ", ".join(map(str, compiled))
     share = f"{padding_share(plan, lengths):.0%} of the steps are padding"
     return f"\n{len(compiled)} compiled length{'s' * (len(compiled) > 1)} ({listed}), {share}"

@@ -1,6 +1,6 @@
 """A run that begins from another run's weights (``--init-from``): what is asked for, and what is taken."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,15 +36,18 @@ def asked(init_from: str | Path | None, init_parts: Sequence[str] = ()) -> Asked
     """Reads ``WORKDIR[:best|:latest]``; raises UsageError where parts are given and no folder."""
     if isinstance(init_parts, str):
         raise UsageError(f"init_parts must be a list of patterns, such as [{init_parts!r}]")
+    given = tuple(init_parts) if isinstance(init_parts, Iterable) else (init_parts,)
+    if not all(isinstance(part, str) for part in given):
+        raise UsageError(f"init_parts must be a list of patterns, got {init_parts!r:.80}")
     if init_from is None:
-        if init_parts:
+        if given:
             raise UsageError("--init-parts says what is taken of another run: give its work folder by --init-from")
         return None
     text = str(init_from)
     folder, _, checkpoint = text.rpartition(":")
     if checkpoint not in _CHECKPOINTS or not folder:
         folder, checkpoint = text, "best"
-    return Asked(Path(folder), checkpoint, tuple(init_parts))
+    return Asked(Path(folder), checkpoint, given)
 
 
 @dataclass(frozen=True)

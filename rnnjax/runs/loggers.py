@@ -150,8 +150,8 @@ def check_installed(names: Sequence[str]) -> None:
 
 
 def check_loggers(loggers: Sequence[Any]) -> None:
-    """Raises UsageError where something else than a logger was handed over."""
-    if not isinstance(loggers, Sequence):
+    """Raises UsageError where something else than a list of loggers was handed over."""
+    if not isinstance(loggers, Sequence) or isinstance(loggers, str):  # what is read once would be empty afterwards
         raise UsageError(f"loggers must be a list of loggers, such as [logger], got {loggers!r:.80}")
     for logger in loggers:
         if isinstance(logger, type) or not all(callable(getattr(logger, name, None)) for name in ("scalars", "close")):
