@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnjax import RNN, Bidirectional, Carried, GRUCell, LSTMCell, SimpleRNNCell, StackedRNN, UsageError, data
+from rnnjax import RNN, Bidirectional, Carried, GRUCell, LRUCell, LSTMCell, SimpleRNNCell, StackedRNN, UsageError, data
 from rnnjax.data.plan import Streams, steps_per_epoch
 from rnnjax.runs.evaluate import evaluate
 from rnnjax.runs.running import run
@@ -25,6 +25,7 @@ STACKS = {
     "an LSTM": lambda: RNN(LSTMCell(5)),
     "a stack": lambda: StackedRNN([RNN(LSTMCell(5)), RNN(GRUCell(4)), RNN(SimpleRNNCell(3))]),
     "a scan": lambda: RNN(GRUCell(5), implementation="scan"),
+    "an associative scan": lambda: RNN(LRUCell(5), implementation="associative"),
 }
 INPUTS = np.random.default_rng(0).normal(size=(3, 12, 2)).astype(np.float32)
 EXPERIMENT = language_model.EXPERIMENT

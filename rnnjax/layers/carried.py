@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
 from rnnjax.layers.recurrence import Bidirectional
@@ -58,12 +59,15 @@ class Carried(nn.Module):
         kept = self.has_variable(CARRY, "state") or self.is_mutable_collection(CARRY)
         if not kept:
             return self.layer(inputs, **options)
-        # Over no step at all a recurrence gives the carry that it starts from.
-        carry = self.variable(CARRY, "state", lambda: self.layer(inputs[..., :0, :])[0])
+        carry = self.variable(CARRY, "state", self._first, inputs)
         last, outputs = self.layer(inputs, initial_carry=carry.value, **options)
         if self.is_mutable_collection(CARRY) and not self.is_initializing():
             carry.value = last
         return last, outputs
+
+    def _first(self, inputs: Array) -> Any:
+        """The carry that the layer starts from: that after a step which is not real, as each implementation has it."""
+        return self.layer(inputs[..., :1, :], lengths=jnp.zeros(inputs.shape[:-2], jnp.int32))[0]
 
     @property
     def backward_features(self) -> int:
