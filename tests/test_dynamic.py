@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +14,22 @@ import pytest
 from experiments import language_extras, tables
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from experiments.shakespeare_chars import EXPERIMENT as SHAKESPEARE
-from rnnjax import LanguageModel, NextToken, Streams, UsageError, cli
+from rnnjax import (
+    RNN,
+    DataConfig,
+    Examples,
+    Experiment,
+    GRUCell,
+    LanguageModel,
+    NextToken,
+    Shape,
+    Spec,
+    Streams,
+    UsageError,
+    cli,
+)
 from rnnjax.config.language import Dynamic
-from rnnjax.data import Dataset
+from rnnjax.data import Dataset, Plan
 from rnnjax.data.notes import notes
 from rnnjax.data.plan import Plan
 from rnnjax.data.tokens import Vocabulary
@@ -111,6 +125,30 @@ def test_a_text_that_repeats_itself_is_learnt_and_fewer_streams_learn_more():
 def test_more_streams_than_windows_have_nothing_to_adapt_to():
     evaluation = evaluation_of(np.full(4 * WINDOW, 2), 9)
     assert evaluation(fresh(), "test", 1.0) == evaluation(fresh(), "test", 0.0)
+
+
+class Reader(nn.Module):
+    """Reads rows as long as they are."""
+
+    @nn.compact
+    def __call__(self, inputs, *, lengths, train=False):
+        return nn.Dense(8)(RNN(GRUCell(4))(jax.nn.one_hot(inputs, 8), lengths=lengths)[1])
+
+
+def test_rows_of_different_lengths_are_read_as_in_ordinary_evaluation():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 6, 24).astype(np.int32)
+    ids = rng.integers(0, 8, (24, 6)).astype(np.int32)
+    targets = np.where(np.arange(6) < lengths[:, None], np.roll(ids, -1, 1), -1)
+    examples = Examples({"inputs": ids, "targets": targets}, lengths, ("inputs", "targets"))
+    spec = Spec({"inputs": Shape.of(ids[:1]), "lengths": Shape.of(lengths[:1])}, outputs=8)
+    dataset = Dataset("ragged", examples, examples, examples, given=spec, plan=Plan((3, 6)))
+    experiment = Experiment(data=DataConfig(name="ragged", batch_size=4), model=Reader(), task=NextToken())
+    program = Runner(experiment, dataset, jax.devices()[:1])
+    variables = program.create_state(0).variables()
+    evaluation = DynamicEvaluation(program.model, program.task, dataset, 4)
+    expected = program.evaluate(variables, "test")
+    assert evaluation(variables, "test", 0.0) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class DynamicEvaluation:
     def _windows(self, split: str) -> Iterator[dict[str, np.ndarray]]:
         examples = self.dataset.split(split)
         for chunk in self.dataset.plan.evaluate(examples, batch_size=self.streams, steps_per_call=_WINDOWS):
-            arrays = {name: np.asarray(examples[name])[chunk.rows] for name in examples.arrays}
+            arrays = {name: np.asarray(array)[chunk.rows] for name, array in examples.stored().items()}
             yield {**arrays, "mask": chunk.mask}
 
     def _beginning(self) -> Any:
