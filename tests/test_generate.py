@@ -204,6 +204,7 @@ def test_words_are_joined_by_spaces_and_padding_is_left_out():
         (np.zeros((1, 2)), r"token ids \[B, T\]"),
         ([[3, 99]], "must lie in 0..13"),
         ([[-1]], "must lie in 0..13"),
+        ([[3, 4], [3]], "rows of one length; these rows differ"),
     ],
 )
 def test_a_prompt_that_the_model_cannot_read_is_refused(prompt, message):
@@ -239,6 +240,18 @@ def test_a_setting_that_is_none_is_refused(option, value, capsys):
         PREDICTOR.generate("K", **{option: value})
     assert cli.main(SHAKESPEARE, ["predict", "--prompt", "K", name, str(value)]) == 2
     assert f"{name} must be" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_no_number_is_refused_and_one_of_numpy_is_a_number():
+    for option in ("length", "temperature", "top_k", "top_p", "seed"):
+        for none in ("1", None):
+            asked: Any = {option: none}
+            with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} must be"):
+                PREDICTOR.generate("K", **asked)
+    given: Any = {"length": np.int64(4), "top_k": np.int32(3), "seed": np.int64(1)}
+    given |= {"temperature": np.float32(0.5), "top_p": np.float64(0.9)}
+    ours = PREDICTOR.generate("K", **given)
+    assert ours == PREDICTOR.generate("K", 4, temperature=0.5, top_k=3, top_p=0.9, seed=1)
 
 
 def test_a_model_that_cannot_go_on_says_why():

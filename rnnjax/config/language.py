@@ -1,6 +1,7 @@
 """What is asked of a trained language model on the command line: how to sample, and how to evaluate as it adapts."""
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from rnnjax.errors import UsageError
@@ -27,9 +28,14 @@ class Sampling:
 
     def __post_init__(self):
         _check(_whole(self.length) and self.length >= 0, "length", "0 or more", self.length)
-        _check(0 <= self.temperature < math.inf, "temperature", "0 or more, and finite", self.temperature)
+        _check(
+            _real(self.temperature) and 0 <= self.temperature < math.inf,
+            "temperature",
+            "0 or more, and finite",
+            self.temperature,
+        )
         _check(_whole(self.top_k) and 0 <= self.top_k < 2**31, "top-k", "0 or more", self.top_k)
-        _check(0 < self.top_p <= 1, "top-p", "above 0 and at most 1", self.top_p)
+        _check(_real(self.top_p) and 0 < self.top_p <= 1, "top-p", "above 0 and at most 1", self.top_p)
         _check(_whole(self.seed) and 0 <= self.seed < 2**64, "seed", "0 or more, of at most 64 bits", self.seed)
 
 
@@ -59,7 +65,11 @@ class Dynamic:
 
 
 def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)  # NumPy's integers among them
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, numbers.Real)
 
 
 def _check(ok: bool, name: str, wanted: str, got: object) -> None:

@@ -149,5 +149,9 @@ def generate(generator: Generator, preprocess: Preprocess, prompt: Any, sampling
         parts = list(going_on(generator, preprocess, prompts, sampling))
         texts = ["".join(of_one) for of_one in zip(*parts, strict=True)]
         return texts[0] if isinstance(prompt, str) else texts
-    nothing = np.zeros((len(np.asarray(prompt)) if np.ndim(prompt) else 0, 0), np.int32)
-    return np.concatenate([nothing, *generator.stream(prompt, sampling)], 1)
+    try:
+        ids = np.asarray(prompt)
+    except ValueError as error:
+        raise DataError("token ids must be [B, T], rows of one length; these rows differ") from error
+    nothing = np.zeros((len(ids) if ids.ndim else 0, 0), np.int32)
+    return np.concatenate([nothing, *generator.stream(ids, sampling)], 1)
