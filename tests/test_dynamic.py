@@ -31,7 +31,6 @@ from rnnjax import (
 from rnnjax.config.language import Dynamic
 from rnnjax.data import Dataset, Plan
 from rnnjax.data.notes import notes
-from rnnjax.data.plan import Plan
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.data.windows import windows
