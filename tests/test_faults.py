@@ -365,6 +365,24 @@ def test_replicas_that_differ_are_seen(program):
     assert program.parallel.first_difference({"a": program.parallel.replicate(np.ones(2))}) is None
 
 
+def test_a_host_that_finds_a_difference_tells_the_others(program, monkeypatch):
+    """Else they would wait for it at the next leaf."""
+    from jax.experimental import multihost_utils
+
+    here, told = {"a": program.parallel.replicate(np.ones(2)), "b": program.parallel.replicate(np.zeros(3))}, []
+
+    def gather(said):
+        other = said.copy()
+        other[-1] = len(told) != 1  # at the second leaf the other host's devices differ
+        told.append(said)
+        return np.stack([said, other])
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(multihost_utils, "process_allgather", gather)
+    assert program.parallel.first_difference(here) == "b"
+    assert [said[-1] for said in told] == [1, 1]
+
+
 def test_another_module_of_the_same_shapes_is_another_run(program, stopped):
     mirrored = MirroredImageClassifier(**vars_of(program.model))
     experiment = dataclasses.replace(program.experiment, model=mirrored)

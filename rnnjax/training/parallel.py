@@ -248,18 +248,22 @@ class DataParallel:
         """Path of the first leaf of a replicated tree whose bits differ between devices, of all hosts; None if none."""
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             copies = [np.ascontiguousarray(shard.data).tobytes() for shard in leaf.addressable_shards]
-            if any(copy != copies[0] for copy in copies) or not self._on_all_hosts(copies[0]):
+            if not self._alike_everywhere(copies):
                 return jax.tree_util.keystr(path, simple=True, separator="/")
         return None
 
     @staticmethod
-    def _on_all_hosts(data: bytes) -> bool:
+    def _alike_everywhere(copies: Sequence[bytes]) -> bool:
+        """Whether the copies of a leaf are the same, here and on all hosts; every host asks and has the same answer."""
+        alike = all(copy == copies[0] for copy in copies)
         if jax.process_count() == 1:
-            return True
+            return alike
         from jax.experimental import multihost_utils
 
-        digest = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
-        return bool((multihost_utils.process_allgather(digest) == digest).all())
+        # A host that found a difference of its own tells the others, which would wait for it at the next leaf.
+        said = np.frombuffer(hashlib.sha256(copies[0]).digest() + bytes([alike]), np.uint8)
+        heard = multihost_utils.process_allgather(said)
+        return bool((heard == said).all() and heard[:, -1].all())
 
     def any_process(self, flag: bool) -> bool:
         """Whether ``flag`` is set on any host; every host must ask. Raises RunError if one of them is gone."""
