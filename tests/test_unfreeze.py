@@ -11,7 +11,7 @@ import rnnjax
 from rnnjax.config import OptimConfig
 from rnnjax.config.groups import Group, in_epoch, stages
 from rnnjax.errors import Interrupted
-from rnnjax.training.optim import check_groups, make_optimizer
+from rnnjax.training.optim import check_groups, make_optimizer, members
 from tests.test_fit import assert_same_training, stopping_at
 from tests.test_freeze import bits
 from tests.toy import plain_images, plan
@@ -29,6 +29,29 @@ def test_each_epoch_has_its_groups():
     assert in_epoch(GROUPS, 1) == ("recurrent=0", "conv=0", "scale=1")
     assert in_epoch(GROUPS, 2) == ("recurrent=0.5", "conv=0", "scale=1")
     assert in_epoch(GROUPS, 7) == ("recurrent=0.5", "conv=0.1", "scale=1")
+
+
+def test_the_start_says_what_is_whose():
+    params = {"conv": {"kernel": 0, "bias": 0}, "recurrent": {"kernel": 0}, "head": {"kernel": 0}}
+    found = members(("recurrent=0.5@2", "kernel=0", "conv/k=3"), params)
+    assert [paths for _, paths in found] == [["recurrent/kernel"], ["conv/kernel", "head/kernel"], []]
+
+
+@pytest.mark.slow
+def test_the_start_lists_what_is_frozen_and_until_when(capsys):
+    experiment = rnnjax.Experiment(
+        data=rnnjax.ImageData(name="digits"),
+        model=rnnjax.ImageModel(features=(4,), conv=(2,)),
+        optim=OptimConfig(groups=("conv=0", "recurrent=0.1@2")),
+        train=rnnjax.TrainConfig(epochs=2),
+    )
+    rnnjax.fit(experiment)
+    said = capsys.readouterr().out
+    assert "conv: frozen (2 of 7 arrays: conv/" in said
+    assert (
+        "recurrent: learning rate times 0.1 from epoch 2 on, frozen before (3 of 7 arrays: recurrent/layers_0/cell"
+        in said
+    )
 
 
 @pytest.mark.parametrize("group", ["conv=1@0", "conv=1@", "conv=1@-2", "conv=1@1.5", "conv=0@2", "conv=@2", "=1@2"])

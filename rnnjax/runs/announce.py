@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from rnnjax import terminal
 from rnnjax.data import preprocess
 from rnnjax.data.plan import padding_share
@@ -14,6 +16,7 @@ from rnnjax.runs import environment
 from rnnjax.runs.display import duration, until_line
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Metric
+from rnnjax.training.optim import members
 from rnnjax.training.runner import Runner
 
 
@@ -31,8 +34,22 @@ def print_start(program: Runner, seed: int, root: Path) -> None:
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
         f"{program.experiment.data.batch_size} {rows}; recurrence: {ran or 'none'}; seed {seed} in {root}"
         f"{_padding(program, seed)}",
+        *_groups(program),
         *(f"note: {note}" for note in (*dataset.notes, *_late(program))),
     )
+
+
+def _groups(program: Runner) -> list[str]:
+    """What each group of ``--optim.groups`` does to how much: a pattern that finds too much, or nothing, shows here."""
+    lines = []
+    params = program.variables["params"]
+    every = len(jax.tree.leaves(params))
+    for group, paths in members(program.optimizer.section.groups, params):
+        does = f"learning rate times {group.factor:g}" if group.factor else "frozen"
+        does += f" from epoch {group.epoch} on, frozen before" if group.epoch > 1 else ""
+        modules = ", ".join(sorted({path.rpartition("/")[0] or path for path in paths})) or "earlier patterns have all"
+        lines.append(f"{group.pattern}: {does} ({len(paths)} of {every} arrays: {modules})")
+    return lines
 
 
 def _late(program: Runner) -> list[str]:

@@ -148,6 +148,17 @@ def _by_path(tree: Any, of: Callable[[str], Any]) -> Any:
     return jax.tree_util.tree_map_with_path(lambda path, leaf: of(_path(path)), tree)
 
 
+def members(groups: Sequence[str], params: Any) -> list[tuple[Group, list[str]]]:
+    """Each group with the paths of the parameters that are its own: those in which no earlier pattern is found."""
+    left = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    found = []
+    for group in map(Group.of, groups):
+        own = [path for path in left if re.search(group.pattern, path)]
+        left = [path for path in left if path not in own]
+        found.append((group, own))
+    return found
+
+
 def check_groups(groups: Sequence[str], params: Any) -> None:
     """Raises UsageError if a pattern is found in no parameter's path, or if all parameters are frozen in some epoch."""
     paths = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
