@@ -212,9 +212,12 @@ def test_a_prompt_that_the_model_cannot_read_is_refused(prompt, message):
         PREDICTOR.generate(prompt, 3)
 
 
-def test_a_text_of_another_length_than_the_window_is_told_what_goes_on_with_it():
-    with pytest.raises(DataError, match=r"as in training, got .*; generate goes on with a text of any length"):
-        PREDICTOR(["K"])
+@pytest.mark.parametrize("text", ["K", "KING" * 9])
+def test_a_text_of_another_length_than_the_window_has_its_logits_too(text):
+    ids = PREDICTOR.preprocess.encode([text])["inputs"]
+    assert ids.shape == (1, len(text)) != PREDICTOR.spec.inputs["inputs"].shape
+    wanted = PREDICTOR.model.apply(PREDICTOR.variables, ids)
+    np.testing.assert_allclose(PREDICTOR.logits([text]), wanted, atol=1e-5)
 
 
 def test_a_predictor_is_shown_without_its_vocabulary():

@@ -165,9 +165,10 @@ class Predictor:
             if array.shape[2:] != tuple(like.shape[2:]):
                 wanted = ", ".join(map(str, like.shape[2:]))
                 raise DataError(f"{name} must be [N, T, {wanted}] as in training, got {list(array.shape)}")
-            if array.ndim == 2 and "lengths" not in self.spec.inputs and array.shape[1] != like.shape[1]:
-                more = "; generate goes on with a text of any length" if self.task.generates else ""
-                raise DataError(f"{name} must be [N, {like.shape[1]}] as in training, got {list(array.shape)}{more}")
+            # A window of training is a part of a stream, which a language model reads at any length.
+            fixed = "lengths" not in self.spec.inputs and not self.task.generates
+            if array.ndim == 2 and fixed and array.shape[1] != like.shape[1]:
+                raise DataError(f"{name} must be [N, {like.shape[1]}] as in training, got {list(array.shape)}")
             check_finite(name, array)
         if len({len(array) for array in stored.values()}) > 1:
             raise DataError(f"the inputs differ in number: { {name: len(array) for name, array in stored.items()} }")
