@@ -20,6 +20,9 @@ from tests.test_cell_submodules import CountingCell, DenseCell, Fixed
 from tests.test_tasks import CASES
 from tests.test_tasks import SPEC as OF_COLUMNS
 
+# Seconds each: .ci/run checks the kit on some of each kind, .ci/all on all.
+LONG = [pytest.mark.slow, pytest.mark.long]
+
 FAST_CELLS = (broken_cells.LeaksRows, broken_cells.WrongSlope, broken_cells.OtherCarry, broken_cells.OutputAlone)
 """Which broken cells every run of the tests looks at: one of rows, one of gradients, one of a step's shapes."""
 
@@ -40,12 +43,12 @@ def test_every_cell_keeps_what_is_promised_of_cells(case):
 @pytest.mark.parametrize(
     ("cell", "seen"),
     [
-        pytest.param(DenseCell(4), "rows (vmap)", marks=pytest.mark.slow),
-        pytest.param(DeepCell(4), "resets (scan)", marks=pytest.mark.slow),
-        pytest.param(Fixed(4), "resets (scan)", marks=pytest.mark.slow),
-        pytest.param(CountingCell(4, normed=True), "chunks (scan)", marks=pytest.mark.slow),
-        pytest.param(LSTMCell(4, dtype="bfloat16"), "fused = scan", marks=pytest.mark.slow),
-        pytest.param(LSTMCell(4, dtype="bfloat16", carry_dtype="float32"), "bfloat16", marks=pytest.mark.slow),
+        pytest.param(DenseCell(4), "rows (vmap)", marks=LONG),
+        pytest.param(DeepCell(4), "resets (scan)", marks=LONG),
+        pytest.param(Fixed(4), "resets (scan)", marks=LONG),
+        pytest.param(CountingCell(4, normed=True), "chunks (scan)", marks=LONG),
+        pytest.param(LSTMCell(4, dtype="bfloat16"), "fused = scan", marks=LONG),
+        pytest.param(LSTMCell(4, dtype="bfloat16", carry_dtype="float32"), "bfloat16", marks=LONG),
         (broken_cells.GOOD["own fused"](5), "fused, reverse = scan"),
     ],
     ids=repr,
@@ -57,7 +60,7 @@ def test_cells_of_ones_own_that_are_right_pass(cell, seen):
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        pytest.param(cell, said, id=cell.__name__, marks=[] if cell in FAST_CELLS else pytest.mark.slow)
+        pytest.param(cell, said, id=cell.__name__, marks=[] if cell in FAST_CELLS else LONG)
         for cell, said in broken_cells.BROKEN.items()
     ],
 )
@@ -116,7 +119,7 @@ RIGHT = {
 FAST_TASKS = ("classes", "one logit", "weighed columns", "a step each")
 
 
-MARKS = {name: [] if name in FAST_TASKS else [pytest.mark.slow] for name in RIGHT}
+MARKS = {name: [] if name in FAST_TASKS else LONG for name in RIGHT}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks) for name, marks in MARKS.items()])
