@@ -20,6 +20,7 @@ ALLOWED = {
     "files": "errors",
     "config": "errors",
     "layers": "errors",
+    "ahead": "errors",
     "data": "config digests errors files",
     "models": "config data errors layers",
     "tasks": "data errors layers",
