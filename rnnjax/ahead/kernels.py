@@ -6,31 +6,11 @@ from collections.abc import Iterator
 from rnnjax.ahead.program import Computation, Instruction, Program
 
 # What takes no time of its own: names for what is there, and the ends of what was begun elsewhere.
-FREE = frozenset(
-    [
-        "parameter",
-        "constant",
-        "tuple",
-        "get-tuple-element",
-        "bitcast",
-        "after-all",
-        "add-dependency",
-        "opt-barrier",
-        "optimization-barrier",
-        "partition-id",
-        "replica-id",
-        "domain",
-        "get-dimension-size",
-        "all-reduce-done",
-        "all-gather-done",
-        "collective-permute-done",
-        "async-done",
-        "async-update",
-        "copy-done",
-        "send-done",
-        "recv-done",
-    ]
-)
+FREE = frozenset({
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "add-dependency", "opt-barrier",
+    "optimization-barrier", "partition-id", "replica-id", "domain", "get-dimension-size", "all-reduce-done",
+    "all-gather-done", "collective-permute-done", "async-done", "async-update", "copy-done", "send-done", "recv-done",
+})  # fmt: skip
 _FREE_TARGETS = (
     "AllocateBuffer",
     "Sharding",

@@ -59,7 +59,7 @@ class Instruction:
 
     @property
     def op_name(self) -> str:
-        """Where it comes from in the traced function, such as ``jit(f)/jvp(RNN)/while/body/dot_general``; may be empty."""
+        """Where it comes from in the traced function: ``jit(f)/jvp(RNN)/while/body/dot_general``; may be empty."""
         return self.metadata.get("op_name", "")
 
     def called(self) -> list[str]:
