@@ -1,33 +1,19 @@
 """What a compiled program launches: which instructions are kernels, and of which kind."""
 
 import dataclasses
-from collections.abc import Iterator
 
+from rnnjax.ahead.collectives import begun_within, is_collective, result
 from rnnjax.ahead.program import Computation, Instruction, Program
 
 # What takes no time of its own: names for what is there, and the ends of what was begun elsewhere.
-FREE = frozenset({
+_FREE = frozenset({
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "add-dependency", "opt-barrier",
-    "optimization-barrier", "partition-id", "replica-id", "domain", "get-dimension-size", "all-reduce-done",
-    "all-gather-done", "collective-permute-done", "async-done", "async-update", "copy-done", "send-done", "recv-done",
+    "partition-id", "replica-id", "domain", "get-dimension-size", "recv",
 })  # fmt: skip
-_FREE_TARGETS = (
-    "AllocateBuffer",
-    "Sharding",
-    "SPMD",
-    "AssumeGatherIndicesInBound",
-    "annotate_",
-    "xla.sdy",
-    "LayoutConstr",
-)
-_COLLECTIVES = (
-    "all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "ragged-all-to-all",
-    "collective-broadcast",
-)  # fmt: skip
-COLLECTIVES = frozenset({*_COLLECTIVES, *(f"{name}-start" for name in _COLLECTIVES)})
+_FREE_TARGETS = ("AllocateBuffer", "Sharding", "SPMD", "AssumeGatherIndicesInBound", "annotate_", "xla.sdy")
 _PRODUCT_TARGETS = ("__cublas", "__cudnn$conv", "__onednn$matmul", "__onednn$conv", "__triton_gemm", "EigenMatMul")
 _KERNEL_TARGETS = ("tpu_custom_call", "mosaic", "triton", "pallas")  # kernels of the user's: Pallas' back ends
-_PRODUCTS = ("dot", "convolution", "scaled-dot", "ragged-dot")
+_PRODUCTS = frozenset({"dot", "convolution", "scaled-dot", "ragged-dot"})
 
 PRODUCT, FUSED_PRODUCT, FUSION, COPY = "product", "fused product", "fusion", "copy"
 HAND_WRITTEN, COLLECTIVE, SCALAR, OTHER = "hand-written", "collective", "scalar", "other"
@@ -76,7 +62,7 @@ def kernels(program: Program, computation: Computation) -> list[Kernel]:
         if instruction.opcode == "conditional":
             branches = [kernels(program, program.computations[name]) for name in instruction.branches()]
             found += max(branches, key=len, default=[])
-        elif instruction.opcode in ("call", "async-start"):
+        elif instruction.operation in ("call", "async"):
             for name in instruction.called():
                 found += kernels(program, program.computations[name])
         elif instruction.opcode != "while":
@@ -87,38 +73,38 @@ def kernels(program: Program, computation: Computation) -> list[Kernel]:
 
 
 def _kernel(program: Program, instruction: Instruction, kind: str) -> Kernel:
-    opcode = target(instruction) or instruction.opcode
-    shape, source = instruction.shape, program.source(instruction)
-    return Kernel(instruction.name, kind, opcode, str(shape), shape.bytes, instruction.op_name, source)
-
-
-def target(instruction: Instruction) -> str:
-    """The name of what a custom call calls; empty for other instructions."""
-    return (
-        instruction.attributes.get("custom_call_target", "").strip('"') if instruction.opcode == "custom-call" else ""
+    shape, opcode = result(instruction), instruction.target or instruction.operation
+    return Kernel(
+        instruction.name, kind, opcode, str(shape), shape.bytes, instruction.op_name, program.source(instruction)
     )
 
 
 def kind_of(program: Program, computation: Computation, instruction: Instruction) -> str | None:
     """The kind of kernel that an instruction is, as :class:`Kernel` lists them; None if it launches none."""
-    opcode = instruction.opcode
-    if opcode in FREE:
+    opcode = instruction.operation
+    if opcode in _FREE or opcode.endswith(("-done", "-update")):
         return None
     if opcode == "custom-call":
-        return _called_kind(target(instruction))
+        return _called_kind(instruction.target)
     if opcode == "fusion":
-        inner = [each.opcode for each in within(program, instruction)]
-        if not COLLECTIVES.isdisjoint(inner):
-            return COLLECTIVE
-        return FUSION if set(_PRODUCTS).isdisjoint(inner) else FUSED_PRODUCT
+        return _fusion_kind(program, instruction)
     if opcode in _PRODUCTS:
         return PRODUCT
-    if opcode in COLLECTIVES or opcode in ("send", "recv"):
+    if is_collective(instruction):
         return COLLECTIVE
-    if opcode in ("copy", "copy-start"):
+    if opcode == "copy":
         return COPY
     arrays = [instruction, *computation.operands(instruction)]
     return SCALAR if all(each.shape.parts is None and not each.shape.dims for each in arrays) else OTHER
+
+
+def _fusion_kind(program: Program, instruction: Instruction) -> str | None:
+    inner = list(program.within(instruction))
+    if begun_within(program, instruction):
+        return COLLECTIVE
+    if any(each.target == "AsyncCollectiveDone" for each in inner):
+        return None  # waits for what was begun elsewhere
+    return FUSION if _PRODUCTS.isdisjoint(each.opcode for each in inner) else FUSED_PRODUCT
 
 
 def _called_kind(name: str) -> str | None:
@@ -127,12 +113,3 @@ def _called_kind(name: str) -> str | None:
     if name.startswith(_PRODUCT_TARGETS):
         return PRODUCT
     return HAND_WRITTEN if any(part in name.lower() for part in _KERNEL_TARGETS) else OTHER
-
-
-def within(program: Program, instruction: Instruction) -> Iterator[Instruction]:
-    """All instructions inside a fusion, those of fusions within it too."""
-    for name in instruction.called():
-        for inner in program.computations[name]:
-            yield inner
-            if inner.opcode in ("fusion", "call", "async-start"):
-                yield from within(program, inner)

@@ -62,6 +62,16 @@ class Instruction:
         """Where it comes from in the traced function: ``jit(f)/jvp(RNN)/while/body/dot_general``; may be empty."""
         return self.metadata.get("op_name", "")
 
+    @property
+    def target(self) -> str:
+        """The name of what a custom call calls; empty for other instructions."""
+        return self.attributes.get("custom_call_target", "").strip('"') if "custom-call" in self.opcode else ""
+
+    @property
+    def operation(self) -> str:
+        """The opcode, of one that begins an asynchronous operation that operation's: ``fusion`` of ``fusion-start``."""
+        return self.opcode.removesuffix("-start")
+
     def called(self) -> list[str]:
         """The computations that it runs as part of itself: of a fusion, a call or an asynchronous start."""
         return [name for key in _CALLS for name in names(self.attributes.get(key, ""))]
@@ -120,6 +130,14 @@ class Program:
         """Devices that run the program together: partitions times replicas."""
         counts = re.findall(r"\b(?:num_partitions|replica_count)=(\d+)", self.header)
         return functools.reduce(lambda product, count: product * int(count), counts, 1)
+
+    def within(self, instruction: Instruction) -> Iterator[Instruction]:
+        """All instructions inside a fusion, those of fusions within it too."""
+        for name in instruction.called():
+            for inner in self.computations[name]:
+                yield inner
+                if inner.operation in ("fusion", "call", "async"):
+                    yield from self.within(inner)
 
     def source(self, instruction: Instruction) -> str:
         """``file:line`` of the traced function, from the metadata or by the tables; empty where neither says it."""

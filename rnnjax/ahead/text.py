@@ -3,9 +3,12 @@
 import collections
 import dataclasses
 
+from rnnjax.ahead.collectives import Collective, collectives_of
 from rnnjax.ahead.kernels import SCALAR, Kernel, kernels
-from rnnjax.ahead.program import Computation, Program, parse
-from rnnjax.ahead.trips import trip_count
+from rnnjax.ahead.program import Program, parse
+from rnnjax.ahead.walk import Visit, visits
+
+__all__ = ["Collective", "Kernel", "Loop", "collectives", "loops"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,44 +65,36 @@ def loops(text: str) -> list[Loop]:
       DataError: if it is not the whole text of a compiled program.
     """
     program = parse(text)
-    found: list[Loop] = []
-    _loops(program, program.entry, None, 1, found)
-    return found
+    return [_loop(program, visit) for visit in visits(program) if visit.is_body]
 
 
-def _loops(program: Program, where: Computation, parent: Loop | None, runs: int | None, found: list[Loop]) -> None:
-    """Adds the loops of ``where``, of which one call of the program makes ``runs`` runs."""
-    for instruction in where:
-        inside = parent, runs
-        if instruction.opcode == "while":
-            loop = _loop(program, where, instruction, parent, runs)
-            found.append(loop)
-            inside, called = (loop, loop.runs), [loop.body]
-        elif instruction.opcode == "conditional":
-            called = instruction.branches()
-        elif instruction.opcode in ("call", "async-start"):
-            called = instruction.called()
-        else:
-            continue
-        for name in called:
-            _loops(program, program.computations[name], *inside, found)
+def collectives(text: str) -> list[Collective]:
+    """Every collective operation of a compiled program, as :func:`rnnjax.ahead.collectives.collectives_of` counts.
+
+    Args:
+      text: ``compiled.as_text()``, of CPU, GPU or TPU.
+
+    Raises:
+      DataError: if it is not the whole text of a compiled program.
+    """
+    return collectives_of(parse(text))
 
 
-def _loop(program, where, instruction, parent: Loop | None, runs: int | None) -> Loop:
-    trips = trip_count(program, where, instruction)
-    body = program.computations[instruction.attributes["body"].lstrip("%")]
-    launched = tuple(kernels(program, body))
+def _loop(program: Program, visit: Visit) -> Loop:
+    caller = visit.caller
+    assert caller is not None  # a body has one
+    launched = tuple(kernels(program, visit.computation))
     named = [kernel for kernel in launched if kernel.op_name]
-    op_name, source = instruction.op_name, program.source(instruction)
+    op_name, source = caller.op_name, program.source(caller)
     if not op_name and named:
         op_name, source = named[0].op_name, named[0].source
     return Loop(
-        name=instruction.name,
-        body=body.name,
-        trips=trips,
-        runs=None if trips is None or runs is None else trips * runs,
-        depth=0 if parent is None else parent.depth + 1,
-        parent=None if parent is None else parent.name,
+        name=caller.name,
+        body=visit.computation.name,
+        trips=visit.trips,
+        runs=visit.runs,
+        depth=len(visit.loops) - 1,
+        parent=visit.loops[-2] if len(visit.loops) > 1 else None,
         kernels=launched,
         op_name=op_name,
         source=source,
