@@ -16,10 +16,12 @@ from rnnjax.errors import DataError
 _HEAD = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = ")
 _OPCODE = re.compile(r"\s*([a-z][\w\-]*)\(")
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) (?:\(|\{)")
-_NAME = re.compile(r"(?:^|\s)%?([A-Za-z_][\w.\-]*)\s*$")
+_NAME = re.compile(r"[\w.\-]+$")
 _MARK = re.compile(r'"(?:[^"\\]|\\.)*"|/\*.*?\*/|[(){}\[\],]')
 _FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([\w.\-]+))')
 _ROW = re.compile(r"^(\d+) (.*)$")
+
+_LITERAL = ("constant", "parameter")  # what stands in their parentheses is no instruction
 
 # Attributes whose values are names of computations that run when the instruction does.
 _CALLS = ("calls", "to_apply", "called_computations")
@@ -106,7 +108,12 @@ class Computation:
 
     def operands(self, instruction: Instruction) -> list[Instruction]:
         """The instructions whose results ``instruction`` takes."""
-        return [self.instructions[name] for name in instruction.operands if name in self.instructions]
+        if instruction.opcode in _LITERAL:
+            return []
+        try:
+            return [self.instructions[name] for name in instruction.operands]
+        except KeyError as error:
+            raise DataError(f"{error} of computation {self.name} is used and nowhere in the program's text") from None
 
 
 @dataclasses.dataclass(eq=False)
@@ -204,12 +211,19 @@ def _instruction(line: str, head: re.Match[str]) -> Instruction:
         raise DataError(f"no opcode in a line of the program's text: {line.strip()[:80]!r}")
     close = closing(line, opcode.end() - 1)
     inside = line[opcode.end() : close]
-    if opcode[1] in ("constant", "parameter"):
+    if opcode[1] in _LITERAL:
         operands = [inside]
     else:
-        # An operand may be written with its shape before its name.
-        operands = [name[1] for part in split(inside) if (name := _NAME.search(part))] if inside else []
+        operands = [_operand(part) for part in split(inside)] if inside.strip() else []
     return Instruction(head[2], opcode[1], parse_shape(line[at:end]), operands, line[close + 1 :], bool(head[1]))
+
+
+def _operand(text: str) -> str:
+    """The name at the end of an operand, before which a comment or its shape may stand."""
+    name = _NAME.search(text.rstrip())
+    if not name:
+        raise DataError(f"an operand of the program's text has no name: {text[:80]!r}")
+    return name[0]
 
 
 def parse(text: str) -> Program:

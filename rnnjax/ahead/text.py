@@ -4,11 +4,12 @@ import collections
 import dataclasses
 
 from rnnjax.ahead.collectives import Collective, collectives_of
+from rnnjax.ahead.copies import WholeCopy, whole_copies
 from rnnjax.ahead.kernels import SCALAR, Kernel, kernels
 from rnnjax.ahead.program import Program, parse
 from rnnjax.ahead.walk import Visit, visits
 
-__all__ = ["Collective", "Kernel", "Loop", "collectives", "loops"]
+__all__ = ["Collective", "Kernel", "Loop", "WholeCopy", "collectives", "loops"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Loop:
       parent: the name of the loop around it; None at depth 0.
       kernels: what one iteration launches, without loops inside it and without the condition, which a GPU's
         host does not evaluate where the trips are known.
+      copies: what copies a whole sequence at each step, as :mod:`rnnjax.ahead.copies` defines it.
       op_name: where it comes from in the traced function; the kernels' where the loop itself does not say it.
       source: ``file:line`` there; empty if unknown.
     """
@@ -35,6 +37,7 @@ class Loop:
     depth: int
     parent: str | None
     kernels: tuple[Kernel, ...]
+    copies: tuple[WholeCopy, ...]
     op_name: str
     source: str
 
@@ -65,7 +68,8 @@ def loops(text: str) -> list[Loop]:
       DataError: if it is not the whole text of a compiled program.
     """
     program = parse(text)
-    return [_loop(program, visit) for visit in visits(program) if visit.is_body]
+    found = [_loop(program, visit) for visit in visits(program) if visit.is_body]
+    return [dataclasses.replace(loop, copies=_own_copies(loop, found)) for loop in found]
 
 
 def collectives(text: str) -> list[Collective]:
@@ -78,6 +82,12 @@ def collectives(text: str) -> list[Collective]:
       DataError: if it is not the whole text of a compiled program.
     """
     return collectives_of(parse(text))
+
+
+def _own_copies(loop: Loop, found: list[Loop]) -> tuple[WholeCopy, ...]:
+    """The loop's copies but for those of a loop right inside it, which has them too."""
+    inside = {copy.name for inner in found if inner.parent == loop.name for copy in inner.copies}
+    return tuple(copy for copy in loop.copies if copy.name not in inside)
 
 
 def _loop(program: Program, visit: Visit) -> Loop:
@@ -96,6 +106,7 @@ def _loop(program: Program, visit: Visit) -> Loop:
         depth=len(visit.loops) - 1,
         parent=visit.loops[-2] if len(visit.loops) > 1 else None,
         kernels=launched,
+        copies=tuple(whole_copies(program, visit.computation, visit.trips)),
         op_name=op_name,
         source=source,
     )
