@@ -1,4 +1,4 @@
-"""The command line that every experiment has: train, evaluate, predict."""
+"""The command line that every experiment has: train, evaluate, predict, plan."""
 
 import dataclasses
 import difflib
@@ -25,7 +25,7 @@ from rnnjax.training import hosts
 
 SplitName = Literal["train", "validation", "test"]
 
-COMMANDS = ("train", "evaluate", "predict")
+COMMANDS = ("train", "evaluate", "predict", "plan")
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the machine computes wrong (--train.audit), "
@@ -66,8 +66,8 @@ def parse(experiment: Experiment, arguments: list[str], *, own: bool) -> Callabl
         raise UsageError(f"--variant needs a name: {', '.join(experiment.variants) or 'but there is none here'}")
     experiment = experiment if variant is None else experiment.variant(variant)
     rest = with_command(rest)
-    if rest[0] == "train":
-        if any(argument.partition("=")[0] == "--workdir" for argument in rest):
+    if rest[0] in ("train", "plan"):
+        if rest[0] == "train" and any(argument.partition("=")[0] == "--workdir" for argument in rest):
             raise UsageError("train makes its work folders itself, as RUNS/EXPERIMENT/seed-N: say --runs-dir RUNS")
         path, rest = _taken(rest, "--config")
         if path == "":
@@ -235,6 +235,26 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
             raise UsageError("predict goes on with a --prompt, or answers inputs: give one of the two")
         return lambda: commands.generate(experiment, workdir, prompt, sampling, number=number, json_lines=json_lines)
 
+    def plan(
+        options: Annotated[options_type, tyro.conf.arg(name="")] = defaults,  # pyright: ignore
+        machine: Annotated[str | None, tyro.conf.arg(name="for", metavar="MACHINE", help_behavior_hint="")] = None,
+        find_batch: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
+        json_file: Annotated[Path | None, tyro.conf.arg(name="json", metavar="FILE", help_behavior_hint="")] = None,
+        config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
+    ) -> Callable[[], int]:
+        """Compile the training and evaluation steps for a TPU or GPU that is not here: memory, operations, loops.
+
+        Args:
+          options: What would be trained.
+          machine: v5e:2x2, v5p:2x2x2 or v6e:2x2 (chips along each side), h100:8, h200:8 or h200:8x8 (hosts x GPUs).
+          find_batch: Find the largest batch that fits, by at most ten compilations.
+          json_file: Write what is printed there, as JSON.
+          config: A run's config.json or result.json: its settings are the defaults.
+        """
+        del config
+        chosen = dataclasses.replace(experiment, **offered.chosen(options))
+        return lambda: commands.plan(chosen, machine, find_batch, json_file)
+
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
     cost = f" Cost: {experiment.cost}." if experiment.cost else ""
     about = f"{experiment.summary}\n\nTarget: {experiment.aim}.{cost}\n\n{variants}"
@@ -242,16 +262,18 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     try:
         with offered.read():
             return tyro.extras.subcommand_cli_from_dict(
-                {"train": train, "evaluate": evaluate, "predict": predict},
+                {"train": train, "evaluate": evaluate, "predict": predict, "plan": plan},
                 prog=experiment.command,
                 description=about,
                 args=["--help" if argument == "--help-all" else argument for argument in arguments],
                 config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.SuppressFixed),
             )
     except SystemExit as ended:
-        if not ended.code and arguments[0] == "train" and brief and offered.rare:
+        if not ended.code and arguments[0] in ("train", "plan") and brief and offered.rare:
             try:
-                terminal.answer(f"{offered.rare} more options, which are rarely needed, are shown by train --help-all.")
+                terminal.answer(
+                    f"{offered.rare} more options, which are rarely needed, are shown by {arguments[0]} --help-all."
+                )
             except OSError:  # who read the help has seen enough
                 terminal.discard(sys.stdout)
         raise

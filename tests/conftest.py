@@ -6,6 +6,8 @@ from pathlib import Path
 # Compiling is most of what the tests take, and a test of numbers does not need the fastest program: half the time.
 # JAX reads this once, and the processes that tests start inherit it; =0 compiles everything as a user's run does.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# What compiles for TPUs and GPUs that are not there must not look for them.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest

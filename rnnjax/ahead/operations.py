@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
@@ -33,6 +35,8 @@ class Product:
       shapes: of its arguments and its result: ``float32[16,128] float32[128,512] -> float32[16,512]``.
       operations: floating-point operations of one execution, two for a multiplication with its addition.
       bytes: of its arguments and its result, which one execution reads and writes at least if none stays in a cache.
+      dtype: of its arguments, of two the wider.
+      precision: that was asked for: ``default``, ``high`` or ``highest``.
       loops: how often each loop around it runs, the outermost first: the length of a scan, the steps of a Pallas
         kernel's grid, None for a ``while_loop``, whose trips nothing says.
       op_name: the modules and transformations that it was traced in; "transpose(" in it tells a backward pass.
@@ -42,6 +46,8 @@ class Product:
     shapes: str
     operations: int
     bytes: int
+    dtype: str
+    precision: str
     loops: tuple[int | None, ...]
     op_name: str
 
@@ -72,6 +78,15 @@ class Operations:
     def in_loops(self) -> int:
         """Those of the products within a loop: one after another over time, of small matrices."""
         return sum(product.operations * product.runs for product in self.products if product.loops)
+
+    @property
+    def by_kind(self) -> dict[tuple[str, str], int]:
+        """The total by dtype and precision."""
+        found: dict[tuple[str, str], int] = {}
+        for product in self.products:
+            kind = product.dtype, product.precision
+            found[kind] = found.get(kind, 0) + product.operations * product.runs
+        return found
 
     @property
     def outside(self) -> int:
@@ -155,9 +170,21 @@ def _product(equation: core.JaxprEqn, loops: tuple[int | None, ...], op_name: st
         shapes=f"{' '.join(map(_written, arguments))} -> {' '.join(map(_written, results))}",
         operations=_COUNTS[equation.primitive.name](equation),
         bytes=sum(aval.size * aval.dtype.itemsize for aval in (*arguments, *results)),
+        dtype=str(jnp.result_type(*(aval.dtype for aval in arguments))),
+        precision=_precision(equation.params.get("precision")),
         loops=loops,
         op_name=op_name,
     )
+
+
+def _precision(asked: Any) -> str:
+    """The higher one of two arguments' precisions, as JAX names it; of an algorithm of its own, ``default``."""
+    both = asked if isinstance(asked, tuple) else (asked,)
+    return max(
+        (one for one in both if isinstance(one, lax.Precision)),
+        default=lax.Precision.DEFAULT,
+        key=lambda one: one.value,
+    ).name.lower()
 
 
 def _arrays(variables: Sequence[Any]) -> list[Any]:

@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import rnn
 
+from rnnjax.layers import target
+
 Array = jax.Array
 
 
 def obstacle() -> str | None:
     """Why cuDNN cannot run in this process, or None where it can."""
-    backend = jax.default_backend()
+    backend = target.platform()
     if backend == "gpu":
         return None
     return f"cuDNN needs an NVIDIA GPU and JAX's CUDA wheels (pip install -e '.[cuda13]'), and JAX runs on {backend}"

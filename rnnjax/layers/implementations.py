@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
-from rnnjax.layers import cudnn, fused, linear_scan, plain_scan, variables
+from rnnjax.layers import cudnn, fused, linear_scan, plain_scan, target, variables
 from rnnjax.layers.cells import Carry, RecurrentCell
 from rnnjax.layers.rules import Implementation, Rules, Steps
 
@@ -64,7 +64,7 @@ def settled(
       UsageError: if the wanted implementation cannot run, with the reason.
     """
     if wanted == "auto":
-        asked = (row for row in IMPLEMENTATIONS if row.good_on(jax.default_backend()))
+        asked = (row for row in IMPLEMENTATIONS if row.good_on(target.platform()))
         chosen = next(row for row in asked if row.obstacle(cell, steps, rules) is None)
     else:
         named = (row for row in IMPLEMENTATIONS if row.name == wanted)

@@ -1,4 +1,4 @@
-"""What the verbs of the command line do: train, evaluate, predict.
+"""What the verbs of the command line do: train, evaluate, predict, plan.
 
 Each imports what it needs when it runs: help and a typo do not wait for JAX.
 """
@@ -76,6 +76,39 @@ def evaluate(
     )
     terminal.answer(json.dumps(said))
     return 0
+
+
+def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path | None) -> int:
+    """Prints what is known of the steps of an experiment on a machine that is not here; returns the exit code."""
+    from rnnjax.ahead.quiet import quietly
+
+    with quietly():  # a plug-in for GPUs that are not here says so whenever JAX is imported
+        from rnnjax import data
+        from rnnjax.ahead import batches, machines, report, show
+
+    if name is None:
+        raise UsageError(f"plan needs a machine, --for MACHINE; known machines are {machines.EXAMPLES}")
+    machine = machines.machine(name)
+    if file is not None and not file.parent.is_dir():
+        raise UsageError(f"--json {file}: there is no folder {file.parent}")
+    machines.prepare()
+    machine.devices()  # what is missing is said before the data are read
+    dataset = data.load(experiment.data)
+    found = []
+    if find_batch:
+        terminal.say(f"the training step at batches of up to {len(dataset.train)} on {machine.shown}:")
+        found = batches.search(experiment, dataset, machine, lambda tried: terminal.say(show.tried(tried)))
+        if (largest := batches.best(found)) is None:
+            raise UsageError(f"no batch fits into {machine.shown}, not even {found[-1].batch_size}")
+        experiment = batches.with_batch(experiment, largest)
+    said = report.plan(experiment, dataset, machine)
+    if find_batch:
+        said["tried"] = [tried._asdict() for tried in found]
+    for line in show.lines(said):
+        terminal.answer(line)
+    if file is not None:
+        file.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    return 0 if said["fits"] else 1
 
 
 def predict(experiment: Experiment, root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import grain
+import jax
 import numpy as np
 
 from rnnjax.data import Examples, image_files
@@ -66,6 +67,18 @@ class Feed:
         elif chunks:
             stream = grain.MapDataset.source(chunks).map(lambda chunk: self._gathered(chunk, epoch))
             yield from stream.to_iter_dataset(_READ_AHEAD)
+
+    def shapes(self, chunk: Chunk) -> Fed:
+        """What a chunk is fed with, as shapes: nothing is read, decoded or sent."""
+        ids = self._parallel.shard(chunk.rows)
+        data = self._data
+        if not self.resident:
+            rows = (ids.shape[0], ids[0].size)
+            stored = self._examples.stored().items()
+            data = {name: jax.ShapeDtypeStruct((*rows, *array.shape[1:]), array.dtype) for name, array in stored}
+        arguments = self._arguments(chunk, 0, rows=ids, ids=ids)
+        like = lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype)  # noqa: E731
+        return Fed(chunk, *jax.tree.map(like, (data, arguments)))
 
     def _gathered(self, chunk: Chunk, epoch: int) -> Fed:
         ids = self._parallel.shard(chunk.rows)

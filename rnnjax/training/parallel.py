@@ -20,6 +20,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnnjax.errors import RunError, UsageError
+from rnnjax.layers.target import tracing_for
 from rnnjax.training import hosts
 
 _ROWS_A_DEVICE = 64
@@ -173,6 +174,11 @@ class DataParallel:
         return len(self.devices) * jax.process_count()
 
     @property
+    def platform(self) -> str:
+        """Of the devices: ``"cpu"``, ``"gpu"`` or ``"tpu"``; not always JAX's default one."""
+        return self.devices[0].platform
+
+    @property
     def is_primary(self) -> bool:
         """Whether this process writes files and speaks to the user."""
         return jax.process_index() == 0
@@ -197,8 +203,14 @@ class DataParallel:
           out_axes: likewise of its results.
           donate: numbers of the arguments whose memory the results may take.
         """
+
+        @functools.wraps(function)
+        def traced(*arguments: Any) -> Any:
+            with tracing_for(self.platform):
+                return function(*arguments)
+
         return jax.pmap(
-            function,
+            traced,
             axis_name=self.axis_name,
             in_axes=in_axes,
             out_axes=out_axes,
@@ -287,8 +299,8 @@ class DataParallel:
     def describe(self) -> dict[str, Any]:
         """Platform, kind and number of devices, and the number of hosts."""
         return {
-            "platform": self.devices[0].platform,
-            "kind": _cpu_model() if self.devices[0].platform == "cpu" else self.devices[0].device_kind,
+            "platform": self.platform,
+            "kind": _cpu_model() if self.platform == "cpu" else self.devices[0].device_kind,
             "count": self.device_count,
             "hosts": jax.process_count(),
         }

@@ -16,6 +16,7 @@ from rnnjax.data.plan import Chunk, steps_per_epoch
 from rnnjax.errors import UsageError
 from rnnjax.layers.implementations import reporting
 from rnnjax.layers.precision import at_precision
+from rnnjax.layers.target import tracing_for
 from rnnjax.tasks import Task
 from rnnjax.training import roles, state, step
 from rnnjax.training.accumulate import check_parts
@@ -33,7 +34,7 @@ class Runner:
     Args:
       experiment: its sections make the model, the optimizer and the augmentation.
       dataset: what its data section loaded.
-      devices: JAX devices; None: all of this process.
+      devices: JAX devices, or those with all that belongs to them; None: all of this process.
 
     Attributes:
       model, task: the experiment's.
@@ -55,7 +56,7 @@ class Runner:
 
     def __init__(self, experiment: Any, dataset: Dataset, devices: Any = None):
         self.experiment, self.dataset = experiment, dataset
-        self.parallel = DataParallel(devices)
+        self.parallel = devices if isinstance(devices, DataParallel) else DataParallel(devices)
         self.compile_seconds = self.input_seconds = 0.0
         self.streamed_step_rate: float | None = None
         self._check_sizes(experiment.data.batch_size)
@@ -158,6 +159,22 @@ class Runner:
         self.streamed_step_rate = chunk.examples / (time.perf_counter() - start)
         return result
 
+    # The programs, for who compiles and reads them
+
+    def training_program(self, chunk: Chunk) -> tuple[Any, tuple[Any, ...]]:
+        """The function that :meth:`train` calls for a chunk, and its arguments as shapes: for ``lower``."""
+        fed = self._feed("train").shapes(chunk)
+        whole = state.with_carry(jax.eval_shape(self._initialize, jax.random.key(0)), self._carry_shapes())
+        arguments = {**fed.arguments, "learning_rate_scale": jax.ShapeDtypeStruct((), np.float32)}
+        return self._train_function(chunk.length), (whole, fed.data, arguments)
+
+    def evaluation_program(self, split: str, chunk: Chunk, *, keep: bool = False) -> tuple[Any, tuple[Any, ...]]:
+        """Likewise that of :meth:`evaluate`; with ``keep``, of :meth:`evaluate_keeping`."""
+        feed = self._feed(split)
+        _, data, arguments = feed.shapes(chunk)
+        function = self._eval_function(chunk.length, keep, feed.resident)
+        return function, (self.variables, self._carry_shapes(), data, arguments)
+
     # Evaluation
 
     def evaluate(self, variables: Any, split: str) -> dict[str, float]:
@@ -234,7 +251,7 @@ class Runner:
         dataset, section = self.dataset, self.optimizer.section
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
         check_call(self.model, dataset)
-        with reporting() as self.implementations:
+        with tracing_for(self.parallel.platform), reporting() as self.implementations:
             outputs, variables = jax.eval_shape(
                 lambda: self.model.init_with_output(rngs, **dataset.spec.zeros(), train=True)
             )
@@ -265,6 +282,13 @@ class Runner:
         check_order(self.model, self.dataset)
         one = jax.jit(lambda: self._initialize(jax.random.key(0)).carry)()
         return roles.fresh(one, self.experiment.data.batch_size)
+
+    def _carry_shapes(self) -> Any:
+        devices, local = self.parallel.device_count, len(self.parallel.devices)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((local, leaf.shape[0] // devices, *leaf.shape[1:]), leaf.dtype),
+            self._carry,
+        )
 
     def _feed(self, split: str) -> Feed:
         if split not in self._feeds:

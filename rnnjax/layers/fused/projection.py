@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnnjax.layers import target
 from rnnjax.layers.fused.loops import PLAIN, Array, Extras, kernel_gradient, scan
 from rnnjax.layers.fused.reverse import reverse_mode_only
 
@@ -113,7 +114,7 @@ def _chunk(steps: int, batch: int) -> int | None:
     if not batch:
         return None
     most = ROWS // batch
-    if jax.default_backend() != "cpu" or most < 2 or steps < 2 * most:
+    if target.platform() != "cpu" or most < 2 or steps < 2 * most:
         return None
     return min(range(most, most // 2, -1), key=lambda size: steps % size)
 
