@@ -11,6 +11,7 @@ _SETTINGS = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # a TPU has one user at a time, but here is none
 }
 """With these libtpu does not look for the TPU that is not here."""
 
