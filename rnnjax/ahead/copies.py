@@ -207,7 +207,7 @@ class _Flow:
         if opcode in ("call", "async"):
             return self.through(computations[instruction.called()[0]], taken)
         if opcode == "while":
-            return _join([taken[0], self.through(computations[instruction.attributes["body"].lstrip("%")], taken)])
+            return _join([taken[0], self.through(self._program.part(instruction, "body"), taken)])
         if opcode == "conditional":
             branches = zip(instruction.branches(), taken[1:], strict=True)
             return _join([self.through(computations[name], [value]) for name, value in branches])

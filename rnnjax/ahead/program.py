@@ -138,6 +138,11 @@ class Program:
         counts = re.findall(r"\b(?:num_partitions|replica_count)=(\d+)", self.header)
         return functools.reduce(lambda product, count: product * int(count), counts, 1)
 
+    def part(self, loop: Instruction, which: str) -> Computation:
+        """The ``"body"`` or the ``"condition"`` of a ``while``."""
+        (name,) = names(loop.attributes[which])
+        return self.computations[name]
+
     def within(self, instruction: Instruction) -> Iterator[Instruction]:
         """All instructions inside a fusion, those of fusions within it too."""
         for name in instruction.called():

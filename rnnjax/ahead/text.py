@@ -6,7 +6,7 @@ import dataclasses
 from rnnjax.ahead.collectives import Collective, collectives_of
 from rnnjax.ahead.copies import WholeCopy, whole_copies
 from rnnjax.ahead.kernels import SCALAR, Kernel, kernels
-from rnnjax.ahead.program import Program, parse
+from rnnjax.ahead.program import Instruction, Program, parse
 from rnnjax.ahead.walk import Visit, visits
 
 __all__ = ["Collective", "Kernel", "Loop", "WholeCopy", "collectives", "loops"]
@@ -68,7 +68,7 @@ def loops(text: str) -> list[Loop]:
       DataError: if it is not the whole text of a compiled program.
     """
     program = parse(text)
-    found = [_loop(program, visit) for visit in visits(program) if visit.is_body]
+    found = [_loop(program, visit, visit.loop) for visit in visits(program) if visit.loop]
     return [dataclasses.replace(loop, copies=_own_copies(loop, found)) for loop in found]
 
 
@@ -90,9 +90,7 @@ def _own_copies(loop: Loop, found: list[Loop]) -> tuple[WholeCopy, ...]:
     return tuple(copy for copy in loop.copies if copy.name not in inside)
 
 
-def _loop(program: Program, visit: Visit) -> Loop:
-    caller = visit.caller
-    assert caller is not None  # a body has one
+def _loop(program: Program, visit: Visit, caller: Instruction) -> Loop:
     launched = tuple(kernels(program, visit.computation))
     named = [kernel for kernel in launched if kernel.op_name]
     op_name, source = caller.op_name, program.source(caller)
