@@ -241,6 +241,7 @@ def test_a_scan_in_a_scan_multiplies():
     found = operations(lambda x: lax.scan(inner, x @ x, None, length=5)[0], matrix())
     assert (found.total, found.in_loops, found.outside) == (16 * ONE, 15 * ONE, ONE)
     assert [product.loops for product in found.products] == [(), (5, 3)]
+    assert [found.deeper(loops) for loops in range(3)] == [15 * ONE, 15 * ONE, 0]
 
 
 def test_a_while_loop_counts_once_and_says_so():

@@ -352,6 +352,8 @@ def test_custom_calls_are_told_apart(target):
     (loop,) = loops(text)
     assert loop.counts.get(TARGETS[target] or "", 0) == (3 if TARGETS[target] else 0)
     assert "copy" not in loop.counts
+    # What a kernel writes anew at each step, and what becomes the carried buffer, is a rewrite of it.
+    assert {copy.how for copy in loop.copies} == ({"rewrite"} if TARGETS[target] else set())
 
 
 # Compiled for the accelerators, where the packages for it are installed.

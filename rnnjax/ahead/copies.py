@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterator
 
 from rnnjax.ahead.collectives import begun_within, is_collective, result
+from rnnjax.ahead.kernels import called_kind
 from rnnjax.ahead.program import Computation, Instruction, Program
 from rnnjax.ahead.shapes import Shape
 
@@ -219,7 +220,7 @@ class _Flow:
             inner = self.through(computations[instruction.called()[0]], taken, fused=True)
             return self._written(instruction, result(instruction), inner)
         if opcode == "custom-call":
-            return _aliased(instruction, taken)
+            return self._called(instruction, taken)
         inner = self._within(instruction, operands, [_reset(value) for value in taken])
         return self._written(instruction, result(instruction), inner)
 
@@ -236,6 +237,17 @@ class _Flow:
         write = _Write(instruction, "rewrite" if whole.how == "rewrite" else "copy", shape)
         self.writes[write] = set(whole.elements)
         return _Whole(whole.elements, whole.writes | {write})
+
+    def _called(self, instruction: Instruction, taken: list[_Value]) -> _Value:
+        """What a custom call gives: the operands whose buffers its results share, and else arrays of its own."""
+        shape = instruction.shape
+        parts: list[_Value] = [_Whole(how="rewrite") for _ in shape.parts or [shape]]
+        shared = instruction.attributes.get("output_to_operand_aliasing", "")
+        for place, operand in re.findall(r"\{(\d*)\}: \((\d+),", shared):
+            parts[int(place or 0)] = dataclasses.replace(_union(taken[int(operand)]), how="updated")
+        if called_kind(instruction.target) is None:
+            return _NOTHING
+        return self._written(instruction, shape, tuple(parts) if shape.parts is not None else parts[0])
 
 
 def _arrays(value: _Value) -> Iterator[_Whole]:
@@ -270,14 +282,3 @@ def _reset(value: _Value) -> _Value:
     if isinstance(value, tuple):
         return tuple(_reset(part) for part in value)
     return dataclasses.replace(value, how="same")
-
-
-def _aliased(instruction: Instruction, taken: list[_Value]) -> _Value:
-    """What a custom call gives: the operands whose buffers its results share."""
-    shared = instruction.attributes.get("output_to_operand_aliasing", "")
-    parts = [_NOTHING] * len(instruction.shape.parts or ())
-    for place, operand in re.findall(r"\{(\d*)\}: \((\d+),", shared):
-        if not place:
-            return taken[int(operand)]
-        parts[int(place)] = _union(taken[int(operand)])
-    return tuple(parts) if parts else _NOTHING

@@ -15,6 +15,8 @@ _PRODUCT_TARGETS = ("__cublas", "__cudnn$conv", "__onednn$matmul", "__onednn$con
 _KERNEL_TARGETS = ("tpu_custom_call", "mosaic", "triton", "pallas")  # kernels of the user's: Pallas' back ends
 _PRODUCTS = frozenset({"dot", "convolution", "scaled-dot", "ragged-dot"})
 
+_MOVES = frozenset({"parameter", "tuple", "bitcast", "copy", "transpose", "reshape", "fusion"})
+
 PRODUCT, FUSED_PRODUCT, FUSION, COPY = "product", "fused product", "fusion", "copy"
 HAND_WRITTEN, COLLECTIVE, SCALAR, OTHER = "hand-written", "collective", "scalar", "other"
 
@@ -26,10 +28,10 @@ class Kernel:
     Attributes:
       name: of the instruction.
       kind: ``"product"`` (a dot or convolution by itself, or a call of cuBLAS or cuDNN), ``"fused product"`` (a
-        fusion that contains one, a Triton product of XLA's among them), ``"fusion"``, ``"copy"``,
-        ``"hand-written"`` (a Pallas kernel, by Mosaic or Triton; what is in it is unknown), ``"collective"``,
-        ``"scalar"`` (arithmetic of single numbers outside of a fusion, done by a TPU's scalar unit or a host: no
-        launch) or ``"other"``.
+        fusion that contains one, a Triton product of XLA's among them), ``"fusion"``, ``"copy"`` (also a fusion that
+        only copies or transposes), ``"hand-written"`` (a Pallas kernel, by Mosaic or Triton; what is in it is
+        unknown), ``"collective"``, ``"scalar"`` (arithmetic of single numbers outside of a fusion, done by a TPU's
+        scalar unit or a host: no launch) or ``"other"``.
       opcode: of the instruction; of a custom call its target.
       shape: of the result, such as ``f32[16,128]``.
       bytes: of the result.
@@ -85,7 +87,7 @@ def kind_of(program: Program, computation: Computation, instruction: Instruction
     if opcode in _FREE or opcode.endswith(("-done", "-update")):
         return None
     if opcode == "custom-call":
-        return _called_kind(instruction.target)
+        return called_kind(instruction.target)
     if opcode == "fusion":
         return _fusion_kind(program, instruction)
     if opcode in _PRODUCTS:
@@ -104,10 +106,14 @@ def _fusion_kind(program: Program, instruction: Instruction) -> str | None:
         return COLLECTIVE
     if any(each.target == "AsyncCollectiveDone" for each in inner):
         return None  # waits for what was begun elsewhere
-    return FUSION if _PRODUCTS.isdisjoint(each.opcode for each in inner) else FUSED_PRODUCT
+    opcodes = {each.opcode for each in inner}
+    if not _PRODUCTS.isdisjoint(opcodes):
+        return FUSED_PRODUCT
+    return COPY if opcodes <= _MOVES else FUSION
 
 
-def _called_kind(name: str) -> str | None:
+def called_kind(name: str) -> str | None:
+    """The kind of a custom call of the target ``name``; None if that is only a mark, or memory set apart."""
     if name.startswith(_FREE_TARGETS):
         return None
     if name.startswith(_PRODUCT_TARGETS):

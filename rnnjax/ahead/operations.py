@@ -77,7 +77,7 @@ class Operations:
     @property
     def in_loops(self) -> int:
         """Those of the products within a loop: one after another over time, of small matrices."""
-        return sum(product.operations * product.runs for product in self.products if product.loops)
+        return self.deeper(0)
 
     @property
     def by_kind(self) -> dict[tuple[str, str], int]:
@@ -92,6 +92,14 @@ class Operations:
     def outside(self) -> int:
         """Those of the products outside of all loops: whole sequences and batches at once."""
         return self.total - self.in_loops
+
+    def deeper(self, loops: int) -> int:
+        """Those of the products within more than so many loops.
+
+        Where a scan goes over training steps, all of a step is in one loop, and the loops over time are the deeper
+        ones: ``deeper(1)``.
+        """
+        return sum(product.operations * product.runs for product in self.products if len(product.loops) > loops)
 
     @property
     def bytes(self) -> int:
