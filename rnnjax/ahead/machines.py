@@ -1,5 +1,7 @@
 """Machines that programs are compiled for without one: what a name means, and its compile-only devices.
 
+JAX is imported when it is used: a wrong name does not wait for it.
+
 The chips are described in ``chips.json``, by public figures: memory in bytes, bandwidth of the memory in bytes/s, peak
 rates of dense products in operations/s by dtype, for float32 by the precision of ``jax.default_matmul_precision``.
 A TPU multiplies float32 in one, three or six passes of bfloat16, an H100 or H200 in TF32 where that is allowed.
@@ -16,8 +18,6 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from rnnjax.ahead.quiet import quietly
 from rnnjax.errors import UsageError
@@ -104,6 +104,8 @@ def prepare() -> None:
     With a CUDA plug-in and no driver JAX would not find the plug-in otherwise, which compiles without one.
     """
     with contextlib.suppress(RuntimeError), quietly():  # the backend runs already
+        import jax
+
         jax.config.update("jax_platforms", "cpu")
         jax.default_backend()
 

@@ -58,15 +58,13 @@ def _described(step: steps.Step, program: Runner, machine: Machine) -> dict[str,
     if kept is None:
         return said | {"memory": {"needed": step.needed, "available": int(chip["memory"])}}
     counted = operations(step.function, *step.shapes)
-    # All products stand in the loop over the batches of a call.
-    nested = sum(one.operations * one.runs for one in counted.products if len(one.loops) > 1)
     lowest = floors.of(step, counted, kept, chip)
     assert step.compiled is not None
     written = step.compiled.as_text() or ""
     return said | {
         "memory": dataclasses.asdict(kept) | {"together": kept.together, "share": kept.share},
         "operations": lowest.operations,
-        "operations_in_loops": nested // step.count,
+        "operations_in_loops": counted.deeper(1) // step.count,
         "bytes_moved": lowest.bytes,
         "intensity": lowest.intensity,
         "floors": {"arithmetic": lowest.arithmetic, "memory": lowest.memory, "holds": lowest.holds},

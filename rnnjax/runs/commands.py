@@ -80,11 +80,8 @@ def evaluate(
 
 def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path | None) -> int:
     """Prints what is known of the steps of an experiment on a machine that is not here; returns the exit code."""
+    from rnnjax.ahead import machines
     from rnnjax.ahead.quiet import quietly
-
-    with quietly():  # a plug-in for GPUs that are not here says so whenever JAX is imported
-        from rnnjax import data
-        from rnnjax.ahead import batches, machines, report, show
 
     if name is None:
         raise UsageError(f"plan needs a machine, --for MACHINE; known machines are {machines.EXAMPLES}")
@@ -92,6 +89,9 @@ def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path 
     if file is not None and not file.parent.is_dir():
         raise UsageError(f"--json {file}: there is no folder {file.parent}")
     machines.prepare()
+    with quietly():  # a plug-in for GPUs that are not here says so when JAX is imported
+        from rnnjax import data
+        from rnnjax.ahead import batches, report, show
     machine.devices()  # what is missing is said before the data are read
     dataset = data.load(experiment.data)
     found = []
