@@ -241,6 +241,18 @@ def test_an_accumulator_as_large_as_the_sequence_is_no_copy_of_it():
 
 
 @pytest.mark.optimized
+def test_what_is_computed_of_a_sequence_is_no_copy_of_it():
+    """A loop over training steps: the data are sliced by the step, and one of its arrays by a loop over time."""
+
+    def train(total, row):
+        hidden, outputs = lax.scan(lambda c, x: (jnp.tanh(c + x), c), row[0], jnp.sin(row + total))
+        return total + outputs.sum() + hidden.sum(), outputs.mean()
+
+    outer, inner = loops(text_of(lambda data: lax.scan(train, 0.0, data), jnp.ones((2, 64, 8))))
+    assert (outer.trips, inner.trips, outer.copies, inner.copies) == (2, 64, (), ())
+
+
+@pytest.mark.optimized
 def test_a_copy_in_an_inner_loop_is_said_of_the_inner_loop():
     def step(carry, index):
         return lax.scan(swapping, carry, jnp.arange(200))[0], index

@@ -3,16 +3,16 @@
 What counts, of a loop whose body is B and whose trips are n (or unknown):
 
 - A *sequence* is an element of the tuple that the loop carries which B reads by ``dynamic-slice`` or updates by
-  ``dynamic-update-slice``, within fusions, calls, branches and inner loops too, such that in one dimension of at
-  least n elements (of any number where n is unknown) less than the whole is read or written: ``[T, B, H]`` of which a
-  step has ``[1, B, H]``.
-- A *copy of a whole sequence* is a kernel in B with a result of at least as many elements as the sequence, which either
-  takes the whole sequence (or what is made of the whole of it by such a kernel), or whose result becomes the sequence
-  of the next step. Its ``how`` is ``"copy"`` where all that it does is to copy, transpose, reshape or convert;
-  ``"rewrite"`` where it computes, as ``where(mask, buffer, new)`` over the whole buffer does.
-- No copy is what works in place: a ``dynamic-update-slice`` or ``scatter``, or a fusion of which a result is one of a
-  parameter that is nothing but that parameter (XLA then shares the buffer), or a custom call's result that aliases an
-  operand. A product, a reduction and a collective make something else of the sequence than a copy.
+  ``dynamic-update-slice``, within fusions, calls and branches too, such that in one dimension of at least n elements
+  (of any number where n is unknown) less than the whole is read or written: ``[T, B, H]`` of which a step has
+  ``[1, B, H]``. What a loop inside B slices is that loop's sequence.
+- A *copy of a whole sequence* is a kernel in B, or in a loop inside it, with a result of at least as many elements as
+  the sequence, which either takes the whole sequence or a copy of it, or whose result or a copy of that becomes the
+  sequence of the next step. Its ``how`` is ``"copy"`` where all that it does is to copy, transpose, reshape or
+  convert; ``"rewrite"`` where it computes, as ``where(mask, buffer, new)`` over the whole buffer does.
+- No copy is what works in place: a ``dynamic-update-slice`` or ``scatter``, or a fusion that updates a parameter so and
+  does nothing else to it (XLA then shares the buffer), or a custom call's result that aliases an operand. A product, a
+  reduction and a collective make something else of the sequence than a copy.
 
 A step's time then grows with the length of the sequence, and the whole loop's with its square.
 """
@@ -170,7 +170,7 @@ class _Flow:
         part = result(instruction).dims if opcode == "dynamic-slice" else operands[1].shape.dims
         least = 0 if self._trips is None else self._trips
         if any(size < full and full >= least for size, full in zip(part, whole, strict=True)):
-            self.sliced |= _union(taken[0]).elements
+            self.sliced |= {place for whole in _arrays(taken[0]) if whole.how != "rewrite" for place in whole.elements}
 
     def _within(self, instruction: Instruction, operands: list[Instruction], taken: list[_Value]) -> _Value:
         """What an instruction inside a fusion gives."""
@@ -208,7 +208,9 @@ class _Flow:
         if opcode in ("call", "async"):
             return self.through(computations[instruction.called()[0]], taken)
         if opcode == "while":
-            return _join([taken[0], self.through(self._program.part(instruction, "body"), taken)])
+            outer, after = set(self.sliced), self.through(self._program.part(instruction, "body"), taken)
+            self.sliced = outer
+            return _join([taken[0], after])
         if opcode == "conditional":
             branches = zip(instruction.branches(), taken[1:], strict=True)
             return _join([self.through(computations[name], [value]) for name, value in branches])
@@ -236,6 +238,8 @@ class _Flow:
             return _reset(whole)
         write = _Write(instruction, "rewrite" if whole.how == "rewrite" else "copy", shape)
         self.writes[write] = set(whole.elements)
+        if write.how == "rewrite":  # something else from here on: a sequence's activations are not the sequence
+            return _Whole(writes=frozenset({write}))
         return _Whole(whole.elements, whole.writes | {write})
 
     def _called(self, instruction: Instruction, taken: list[_Value]) -> _Value:
