@@ -395,6 +395,7 @@ def test_gradients_are_summed_once_on_an_accelerator(accelerator, implementation
     found = collectives(accelerator[1][f"lstm_{implementation}"])
     assert {(each.kind, each.group, each.runs) for each in found} == {("all-reduce", DEVICES, 1)}
     assert sum(each.bytes for each in found) == GRADIENT_BYTES
+    assert all(each.op_name.endswith("psum") for each in found)  # also where XLA made one of several
 
 
 def test_a_copying_loop_is_noticed_on_an_accelerator(accelerator):

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from rnnjax.ahead.program import Instruction, Program
+from rnnjax.ahead.program import Computation, Instruction, Program
 from rnnjax.ahead.shapes import Shape
 from rnnjax.ahead.walk import Visit, visits
 
@@ -28,7 +28,7 @@ class Collective:
       runs: executions in one call of the program, the trip counts of the loops around it multiplied; None if one of
         them is unknown.
       conditional: whether it stands in a branch of a ``conditional``, so that ``runs`` is the most that it can be.
-      op_name: where it comes from in the traced function.
+      op_name: where it comes from in the traced function; of several that XLA made one, where one of them does.
       source: ``file:line`` there; empty if unknown.
     """
 
@@ -86,7 +86,7 @@ def _in_chain(instruction: Instruction) -> bool:
 
 
 def _collective(program: Program, visit: Visit, instruction: Instruction) -> Collective:
-    shape = result(instruction)
+    shape, named = result(instruction), _named(visit.computation, instruction)
     return Collective(
         name=instruction.name,
         kind=instruction.operation,
@@ -95,9 +95,23 @@ def _collective(program: Program, visit: Visit, instruction: Instruction) -> Col
         group=group_size(program, instruction),
         runs=visit.runs,
         conditional=visit.conditional,
-        op_name=instruction.op_name,
-        source=program.source(instruction),
+        op_name=named.op_name,
+        source=program.source(named),
     )
+
+
+def _named(computation: Computation, instruction: Instruction) -> Instruction:
+    """The first that says where it comes from, of an operation, what awaits it, and what takes its result.
+
+    XLA makes one operation of several, and drops their names.
+    """
+    reached, given = [instruction], {instruction.name}
+    for each in computation:
+        if not given.isdisjoint(each.operands):
+            reached.append(each)
+            if each.opcode.endswith("-done") or each.opcode in ("get-tuple-element", "bitcast"):
+                given.add(each.name)
+    return next((each for each in reached if each.op_name), instruction)
 
 
 def result(instruction: Instruction) -> Shape:
