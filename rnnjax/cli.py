@@ -12,13 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.options import Options
 from rnnjax.runs import commands
 from rnnjax.runs.settings import with_settings
 from rnnjax.training import hosts
@@ -146,6 +143,10 @@ def _taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
 
 
 def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[[], int]:
+    import tyro  # an experiment's module imports this one, also where no command line is read
+
+    from rnnjax.options import Options
+
     brief = "--help" in arguments or "-h" in arguments
     offered = Options(experiment, everything=not brief)
     options_type: Any = offered.type

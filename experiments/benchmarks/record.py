@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tyro
-
 from rnnjax.runs import environment as results
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
@@ -50,6 +48,8 @@ def start(devices: int) -> float:
 
 def parse(part: str, options: type[Options], arguments: Sequence[str] | None) -> Options:
     """A part's options from its command line."""
+    import tyro  # what only writes result files reads no command line by it
+
     config = (tyro.conf.FlagCreatePairsOff,)
     return tyro.cli(options, args=arguments, prog=f"python -m experiments.benchmarks {part}", config=config)
 
@@ -102,23 +102,28 @@ def out_path(part: str, out: Path | None, *, whole: bool) -> Path:
 def write(result: dict[str, Any], path: Path) -> None:
     """Writes a result as JSON, one row a line so that a difference can be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(as_text(result), encoding="utf-8")
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """What :func:`write` writes."""
     parts = []
     for name, value in result.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            lines = ",\n".join("    " + json.dumps(_rounded(row)) for row in value)
+            lines = ",\n".join("    " + json.dumps(rounded(row)) for row in value)
             parts.append(f"  {json.dumps(name)}: [\n{lines}\n  ]")
         else:
-            parts.append(f"  {json.dumps(name)}: {json.dumps(_rounded(value))}")
-    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+            parts.append(f"  {json.dumps(name)}: {json.dumps(rounded(value))}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Numbers to seven digits: a clock has no more."""
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list) else value
+        return {name: rounded(part) for name, part in value.items()}
+    return [rounded(part) for part in value] if isinstance(value, list) else value
 
 
 def _version(package: str) -> str | None:

@@ -9,15 +9,12 @@ are always streamed, and grain's threads decode them.
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import grain
 import jax
 import numpy as np
 
 from rnnjax.data import Examples, image_files
 from rnnjax.data.plan import Chunk
 from rnnjax.training.parallel import DataParallel
-
-_READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2)
 
 _PART = 16
 """Images that a thread decodes at once."""
@@ -65,8 +62,10 @@ class Feed:
         elif self._examples.encoded:
             yield from self._decoded(chunks, epoch, None if seed is None else (seed, epoch))
         elif chunks:
+            import grain  # what lives on the devices needs none of it
+
             stream = grain.MapDataset.source(chunks).map(lambda chunk: self._gathered(chunk, epoch))
-            yield from stream.to_iter_dataset(_READ_AHEAD)
+            yield from stream.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=2))
 
     def shapes(self, chunk: Chunk) -> Fed:
         """What a chunk is fed with, as shapes: nothing is read, decoded or sent."""
@@ -92,6 +91,8 @@ class Feed:
         parts = [(number, start) for number, ids in enumerate(every) for start in range(0, ids.size, _PART)]
         if not parts:
             return
+        import grain
+
         (name,) = self._examples.encoded
         images: Any = self._examples[name]
 
