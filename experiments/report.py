@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments import load, tables, trials
+from experiments import load, measured, tables, trials
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
@@ -75,6 +75,8 @@ def collect(workdirs: tuple[Path, ...]) -> None:
 def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False) -> int:
     """Make the tables of README.md, experiments/README.md and experiments/benchmarks/README.md from the result files.
 
+    Also the file by which layers choose their implementation on an accelerator, rnnjax/layers/measured.json.
+
     Args:
       workdirs: Finished work folders whose result.json is to be added first: to experiments/results, or to its folder
         trials where the settings are not the experiment's own or the test split was left alone.
@@ -96,14 +98,18 @@ def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check
 
 
 def _write(check: bool) -> list[Path]:
-    """Writes the pages that differ from what the result files make, or names them; returns them."""
+    """Writes the files that differ from what the result files make, or names them; returns them."""
     differing = []
+    contents: list[tuple[Path, str, str]] = []
     for page, made in sections(tables.read_results(), trials.read(TRIALS)).items():
         old = page.read_text(encoding="utf-8")
         try:
             new = made_anew(old, made)
         except DataError as error:
             raise DataError(f"{page.relative_to(ROOT)}: {error}") from error
+        contents.append((page, old, new))
+    contents.append((measured.TABLE, measured.TABLE.read_text(encoding="utf-8"), measured.text()))
+    for page, old, new in contents:
         if old == new:
             continue
         differing.append(page)

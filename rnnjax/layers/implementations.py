@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
-from rnnjax.layers import cudnn, fused, linear_scan, plain_scan, target, variables
+from rnnjax.layers import cudnn, fused, linear_scan, measured, plain_scan, target, variables
 from rnnjax.layers.cells import Carry, RecurrentCell
 from rnnjax.layers.rules import Implementation, Rules, Steps
 
@@ -64,7 +64,7 @@ def settled(
       UsageError: if the wanted implementation cannot run, with the reason.
     """
     if wanted == "auto":
-        asked = (row for row in IMPLEMENTATIONS if row.good_on(target.platform()))
+        asked = _in_order(target.platform(), type(cell))
         chosen = next(row for row in asked if row.obstacle(cell, steps, rules) is None)
     else:
         named = (row for row in IMPLEMENTATIONS if row.name == wanted)
@@ -79,6 +79,14 @@ def settled(
     if ran is not None:
         ran["/".join(path)] = chosen.name
     return rules._replace(implementation=chosen)
+
+
+def _in_order(platform: str, cell: type) -> Iterator[Implementation]:
+    """The rows as "auto" asks them: those that were measured there, the fastest first, then the others in order."""
+    rows = {row.name: row for row in IMPLEMENTATIONS}
+    first = [rows[name] for name in measured.order(platform, cell) if name in rows]
+    yield from first
+    yield from (row for row in IMPLEMENTATIONS if row not in first and row.good_on(platform))
 
 
 def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
@@ -176,12 +184,12 @@ def _scan(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tupl
     return loop(cell, carry, steps, rules)
 
 
-# In the order in which "auto" asks them.
+# In the order in which "auto" asks them, after those that were measured on the platform: see measured.py.
 IMPLEMENTATIONS = (
     # On a CPU the associative scan's additional passes over the states cost more than a loop.
     Implementation("associative", lambda backend: backend != "cpu", _associative_obstacle, linear_scan.run_associative),
     Implementation("fused", lambda backend: True, _fused_obstacle, _fused),
-    # No measurement speaks for it yet.
+    # Where a measurement speaks for it, that asks it first.
     Implementation("cudnn", lambda backend: False, _cudnn_obstacle, _cudnn),
     Implementation("scan", lambda backend: True, lambda cell, steps, rules: None, _scan),
 )
