@@ -1,0 +1,137 @@
+"""Which parts are begun, in what is left of the time, and what is done with each as it ends."""
+
+import dataclasses
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.accelerator import written
+from experiments.accelerator.context import Context, TooLate
+from experiments.accelerator.parts import Part
+from experiments.benchmarks.harness import first_line
+from rnnjax.errors import Interrupted, UsageError
+
+DRY = 0.2
+"""What of a part's first estimate a rehearsal is taken to need."""
+MARGIN = 1.1
+"""Of the seconds that a part took, what it is taken to need in the next call."""
+
+
+@dataclasses.dataclass
+class Call:
+    """One call of the command.
+
+    Attributes:
+      minutes: how long it may take; soft.
+      device: name of the device, as its folder is called.
+      out: folder in which that folder is made.
+      done: a folder of earlier results, whose complete parts are not begun again; None: all are.
+      data: folder of prepared data; None: TFDS is asked.
+      dry: a rehearsal.
+      circumstances: gives what stands in every file.
+      began: by ``clock``, when the time began to run.
+    """
+
+    minutes: float
+    device: str
+    out: Path
+    done: Path | None
+    data: Path | None
+    dry: bool
+    circumstances: Callable[[], dict[str, Any]]
+    began: float
+    clock: Callable[[], float] = time.monotonic
+    say: Callable[[str], None] = lambda line: print(line, flush=True)
+
+    def __post_init__(self):
+        if not 0 < self.minutes < float("inf"):
+            raise UsageError(f"--minutes must be positive, got {self.minutes:g}")
+        if self.done is not None and not self.done.is_dir():
+            raise UsageError(f"--skip-done {self.done}: no such folder; name one that an earlier call wrote")
+
+    @property
+    def folder(self) -> Path:
+        """Of this device's files."""
+        return self.out / self.device
+
+    def left(self) -> float:
+        """Seconds until the call is to end."""
+        return 60 * self.minutes - (self.clock() - self.began)
+
+    def estimate(self, part: Part) -> float:
+        """Seconds that a part is taken to need, by the newest file of the same kind of device where there is one."""
+        places = [self.folder, *written.folders_of(self.done, self.device), written.COMMITTED / self.device]
+        found = written.newest(places, part.name, dry=self.dry)
+        return found["estimate_seconds"] if found else part.first * (DRY if self.dry else 1)
+
+    def run(self, parts: Sequence[Part]) -> tuple[list[str], list[Part]]:
+        """Does the parts that fit.
+
+        Returns:
+          The names of those that did not come to their end, and the parts that were not begun.
+
+        Raises:
+          Interrupted: at Ctrl-C, when the part's file is written.
+        """
+        failed, later = [], []
+        for part in parts:
+            if written.is_done(written.folders_of(self.done, self.device), part.name, dry=self.dry):
+                self.say(f"{part.number} {part.name}: done already")
+                continue
+            needed, left = self.estimate(part), self.left()
+            if needed > left:
+                self.say(
+                    f"{part.number} {part.name}: not begun: about {needed:.0f} s, and {max(left, 0):.0f} s are left"
+                )
+                later.append(part)
+            elif not self._do(part, needed):
+                failed.append(part.name)
+        return failed, later
+
+    def _do(self, part: Part, estimate: float) -> bool:
+        """Does a part and writes its file, whatever becomes of it; whether it came to its end."""
+        self.say(f"{part.number} {part.name}: {part.summary}")
+        began = self.clock()
+        deadline = began + min(max(part.most, estimate), self.left())
+        context = Context(self.dry, self.data, self.folder / part.name, deadline, say=self.say, clock=self.clock)
+        reason = "interrupted"
+        try:
+            part.function()(context)
+            reason = None
+        except TooLate as late:
+            reason = str(late)
+        except Exception as error:  # a part that fails is a result, and the others go on
+            if isinstance(error, Interrupted):
+                raise
+            reason = first_line(error)
+        finally:
+            seconds = self.clock() - began
+            path = written.write(self.folder, part.name, self._result(part, context, estimate, seconds, reason))
+            ended = "done" if reason is None else f"not done: {reason}"
+            self.say(f"  {ended}; {seconds:.0f} s, {context.result['compile_seconds']:.0f} of them compiling: {path}")
+        return reason is None
+
+    def _result(
+        self, part: Part, context: Context, estimate: float, seconds: float, reason: str | None
+    ) -> dict[str, Any]:
+        after = MARGIN * seconds if reason is None else max(estimate, seconds)
+        return {
+            "part": part.name,
+            "number": part.number,
+            "dry": self.dry,
+            "complete": reason is None,
+            "reason": reason,
+            "seconds": seconds,
+            "estimate_seconds": after,
+            **self.circumstances(),
+            **context.result,
+        }
+
+    def how_to_go_on(self, later: Sequence[Part]) -> str:
+        """The command that does what was not begun."""
+        options = ["--parts", ",".join(str(part.number) for part in later), "--skip-done", str(self.out)]
+        options += ["--minutes", f"{self.minutes:g}", *(["--data", str(self.data)] if self.data else [])]
+        options += ["--out", str(self.out), *(["--dry"] if self.dry else [])]
+        return shlex.join(["python", "-m", "experiments.accelerator", *options])

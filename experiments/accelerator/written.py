@@ -1,0 +1,56 @@
+"""The files of the parts: written as a part ends, and read for what is done and for how long it took."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks import record
+from rnnjax import digests
+from rnnjax.files import write_text
+
+COMMITTED = Path(__file__).resolve().parents[1] / "results" / "accelerator"
+"""Where results go by default, in a folder a kind of device."""
+REHEARSED = Path("runs/accelerator")
+"""Where a rehearsal's go: they are no results."""
+
+
+def write(folder: Path, name: str, result: dict[str, Any]) -> Path:
+    """Writes a part's file whole or not at all; the path.
+
+    Args:
+      folder: of the device.
+      name: of the part.
+      result: JSON values.
+    """
+    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, record.as_text(digests.sealed(record.rounded(result))))
+    return path
+
+
+def newest(folders: Sequence[Path], name: str, *, dry: bool) -> dict[str, Any] | None:
+    """The newest file of a part in some folders of a device; None where there is none that is as it was written."""
+    found = [result for folder in folders if (result := _read(folder / f"{name}.json", dry)) is not None]
+    return max(found, key=lambda result: result["finished"], default=None)
+
+
+def is_done(folders: Sequence[Path], name: str, *, dry: bool) -> bool:
+    """Whether a part came to its end, by its newest file there."""
+    result = newest(folders, name, dry=dry)
+    return result is not None and result["complete"]
+
+
+def folders_of(root: Path | None, device: str) -> list[Path]:
+    """Where files of a device may lie in what a user named: that folder itself, or the device's in it."""
+    if root is None:
+        return []
+    return [root / device, *([root] if root.name == device else [])]
+
+
+def _read(path: Path, dry: bool) -> dict[str, Any] | None:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        return result if digests.is_whole(result) and result["dry"] == dry and result["finished"] else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
