@@ -1,6 +1,7 @@
 """Which parts are begun, in what is left of the time, and what is done with each as it ends."""
 
 import dataclasses
+import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -131,7 +132,15 @@ class Call:
 
     def how_to_go_on(self, later: Sequence[Part]) -> str:
         """The command that does what was not begun."""
-        options = ["--parts", ",".join(str(part.number) for part in later), "--skip-done", str(self.out)]
-        options += ["--minutes", f"{self.minutes:g}", *(["--data", str(self.data)] if self.data else [])]
-        options += ["--out", str(self.out), *(["--dry"] if self.dry else [])]
+        options = ["--minutes", f"{self.minutes:g}", "--parts", ",".join(str(part.number) for part in later)]
+        options += ["--out", _shown(self.out), "--skip-done", _shown(self.out)]
+        if self.dry:
+            options.append("--dry")
+        elif self.data is not None:
+            options += ["--data", _shown(self.data)]
         return shlex.join(["python", "-m", "experiments.accelerator", *options])
+
+
+def _shown(path: Path) -> str:
+    """As it is shorter to type."""
+    return min(str(path), os.path.relpath(path), key=len)

@@ -73,12 +73,10 @@ def summary(events: Iterable[dict[str, Any]]) -> dict[str, Any]:
     rows = [{"name": name, **_of_times(times)} for name, times in by_name.items()]
     rows.sort(key=lambda row: -row["total_us"])
     described = [{"stream": stream, **gaps(spans)} for stream, spans in sorted(by_stream.items())]
-    rest = {
-        "other_kernels": len(rows[MOST_NAMES:]),
-        "other_total_us": sum(row["total_us"] for row in rows[MOST_NAMES:]),
-    }
+    rest = rows[MOST_NAMES:]
+    others = {"other_kernels": len(rest), "other_total_us": sum(row["total_us"] for row in rest)}
     said = "no device events in the trace" if not rows else f"{len(rows)} kernels, the longest {rows[0]['name']}"
-    return {"said": said, "streams": described, "kernels": rows[:MOST_NAMES], **rest}
+    return {"said": said, "streams": described, "kernels": rows[:MOST_NAMES], **others}
 
 
 def _streams(events: Iterable[dict[str, Any]]) -> dict[tuple[Any, Any], str]:
@@ -98,7 +96,7 @@ def _streams(events: Iterable[dict[str, Any]]) -> dict[tuple[Any, Any], str]:
         if str(processes.get(key[0], "")).startswith("/device:")
     }
     own = {key: name for key, name in names.items() if threads[key].startswith("Stream")}
-    return own or {key: name for key, name in names.items() if threads[key] == "XLA Ops"}
+    return own or {key: name for key, name in names.items() if threads[key] == "XLA Ops"} or names
 
 
 def gaps(spans: Iterable[tuple[float, float]]) -> dict[str, float]:
