@@ -16,6 +16,9 @@ RESULTS = Path(__file__).resolve().parent / "results" / "accelerator"
 """A folder a kind of device, with a file a part."""
 TABLE = Path(__file__).resolve().parents[1] / "rnnjax" / "layers" / "measured.json"
 
+APART = 0.05
+"""Relative distance of a loss or a gradient from the scan's above which an implementation's times do not count."""
+
 Times = dict[tuple[Any, ...], dict[str, float]]
 """By what was timed, the median seconds of each implementation."""
 
@@ -67,9 +70,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _counts(row: dict[str, Any]) -> bool:
-    """Whether a row is a time of an implementation of this package in float32 at the default precision."""
+    """Whether a row is a time of an implementation of this package in float32 at the default precision, and right."""
     float32 = (row.get("dtype"), row.get("precision")) == ("float32", "default")
-    return float32 and row.get("implementation") is not None and bool(row.get("samples"))
+    whole = row.get("implementation") is not None and bool(row.get("samples")) and row.get("error") is None
+    distances = [value for value in row.get("apart", {}).values() if isinstance(value, float)]
+    return float32 and whole and all(value <= APART for value in distances)  # NaN is not
 
 
 def _order(times: Times) -> list[str]:

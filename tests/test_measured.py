@@ -93,11 +93,20 @@ def test_an_order_is_that_of_the_geometric_means_over_all_shapes_and_devices(tmp
     assert measured.checked(json.loads(results.text(tmp_path)))
 
 
-def test_other_precisions_and_other_libraries_make_no_order(tmp_path):
+def test_other_precisions_other_libraries_and_failures_make_no_order(tmp_path):
     rows = [row("fused", [1.0], dtype="bfloat16"), row("fused", [1.0], precision="highest")]
-    written(tmp_path / "a" / "layers.json", [*rows, row(None, [1.0]), row("fused", [])])
+    rows += [row(None, [1.0]), row("fused", []), row("scan", [1.0], error="failed: out of memory")]
+    written(tmp_path / "a" / "layers.json", rows)
     assert results.table(tmp_path) == {}
     assert results.text(tmp_path) == "{}\n"
+
+
+@pytest.mark.parametrize("distance", [0.1, float("nan")])
+def test_what_computes_something_else_is_not_fast(tmp_path, distance):
+    wrong = row("cudnn", [0.1], apart={"from": "rnnjax scan", "first_loss": 0.0, "kernel_gradient_norm": distance})
+    right = row("fused", [1.0], apart={"from": "rnnjax scan", "first_loss": 0.0, "kernel_gradient_norm": 0.01})
+    written(tmp_path / "a" / "layers.json", [wrong, right])
+    assert results.table(tmp_path)["gpu"]["lstm"]["order"] == ["fused"]
 
 
 def test_a_rehearsal_and_a_changed_file_are_no_results(tmp_path):

@@ -16,6 +16,7 @@ import pytest
 
 import rnnjax
 from experiments import report
+from experiments.accelerator import __main__ as accelerator
 from experiments.benchmarks.__main__ import PARTS
 from experiments.digits_rows import EXPERIMENT
 from rnnjax import cli
@@ -130,6 +131,8 @@ def test_a_command_of_the_pages_is_understood(command, monkeypatch, capsys):
         assert not arguments
     elif module == "experiments.benchmarks":
         assert len(arguments) == 1 and arguments[0] in PARTS
+    elif module == "experiments.accelerator":
+        assert accelerator.parser().parse_args(arguments)
     elif module == "rnnjax.data.prepare":
         monkeypatch.setattr(prepare.importlib.util, "find_spec", lambda name: None)
         assert prepare.main(arguments) == 1  # understood, and then it asks for TensorFlow

@@ -65,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RnnjaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 def _measure(options: Any) -> int:

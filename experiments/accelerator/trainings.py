@@ -1,7 +1,7 @@
 """Parts 3, 8, 9 and 10: experiments trained as they are, on prepared data or by TFDS."""
 
 import dataclasses
-import importlib.util
+import importlib
 import shutil
 import tempfile
 import time
@@ -136,7 +136,7 @@ def _train(context: Context, experiment: Any, dataset: data.Dataset, seed: int) 
     row: dict[str, Any] = {"experiment": experiment.name, "seed": seed, "until": experiment.train.until}
     train = dataclasses.replace(experiment.train, log=(), compilation_cache=False)
     experiment, row = dataclasses.replace(experiment, train=train), row | {"data": dataset.name}
-    if experiment.task.headline.name == Classification.headline.name and not importlib.util.find_spec("sklearn"):
+    if experiment.task.headline.name == Classification.headline.name and not _installed("sklearn"):
         experiment = dataclasses.replace(experiment, task=Unreported())
         row["report"] = "none: scikit-learn is not installed"
     start = time.perf_counter()
@@ -158,6 +158,14 @@ def _train(context: Context, experiment: Any, dataset: data.Dataset, seed: int) 
     context.result["compile_seconds"] += record["seconds"]["compile"]
     names = ("until", "metrics", "epochs", "steps", "seconds", "examples_per_second", "implementations", "peak_memory")
     return row | {name: record[name] for name in names} | {"record": kept.name}
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
 
 
 def _history(root: Path) -> list[dict[str, Any]]:
