@@ -51,20 +51,20 @@ def prepare(folder: Path, extras: Sequence[str]) -> int:
                 print(f"{name}: not written: {error}")
                 continue
             sizes[path] = path.stat().st_size / 2**20
-            print(f"{path.name}: {sizes[path]:.1f} MiB")
+            print(f"{path.name}: {sizes[path]:.2f} MiB")
         if not sizes:
             raise DataError("no data set could be read, so none is written")
         _check_sum(sum(sizes.values()), extras)
         for path in sizes:
             shutil.move(path, folder / path.name)
-    print(f"together: {sum(sizes.values()):.1f} MiB in {folder}")
+    print(f"together: {sum(sizes.values()):.2f} MiB in {folder}")
     print("\n".join(WHEELS))
     return int(bool(failed))
 
 
 def _check_sum(mib: float, extras: Sequence[str]) -> None:
     if mib > MOST_MIB and not extras:
-        raise DataError(f"the files take {mib:.1f} MiB, and at most {MOST_MIB:g} are written without --with")
+        raise DataError(f"the files take {mib:.2f} MiB, and at most {MOST_MIB:g} are written without --with")
 
 
 def _write(folder: Path, experiment: Any) -> Path:
