@@ -293,6 +293,20 @@ def test_layers_agree_and_say_what_ran():
         )
 
 
+def test_a_group_that_would_take_longer_than_what_is_left_is_left_out(monkeypatch):
+    """Reckoned from the time that a product took before."""
+    monkeypatch.setattr(layers, "TOY", (Shape(4, 6, 1, 4), Shape(4, 60_000_000, 1, 4), Shape(4, 6, 1, 4)))
+    monkeypatch.setattr(layers, "compile_all", lambda programs, context: [one.compile() for one in programs[:4]])
+    monkeypatch.setattr(layers, "_peers", lambda task: ["rnnjax scan"])
+    monkeypatch.setattr(layers.Task, "inputs", property(lambda task: np.ones((4, min(task.shape.T, 6), 1), np.float32)))
+    made = context(seconds=100)
+    layers.lstm(made)
+    assert [row["shape"][1] for row in made.result["rows"]] == [6, 6]
+    (left_out,) = made.result["left_out"]
+    assert left_out["what"].startswith("LSTM B4 T60000000 ")
+    assert left_out["reason"].endswith(" s are left")
+
+
 def test_pytorch_without_a_device_is_not_timed_on_the_cpu(monkeypatch):
     pytest.importorskip("torch")
     from experiments.accelerator import torch_layer

@@ -24,6 +24,8 @@ PRECISIONS: Kinds = (("bfloat16", "default"), ("float32", "tensorfloat32"), ("fl
 SAMPLES, TOY_SAMPLES = 20, 2
 LEAST = 3.0
 """Seconds of a part below which no further group is begun."""
+CALLS = 4
+"""Of each peer, fewest in a group: to compare, to warm up, and in the first round an untimed one and a sample."""
 HOW = (
     "A layer, its last output to a dense head of ten classes, the mean cross-entropy, and its gradient by all "
     "parameters. Peers of a group are timed in turn, in an order shuffled every round, with one untimed call after "
@@ -58,11 +60,14 @@ def _run(context: Context, cells: Sequence[str], shapes: Sequence[Shape], kinds:
     groups = [(task, _peers(task)) for task in _tasks(cells, shapes, kinds)]
     programs = {(task, peer): program(task, peer) for task, names in groups for peer in names if peer != "torch"}
     compile_all(list(programs.values()), context)
+    cost = 0.0
     for number, (task, names) in enumerate(groups):
-        if context.left() < (0 if context.dry else LEAST):
-            context.leave_out(_title(task), "the part's time is over")
+        needed, left = max(0 if context.dry else LEAST, CALLS * cost * products(task)), context.left()
+        if left < needed:
+            context.leave_out(_title(task), f"about {needed:.0f} s are needed, and {max(left, 0):.0f} s are left")
             continue
-        _group(context, task, {peer: programs.pop((task, peer), None) for peer in names}, len(groups) - number)
+        rows = _group(context, task, {peer: programs.pop((task, peer), None) for peer in names}, len(groups) - number)
+        cost = max(cost, sum(row.get("median_seconds", 0.0) for row in rows) / products(task))
 
 
 def _tasks(cells: Sequence[str], shapes: Sequence[Shape], kinds: Kinds) -> Iterator[Task]:
@@ -95,8 +100,8 @@ def program(task: Task, peer: str) -> Program:
     return Program(f"{_title(task)}, {peer}", value_and_gradient, like, task.precision, params=params)
 
 
-def _group(context: Context, task: Task, programs: dict[str, Program | None], groups_left: int) -> None:
-    """Times the peers of one task against each other."""
+def _group(context: Context, task: Task, programs: dict[str, Program | None], groups_left: int) -> list[dict[str, Any]]:
+    """Times the peers of one task against each other; their rows."""
     norms: dict[str, float] = {}
     entries = [_entry(task, peer, program, norms) for peer, program in programs.items()]
     seconds = max(context.left(), 0) / groups_left
@@ -108,6 +113,7 @@ def _group(context: Context, task: Task, programs: dict[str, Program | None], gr
         context.result["rows"] += rows
         context.say(f"  {_title(task)}: {_shown(rows)}")
     jax.clear_caches()  # what has been timed is not needed any more
+    return rows
 
 
 def _entry(task: Task, peer: str, program: Program | None, norms: dict[str, float]) -> harness.Entry:
