@@ -56,7 +56,8 @@ class RNN(nn.Module):
         LSTM and GRU with every option but a carry of another dtype than the products; it has no
         forward-mode derivatives. ``"associative"`` is ``lax.associative_scan``, for linear cells
         without zoneout. ``"auto"`` takes ``"fused"`` where it can, ``"associative"`` where it can and
-        there is an accelerator, and else ``"scan"``. These share their
+        there is an accelerator, and else ``"scan"``; of a cell that was measured on the platform, the
+        fastest that can run (:mod:`rnnjax.layers.measured`). These share their
         parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
         (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
         without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does. A
