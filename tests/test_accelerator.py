@@ -125,6 +125,20 @@ def test_a_part_that_fails_is_written_with_its_reason_and_the_others_go_on(call)
     assert stored(call, "b")["complete"]
 
 
+def test_a_part_that_lacked_time_is_left_for_a_later_call(call, tmp_path):
+    def late(context):
+        context.late("the rest")
+        call.clock.now += 30
+
+    part = faked("a", 100, late)
+    assert call.run([part]) == ([], [part])
+    result = stored(call, "a")
+    assert (result["complete"], result["reason"], result["estimate_seconds"]) == (False, None, 100)
+    assert result["left_out"] == [{"what": "the rest", "reason": "the part's time is over"}]
+    call.done = tmp_path
+    assert call.run([part]) == ([], [part]), "it is begun again"
+
+
 def test_ctrl_c_writes_what_is_there(call):
     def interrupted(context):
         context.result["rows"] = [1]
@@ -226,8 +240,10 @@ def test_a_program_that_does_not_compile_has_its_reason_and_the_others_are_there
 def test_what_the_time_does_not_suffice_for_is_not_compiled(monkeypatch):
     monkeypatch.setattr(programs.record, "cores", lambda: 1)
     many = [programs.Program(str(n), lambda x: x + 1, (np.ones(3, np.float32),)) for n in range(20)]
-    programs.compile_all(many, context(seconds=-1))
+    made = context(seconds=-1)
+    programs.compile_all(many, made)
     assert many[-1].obstacle() == "skipped: the compiling of others took the time"
+    assert made.result["partial"]
 
 
 def test_little_memory_is_said_of_each_case(monkeypatch):
@@ -253,6 +269,7 @@ def test_numbers_are_those_of_float32_and_an_error_above_the_bound_is_suspicious
     assert all(1e-9 < error < 1e-5 for error in errors), "the bound is far above them, and none is of float64"
     assert [row["ran"] for row in made.result["rows"]] == [["fused"], ["scan"]] * 2
     assert len(made.result["suspicious"]) == 4
+    assert not made.result["partial"]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -373,6 +390,7 @@ def test_a_run_whose_time_is_over_is_kept_with_what_it_has(tmp_path):
     row = trainings._train(made, experiment, dataset, 0)
     assert row["error"] == "the part's time was over at step 4 of 24"
     assert row["history"] == []
+    assert made.result["partial"]
 
 
 def test_data_that_are_not_here_are_the_reason_and_no_folder_is_in_it(tmp_path):
@@ -455,3 +473,17 @@ def test_a_rehearsal_goes_through_all_parts(tmp_path, packages):
     (out / "cpu" / "profile.json").unlink()
     said = run("--skip-done", str(out), "--parts", "6,7", "--minutes", "0.001")
     assert "left: profile; go on by" in said
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_taken_back_leaves_the_file_of_the_part_at_work(tmp_path):
+    command = [sys.executable, "-m", "experiments.accelerator", "--dry", "--parts", "5", "--out", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("5 precisions")
+        process.terminate()
+        process.communicate(timeout=120)
+    assert process.returncode == 130
+    result = json.loads((tmp_path / "cpu" / "precisions.json").read_text())
+    assert (result["complete"], result["reason"]) == (False, "interrupted")

@@ -5,6 +5,7 @@ Nothing here imports JAX before it is known what is to be done.
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -83,6 +84,11 @@ def _measure(options: Any) -> int:
     return int(bool(failed))
 
 
+def _stop(number: int, frame: Any) -> None:
+    """As by Ctrl-C: the file of the part at work is written."""
+    raise KeyboardInterrupt
+
+
 def _call(options: Any, held: contextlib.ExitStack) -> Any:
     """What is asked for, on the device that is here.
 
@@ -125,4 +131,5 @@ def _call(options: Any, held: contextlib.ExitStack) -> Any:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)  # so a lent machine is taken back
     sys.exit(main())

@@ -11,6 +11,11 @@ class TooLate(Exception):
     """A part's time is over; what it has is kept."""
 
 
+def fresh() -> dict[str, Any]:
+    """A result at its beginning: nothing compiled, nothing left out, and nothing for lack of time."""
+    return {"compile_seconds": 0.0, "left_out": [], "partial": False}
+
+
 @dataclasses.dataclass
 class Context:
     """One part at work.
@@ -29,13 +34,18 @@ class Context:
     data: Path | None
     beside: Path
     deadline: float
-    result: dict[str, Any] = dataclasses.field(default_factory=lambda: {"compile_seconds": 0.0, "left_out": []})
+    result: dict[str, Any] = dataclasses.field(default_factory=fresh)
     say: Callable[[str], None] = lambda line: print(line, flush=True)
     clock: Callable[[], float] = time.monotonic
 
     def left(self) -> float:
         """Seconds until the part is to end."""
         return self.deadline - self.clock()
+
+    def late(self, what: str, reason: str = "the part's time is over") -> None:
+        """Notes what was not measured for lack of time: a later call may do the part again."""
+        self.result["partial"] = True
+        self.leave_out(what, reason)
 
     def leave_out(self, what: str, reason: str) -> None:
         """Notes what was not measured, and why."""

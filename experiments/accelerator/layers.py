@@ -64,7 +64,7 @@ def _run(context: Context, cells: Sequence[str], shapes: Sequence[Shape], kinds:
     for number, (task, names) in enumerate(groups):
         needed, left = max(0 if context.dry else LEAST, CALLS * cost * products(task)), context.left()
         if left < needed:
-            context.leave_out(_title(task), f"about {needed:.0f} s are needed, and {max(left, 0):.0f} s are left")
+            context.late(_title(task), f"about {needed:.0f} s are needed, and {max(left, 0):.0f} s are left")
             continue
         rows = _group(context, task, {peer: programs.pop((task, peer), None) for peer in names}, len(groups) - number)
         cost = max(cost, sum(row.get("median_seconds", 0.0) for row in rows) / products(task))

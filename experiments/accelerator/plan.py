@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.accelerator import written
-from experiments.accelerator.context import Context, TooLate
+from experiments.accelerator.context import Context
 from experiments.accelerator.parts import Part
 from experiments.benchmarks.harness import first_line
 from rnnjax.errors import Interrupted, UsageError
@@ -71,7 +71,7 @@ class Call:
         """Does the parts that fit.
 
         Returns:
-          The names of those that did not come to their end, and the parts that were not begun.
+          The names of those that failed, and the parts that were not begun, or not done in whole for lack of time.
 
         Raises:
           Interrupted: at Ctrl-C, when the part's file is written.
@@ -87,12 +87,16 @@ class Call:
                     f"{part.number} {part.name}: not begun: about {needed:.0f} s, and {max(left, 0):.0f} s are left"
                 )
                 later.append(part)
-            elif not self._do(part, needed):
+                continue
+            result = self._do(part, needed)
+            if result["reason"] is not None:
                 failed.append(part.name)
+            elif result["partial"]:
+                later.append(part)
         return failed, later
 
-    def _do(self, part: Part, estimate: float) -> bool:
-        """Does a part and writes its file, whatever becomes of it; whether it came to its end."""
+    def _do(self, part: Part, estimate: float) -> dict[str, Any]:
+        """Does a part and writes its file, whatever becomes of it; the file's content."""
         self.say(f"{part.number} {part.name}: {part.summary}")
         began = self.clock()
         deadline = began + min(max(part.most, estimate), self.left())
@@ -101,28 +105,29 @@ class Call:
         try:
             part.function()(context)
             reason = None
-        except TooLate as late:
-            reason = str(late)
         except Exception as error:  # a part that fails is a result, and the others go on
             if isinstance(error, Interrupted):
                 raise
             reason = first_line(error)
         finally:
             seconds = self.clock() - began
-            path = written.write(self.folder, part.name, self._result(part, context, estimate, seconds, reason))
-            ended = "done" if reason is None else f"not done: {reason}"
+            result = self._result(part, context, estimate, seconds, reason)
+            path = written.write(self.folder, part.name, result)
+            whole = "done in part" if result["partial"] else "done"
+            ended = whole if reason is None else f"not done: {reason}"
             self.say(f"  {ended}; {seconds:.0f} s, {context.result['compile_seconds']:.0f} of them compiling: {path}")
-        return reason is None
+        return result
 
     def _result(
         self, part: Part, context: Context, estimate: float, seconds: float, reason: str | None
     ) -> dict[str, Any]:
-        after = MARGIN * seconds if reason is None else max(estimate, seconds)
+        complete = reason is None and not context.result["partial"]
+        after = MARGIN * seconds if complete else max(estimate, seconds)
         return {
             "part": part.name,
             "number": part.number,
             "dry": self.dry,
-            "complete": reason is None,
+            "complete": complete,
             "reason": reason,
             "seconds": seconds,
             "estimate_seconds": after,

@@ -81,6 +81,7 @@ def compile_all(programs: Sequence[Program], context: Context) -> None:
         for future in late:
             if future.cancel():
                 waiting[future].error = "skipped: the compiling of others took the time"
+                context.result["partial"] = True
         concurrent.futures.wait(waiting)  # a program that is being compiled cannot be stopped, and would disturb
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

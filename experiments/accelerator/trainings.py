@@ -16,7 +16,7 @@ from experiments.accelerator.context import Context, TooLate
 from experiments.accelerator.programs import memory
 from experiments.benchmarks.harness import first_line
 from rnnjax import data
-from rnnjax.errors import DataError, Interrupted
+from rnnjax.errors import DataError, Interrupted, RunError
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.running import run
 from rnnjax.tasks import Classification, Report
@@ -83,12 +83,12 @@ def _begin(context: Context) -> None:
 
 
 def _end(context: Context) -> None:
-    """Raises where there is nothing to be kept, so that a later call tries again."""
+    """Raises where nothing was trained, for other reasons than the time."""
     rows, left_out = context.result["rows"], context.result["left_out"]
     if not rows:
         raise DataError("; ".join(f"{one['what']}: {one['reason']}" for one in left_out))
-    if all("error" in row for row in rows):
-        raise TooLate("; ".join(f"{row['experiment']}: {row['error']}" for row in rows))
+    if all("error" in row for row in rows) and not context.result["partial"]:
+        raise RunError("; ".join(f"{row['experiment']}: {row['error']}" for row in rows))
 
 
 def _goal(context: Context) -> float:
@@ -104,7 +104,7 @@ def _attempt(context: Context, name: str, *, seed: int = 0, until: float | None 
         context.leave_out(name, str(missing))
         return False
     if context.left() < (0 if context.dry else LEAST):
-        context.leave_out(f"{name}, seed {seed}", "the part's time is over")
+        context.late(f"{name}, seed {seed}")
         return True
     section, train = dataclasses.replace(experiment.data, name=source), experiment.train
     experiment = dataclasses.replace(experiment, data=section, train=dataclasses.replace(train, until=until))
@@ -125,10 +125,12 @@ def _dataset(context: Context, section: Any) -> tuple[data.Dataset, str]:
         if not path.is_file():
             raise Missing(f"there is no {path.name} among the prepared data")
         return prepared.read(path, section)
-    except (DataError, ImportError) as error:
+    except ImportError as error:
+        raise Missing(f"it needs the package {error.name}, which is not installed") from error
+    except DataError as error:
         context.say(f"  {first_line(error)}")
         what = "TFDS" if context.data is None else "the prepared file"
-        raise Missing(f"{what} does not give it ({type(error).__name__})") from error
+        raise Missing(f"{what} does not give it") from error
 
 
 def _train(context: Context, experiment: Any, dataset: data.Dataset, seed: int) -> dict[str, Any]:
@@ -147,8 +149,11 @@ def _train(context: Context, experiment: Any, dataset: data.Dataset, seed: int) 
             record = run(program, seed, root, on_chunk=_stopping(context, program.total_steps))
         except Interrupted:
             raise
+        except TooLate as late:
+            context.late(f"{experiment.name}, seed {seed}", str(late))
+            return row | {"seconds": time.perf_counter() - start, "error": str(late), "history": _history(root)}
         except Exception as error:  # a run that fails is a result, and the others go on
-            return row | {"seconds": time.perf_counter() - start, "error": _reason(error), "history": _history(root)}
+            return row | {"seconds": time.perf_counter() - start, "error": _reason(error)}
         finally:
             kept = context.beside / f"{experiment.name}-seed-{seed}.json"
             if (root / "result.json").is_file():
@@ -185,7 +190,7 @@ def _stopping(context: Context, steps: int) -> Callable[[int], None]:
 def _reason(error: Exception) -> str:
     """Why a run failed; of too little memory, how much there is."""
     if "RESOURCE_EXHAUSTED" not in str(error):
-        return str(error) if isinstance(error, TooLate) else f"failed: {first_line(error)}"
+        return f"failed: {first_line(error)}"
     there = memory()
     return f"skipped: too little memory, of {there or 0:,} bytes: {first_line(error)}"
 
