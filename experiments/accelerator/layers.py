@@ -84,7 +84,7 @@ def _peers(task: Task) -> list[str]:
 
 
 def program(task: Task, peer: str) -> Program:
-    """Loss and gradient by a peer that is a JAX function, for the parameters and the batch of :func:`_arguments`."""
+    """Loss and gradient by a peer that is a JAX function, of its parameters, the inputs and the labels."""
     from experiments.benchmarks import peers_jax
 
     if peer in peers.RNNJAX:
