@@ -449,8 +449,18 @@ def test_a_rehearsal_goes_through_all_parts(tmp_path, packages):
     out, environment = tmp_path / "out", blocked(tmp_path / "site", packages)
 
     def run(*options: str) -> str:
-        command = [sys.executable, "-m", "experiments.accelerator", "--dry", "--out", str(out), *options]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=500)
+        command = [
+            sys.executable,
+            "-m",
+            "experiments.accelerator",
+            "--dry",
+            "--out",
+            str(out),
+            "--minutes",
+            "8",
+            *options,
+        ]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=560)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

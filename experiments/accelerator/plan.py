@@ -99,7 +99,8 @@ class Call:
         """Does a part and writes its file, whatever becomes of it; the file's content."""
         self.say(f"{part.number} {part.name}: {part.summary}")
         began = self.clock()
-        deadline = began + min(max(part.most, estimate), self.left())
+        most = self.left() if self.dry else max(part.most, estimate)  # a rehearsal goes through all of a part
+        deadline = began + min(most, self.left())
         context = Context(self.dry, self.data, self.folder / part.name, deadline, say=self.say, clock=self.clock)
         reason = "interrupted"
         try:
