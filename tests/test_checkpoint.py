@@ -203,3 +203,10 @@ def test_a_checkpoint_of_a_later_version_is_refused():
 
     with pytest.raises(RunError, match="'novelty', which this version of rnnjax does not know"):
         Progress.of({"step": 1, "novelty": 2})
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "state").write_text("a file where the folder should be")
+    checkpoints = Checkpoints(tmp_path / "state" / "below")
+    with pytest.raises(SaveError, match="cannot be written"):
+        save(checkpoints, 1)

@@ -159,7 +159,8 @@ class Checkpoints:
             write()
         except Exception as error:  # Orbax, tensorstore and the system each raise their own
             self._failed = True
-            _WRITING.discard(self._manager)
+            if self._manager is not None:
+                _WRITING.discard(self._manager)
             raise SaveError(f"a checkpoint cannot be written to {self.folder}: {_first_line(error)}") from error
 
     # Reading
