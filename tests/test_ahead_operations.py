@@ -260,6 +260,14 @@ def test_the_dearest_branch_counts():
     assert found.total == 2 * ONE
 
 
+@pytest.mark.parametrize(("platform", "products"), [("cpu", 3), ("gpu", 2), ("tpu", 1), (None, 3)])
+def test_of_what_depends_on_the_platform_its_own_branch_counts(platform, products):
+    def function(x):
+        return lax.platform_dependent(x, cpu=lambda x: x @ x @ x @ x, cuda=lambda x: x @ x @ x, default=lambda x: x @ x)
+
+    assert operations(function, matrix(), platform=platform).total == products * ONE
+
+
 @jax.custom_vjp
 def squared(x):
     return x @ x

@@ -112,7 +112,7 @@ class Operations:
         return any(None in product.loops for product in self.products)
 
 
-def operations(function: Callable[..., Any], *shapes: Any) -> Operations:
+def operations(function: Callable[..., Any], *shapes: Any, platform: str | None = None) -> Operations:
     """The floating-point operations of a function's products and convolutions in one call.
 
     A product of ``[m, k]`` and ``[k, n]`` has 2·m·k·n, for each pair that it is batched over. A convolution
@@ -120,23 +120,27 @@ def operations(function: Callable[..., Any], *shapes: Any) -> Operations:
     padding, or a zero between the elements of a dilated input, does not count. What is element-wise, a sum or a
     gather counts nothing. What a ``jax.checkpoint`` computes again counts again; what nothing needs does not count.
 
-    Of a ``lax.cond`` the branch with most operations counts; a ``while_loop`` counts once, its condition too, and
-    ``unknown_trips`` says that it did. In ``shard_map`` and ``pmap`` the shapes are those of one device, so
-    that its operations count; what stands outside of them counts whole. A Pallas kernel's products count once
-    for each step of its grid.
+    Of a ``lax.cond`` the branch with most operations counts, of a ``lax.platform_dependent`` that of ``platform``; a
+    ``while_loop`` counts once, its condition too, and ``unknown_trips`` says that it did. In ``shard_map`` and ``pmap``
+    the shapes are those of one device, so that its operations count; what stands outside of them counts whole. A
+    Pallas kernel's products count once for each step of its grid.
 
     Args:
       function: what ``jax.jit`` could trace; compiled or mapped functions too.
       shapes: its arguments: trees of arrays or of ``jax.ShapeDtypeStruct``.
+      platform: ``cpu``, ``gpu`` or ``tpu``, for which it will be compiled; None: unknown, and the branch with most
+        operations counts here too.
     """
     traced = jax.make_jaxpr(function)(*shapes).jaxpr
     # A hand-written backward pass computes every argument's gradient, wanted or not; XLA drops what nothing reads.
     needed, _ = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
-    found, opaque = _jaxpr(needed, (), "")
+    found, opaque = _jaxpr(needed, (), "", platform)
     return Operations(tuple(found), tuple(sorted(opaque)))
 
 
-def _jaxpr(jaxpr: core.Jaxpr, loops: tuple[int | None, ...], around: str) -> tuple[list[Product], set[str]]:
+def _jaxpr(
+    jaxpr: core.Jaxpr, loops: tuple[int | None, ...], around: str, platform: str | None
+) -> tuple[list[Product], set[str]]:
     """The products in a jaxpr that stands in ``loops`` under the names ``around``, and the names of what is opaque."""
     found: list[Product] = []
     opaque: set[str] = set()
@@ -150,13 +154,24 @@ def _jaxpr(jaxpr: core.Jaxpr, loops: tuple[int | None, ...], around: str) -> tup
             opaque.add(name)
             continue
         within = (*loops, *_around(name, params))
-        inside = [_jaxpr(inner, within, op_name) for inner in core.jaxprs_in_params(params)]
+        inner = _of_platform(params, platform) if name == "cond" else core.jaxprs_in_params(params)
+        inside = [_jaxpr(each, within, op_name, platform) for each in inner]
         if name == "cond":
             inside = [max(inside, key=lambda branch: Operations(tuple(branch[0])).total)]
         for products, unknown in inside:
             found += products
             opaque |= unknown
     return found, opaque
+
+
+def _of_platform(params: dict[str, Any], platform: str | None) -> list[core.Jaxpr]:
+    """The branches of a ``cond`` that may run: of one that decides by the platform, that platform's alone."""
+    branches = [branch.jaxpr for branch in params["branches"]]
+    platforms = params.get("branches_platforms")
+    if platforms is None or platform is None:
+        return branches
+    names = {"gpu", "cuda"} if platform == "gpu" else {platform}
+    return [next(b for b, of in zip(branches, platforms, strict=True) if of is None or names.intersection(of))]
 
 
 def _around(name: str, params: dict[str, Any]) -> tuple[int | None, ...]:
