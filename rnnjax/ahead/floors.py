@@ -71,6 +71,16 @@ def moved(step: Step, memory: Memory) -> int:
     """Bytes of one device's memory that a step moves at least, where no cache holds them from one step to the next.
 
     In training the state is read and written; in evaluation the model's variables are read. A batch's rows of the
-    data are read, and all that the compiled program keeps at the fullest moment between is written and read.
+    data are read, and what the compiled program keeps at the fullest moment of a step is written and read.
     """
-    return step.state_bytes * (2 if step.name == "train" else 1) + step.batch_bytes + 2 * memory.temporaries
+    return step.state_bytes * (2 if step.name == "train" else 1) + step.batch_bytes + 2 * within_a_step(step, memory)
+
+
+def within_a_step(step: Step, memory: Memory) -> int:
+    """Bytes of a call's temporaries that each of its steps writes at least.
+
+    Before the loop over its steps a call may copy what that carries, once: at most all arguments and outputs. What it
+    keeps at its fullest moment beyond those is of one step; and all of it is written once a call at least.
+    """
+    once = memory.arguments + memory.outputs
+    return max(memory.temporaries // step.count, memory.temporaries - once)
