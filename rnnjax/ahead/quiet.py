@@ -21,10 +21,11 @@ def quietly() -> Iterator[None]:
     """Within it, stderr goes nowhere, for all threads: an exception is what there is to say."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    sys.stderr.flush()
+    if sys.stderr is not None:  # it was closed before this process began
+        sys.stderr.flush()
     try:
         kept = os.dup(2)
-    except OSError:  # it was closed before this process began
+    except OSError:  # there is nothing to keep off
         yield
         return
     try:

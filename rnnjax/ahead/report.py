@@ -57,14 +57,15 @@ def _described(step: steps.Step, program: Runner, machine: Machine) -> dict[str,
     }
     if kept is None:
         return said | {"memory": {"needed": step.needed, "available": int(chip["memory"])}}
-    counted = operations(step.function, *step.shapes)
+    counted = operations(step.function, *step.shapes, platform=chip["platform"])
     lowest = floors.of(step, counted, kept, chip)
     assert step.compiled is not None
     written = step.compiled.as_text() or ""
     return said | {
         "memory": dataclasses.asdict(kept) | {"together": kept.together, "share": kept.share},
         "operations": lowest.operations,
-        "operations_in_loops": counted.deeper(1) // step.count,
+        "operations_in_loops": counted.deeper(_around_a_pass(step, program)) // step.count,
+        "uncounted": list(counted.uncounted),
         "bytes_moved": lowest.bytes,
         "intensity": lowest.intensity,
         "floors": {"arithmetic": lowest.arithmetic, "memory": lowest.memory, "holds": lowest.holds},
@@ -73,15 +74,20 @@ def _described(step: steps.Step, program: Runner, machine: Machine) -> dict[str,
     }
 
 
+def _around_a_pass(step: steps.Step, program: Runner) -> int:
+    """Loops around what is done with the rows of a batch: that over steps, and in training that over its parts."""
+    return 2 if step.name == "train" and program.experiment.train.accumulate > 1 else 1
+
+
 def _exchanged(written: str, count: int) -> dict[str, Any]:
     """What the devices exchange, a step; what a call exchanges once counts with its part."""
     found = text.collectives(written)
     by_kind: dict[str, int] = {}
     for each in found:
-        by_kind[each.kind] = by_kind.get(each.kind, 0) + (each.total_bytes or each.bytes)
+        by_kind[each.kind] = by_kind.get(each.kind, 0) + (each.bytes if each.total_bytes is None else each.total_bytes)
     return {
         "bytes": sum(by_kind.values()) // count,
-        "operations": sum(each.runs or 1 for each in found) / count,
+        "operations": sum(1 if each.runs is None else each.runs for each in found) / count,
         "kinds": {kind: total // count for kind, total in by_kind.items()},
     }
 

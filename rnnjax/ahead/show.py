@@ -30,11 +30,12 @@ def tried(one: Tried) -> str:
 
 def _step(name: str, step: Mapping[str, Any]) -> Iterator[str]:
     length = f", sequences of {step['length']}" if step["length"] else ""
-    yield f"{name} ({step['batches_a_call']} batches a call{length}; compiled in {step['compile_seconds']:.0f} s)"
+    batches = "1 batch" if step["batches_a_call"] == 1 else f"{step['batches_a_call']} batches"
+    yield f"{name} ({batches} a call{length}; compiled in {step['compile_seconds']:.0f} s)"
     kept = step["memory"]
     if "together" not in kept:
-        needed = f"{size(kept['needed'])} are needed" if kept["needed"] else "more is needed"
-        yield f"  memory a device   {needed} than the {size(kept['available'])} that there are: does not fit"
+        needed = f"{size(kept['needed'])} are" if kept["needed"] else "more is"
+        yield f"  memory a device   {needed} needed, {size(kept['available'])} are there: does not fit"
         return
     fits = "fits" if step["fits"] else "does not fit"
     yield f"  memory a device   {size(kept['together'])}, {kept['share']:.1%} of the chip's: {fits}"
@@ -42,11 +43,13 @@ def _step(name: str, step: Mapping[str, Any]) -> Iterator[str]:
     yield f"                    {', '.join(f'{part} {size(kept[part])}' for part in parts)}"
     inside = step["operations_in_loops"] / step["operations"] if step["operations"] else 0
     yield f"  products a step   {count(step['operations'])}FLOP a device, {inside:.0%} of it in loops"
+    if step["uncounted"]:
+        yield f"                    and more, which cannot be counted: {', '.join(step['uncounted'])}"
     yield f"  memory traffic    {size(step['bytes_moved'])} at least: {step['intensity']:.3g} FLOP a byte"
     lowest = step["floors"]
     yield (
         f"  floors a step     arithmetic {time(lowest['arithmetic'])}, memory {time(lowest['memory'])}: no step is "
-        f"faster than its {lowest['holds']} allows (by public peak rates; a floor, no forecast)"
+        f"faster than its {lowest['holds']} allows (by public peak rates, nothing kept in caches; a floor, no forecast)"
     )
     yield f"  exchanged a step  {_exchanged(step['exchanged'])}"
     for loop in step["loops"]:
