@@ -29,13 +29,13 @@ def _parse(given: list[str], *, own: bool) -> Callable[[], int]:
 
 def _with_path(option: str, arguments: list[str]) -> list[str]:
     """The arguments with the path, which comes first and needs no option here, as the experiment knows it."""
-    verb, rest = (arguments[0], arguments[1:]) if arguments[:1] == ["train"] else ("", arguments)
+    verb, rest = (arguments[0], arguments[1:]) if arguments[:1] in (["train"], ["plan"]) else ("", arguments)
     if not rest or rest[0].startswith("-") or rest[0] in cli.COMMANDS:
         return arguments
     near = difflib.get_close_matches(rest[0], cli.COMMANDS, n=1)
     if near and not verb and not Path(rest[0]).exists():
         raise UsageError(f"{rest[0]}: no such file or folder; did you mean {near[0]}?")
-    return ["train", option, *rest]
+    return [verb or "train", option, *rest]
 
 
 def _list() -> int:
@@ -51,6 +51,7 @@ def _list() -> int:
             f"  {name:<8}{kind.what}",
             f"          {command} {kind.example}",
             f"          {command} evaluate; {command} predict FILES; {command} train --help",
+            f"          {command} plan PATH --for MACHINE: what training needs there",
         ]
     terminal.answer("\n".join([*lines, "", cli.EXIT_CODES]))
     return 0

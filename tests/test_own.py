@@ -57,6 +57,11 @@ def test_what_a_path_is_called_that_looks_like_a_verb_is_no_matter(tmp_path, mon
         assert f"{missing}: no such file or folder" in capsys.readouterr().err
 
 
+def test_a_plan_takes_its_path_as_training_does(capsys):
+    assert main(["text", "plan", "nowhere.csv", "--for", "v9:1"]) == 2
+    assert "there is no chip 'v9'" in capsys.readouterr().err
+
+
 def test_a_table_is_trained_on_and_the_next_commands_are_called_as_this_one_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "mine.csv", many(60))
