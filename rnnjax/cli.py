@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -142,6 +143,17 @@ def _taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
     return None, arguments
 
 
+def _endable(command: Callable[[], int], own: bool) -> int:
+    """Runs a command that saves nothing: Ctrl-C ends the process, though a compiler would be waited for."""
+    if not own or threading.current_thread() is not threading.main_thread():
+        return command()
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        return command()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[[], int]:
     import tyro  # an experiment's module imports this one, also where no command line is read
 
@@ -254,7 +266,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         """
         del config
         chosen = dataclasses.replace(experiment, **offered.chosen(options))
-        return lambda: commands.plan(chosen, machine, find_batch, json_file)
+        return lambda: _endable(functools.partial(commands.plan, chosen, machine, find_batch, json_file), own)
 
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
     cost = f" Cost: {experiment.cost}." if experiment.cost else ""

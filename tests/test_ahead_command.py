@@ -29,6 +29,7 @@ def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
         ((), "plan needs a machine, --for MACHINE; known machines are v5e:2x2"),
         (("--for", "v5x:2x2"), "no chip 'v5x'; did you mean v5"),
         (("--for", "v5e:2x2", "--json", "nowhere/plan.json"), "--json nowhere/plan.json: there is no folder nowhere"),
+        (("--for", "v5e:2x2", "--json", "."), "--json . is a folder; name a file in it"),
         (("--for", "v5e:2x2", "--optim.learning-rate", "-1"), "--optim.learning-rate must be positive"),
     ],
 )

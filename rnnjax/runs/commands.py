@@ -88,6 +88,8 @@ def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path 
     machine = machines.machine(name)
     if file is not None and not file.parent.is_dir():
         raise UsageError(f"--json {file}: there is no folder {file.parent}")
+    if file is not None and file.is_dir():
+        raise UsageError(f"--json {file} is a folder; name a file in it")
     machines.prepare()
     with quietly():  # a plug-in for GPUs that are not here says so when JAX is imported
         from rnnjax import data
@@ -96,7 +98,7 @@ def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path 
     dataset = data.load(experiment.data)
     found = []
     if find_batch:
-        terminal.say(f"the training step at batches of up to {len(dataset.train)} on {machine.shown}:")
+        terminal.say(f"the training step at batches of up to {len(dataset.train)}, to 3 %, on {machine.shown}:")
         found = batches.search(experiment, dataset, machine, lambda tried: terminal.say(show.tried(tried)))
         if (largest := batches.best(found)) is None:
             raise UsageError(f"no batch fits into {machine.shown}, not even {found[-1].batch_size}")
