@@ -110,3 +110,20 @@ def test_a_pod_of_256_chips_has_room_for_a_batch_of_16384():
     assert kept.fits
     _, found = read(made["train"])
     assert {each.group for each in found} == {256}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("target", TARGETS)
+def test_parts_of_a_batch_exchange_no_more_than_the_whole_of_it(target):
+    """One exchange a step, after its last part."""
+    machine, experiment = here(target), EXPERIMENTS["mnist_rows"]
+    found = {}
+    for parts in (1, 4):
+        changed = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, accumulate=parts))
+        (step,) = steps.compiled(steps.runner(changed, made_up(changed.config), machine), ("train",))
+        collectives = read(step)[1]
+        assert {each.kind for each in collectives} == {"all-reduce"}
+        found[parts] = sum(each.total_bytes for each in collectives) / step.count
+    assert found[4] == pytest.approx(
+        found[1], abs=4
+    )  # of a whole batch, its weight is known while it is differentiated
