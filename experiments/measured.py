@@ -26,8 +26,9 @@ Times = dict[tuple[Any, ...], dict[str, float]]
 def table(folder: Path = RESULTS) -> dict[str, Any]:
     """The implementations of each cell on each platform, in the order of the geometric means of their times.
 
-    Times are of forward and backward passes in float32 at the default precision. An implementation that was not
-    measured at all shapes on all devices of the platform has no place in the order.
+    Times are of forward and backward passes in float32 at the default precision, from parts that came to their end: one
+    that was broken off lacks just those implementations that are slow or had no turn yet. An implementation that was
+    not measured at all shapes on all devices of the platform has no place in the order.
 
     Raises:
       DataError: at a file that is damaged, or of a rehearsal (``--dry``).
@@ -37,7 +38,7 @@ def table(folder: Path = RESULTS) -> dict[str, Any]:
     for path in sorted(folder.glob("*/*.json")):
         result, name = _read(path), path.relative_to(folder).as_posix()
         for row in result.get("rows", []):
-            if not _counts(row):
+            if not (result.get("complete") and _counts(row)):
                 continue
             key = result["device"]["platform"], row["cell"]
             timed = (path.parent.name, *row["shape"])

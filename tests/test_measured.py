@@ -31,7 +31,7 @@ def row(implementation, seconds, shape=(8, 5, 3, 4), cell="lstm", **changes):
 
 def written(path, rows, platform="gpu", **changes):
     path.parent.mkdir(parents=True, exist_ok=True)
-    result = digests.sealed({"dry": False, "device": {"platform": platform}, "rows": rows} | changes)
+    result = digests.sealed({"dry": False, "complete": True, "device": {"platform": platform}, "rows": rows} | changes)
     path.write_text(json.dumps(result))
 
 
@@ -99,6 +99,14 @@ def test_other_precisions_other_libraries_and_failures_make_no_order(tmp_path):
     written(tmp_path / "a" / "layers.json", rows)
     assert results.table(tmp_path) == {}
     assert results.text(tmp_path) == "{}\n"
+
+
+def test_a_part_that_was_broken_off_makes_no_order(tmp_path):
+    """What had no turn before it was stopped is not slower than what had one."""
+    written(tmp_path / "a" / "layers.json", [row("scan", [1.0]), row("fused", [])], complete=False)
+    assert results.table(tmp_path) == {}
+    written(tmp_path / "a" / "more.json", [row("fused", [1.0]), row("scan", [2.0])])
+    assert results.table(tmp_path)["gpu"]["lstm"] == {"order": ["fused", "scan"], "of": ["a/more.json"]}
 
 
 @pytest.mark.parametrize("distance", [0.1, float("nan")])
