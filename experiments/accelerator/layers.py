@@ -19,6 +19,8 @@ MORE_SHAPES = (Shape(512, 28, 28, 256), Shape(64, 128, 512, 512))
 TOY, MORE_TOYS = (Shape(4, 6, 1, 4),), (Shape(8, 3, 3, 5),)
 Kinds = tuple[tuple[Dtype, Precision], ...]
 USUAL: Kinds = (("float32", "default"),)
+Gradients = dict[str, Sequence[Any]]
+"""Of a layer by its parameters, by the name of the peer, in whatever order and layout it has them."""
 PRECISIONS: Kinds = (("bfloat16", "default"), ("float32", "tensorfloat32"), ("float32", "highest"))
 
 SAMPLES, TOY_SAMPLES = 20, 2
@@ -102,38 +104,38 @@ def program(task: Task, peer: str) -> Program:
 
 def _group(context: Context, task: Task, programs: dict[str, Program | None], groups_left: int) -> list[dict[str, Any]]:
     """Times the peers of one task against each other; their rows."""
-    norms: dict[str, float] = {}
-    entries = [_entry(task, peer, program, norms) for peer, program in programs.items()]
+    gradients: Gradients = {}
+    entries = [_entry(task, peer, program, gradients) for peer, program in programs.items()]
     seconds = max(context.left(), 0) / groups_left
     try:
         harness.measure(entries, samples=TOY_SAMPLES if context.dry else SAMPLES, seconds=seconds)
     finally:
-        rows = [_finished(task, entry, norms) for entry in entries]
-        _compare(rows)
+        rows = [_finished(task, entry, gradients) for entry in entries]
+        _compare(rows, gradients)
         context.result["rows"] += rows
         context.say(f"  {_title(task)}: {_shown(rows)}")
     jax.clear_caches()  # what has been timed is not needed any more
     return rows
 
 
-def _entry(task: Task, peer: str, program: Program | None, norms: dict[str, float]) -> harness.Entry:
+def _entry(task: Task, peer: str, program: Program | None, gradients: Gradients) -> harness.Entry:
     row: dict[str, Any] = {"cell": task.cell, "shape": list(dataclasses.astuple(task.shape))}
     row |= {"dtype": task.dtype, "precision": task.precision, "peer": peer, "implementation": None}
     if program is None:
-        return harness.Entry(row, lambda: _torch(task, norms))
+        return harness.Entry(row, lambda: _torch(task, gradients))
     ran = set(program.implementations.values())
     row |= {"implementation": ran.pop() if len(ran) == 1 else None, "compile_seconds": program.seconds}
     row |= {"bytes_needed": program.bytes_needed()}
     if obstacle := program.obstacle():
         return harness.Entry(row, None, error=obstacle)
-    return harness.Entry(row, lambda: _compiled(task, peer, program, norms))
+    return harness.Entry(row, lambda: _compiled(task, peer, program, gradients))
 
 
-def _compiled(task: Task, peer: str, program: Program, norms: dict[str, float]) -> Callable[[], Any]:
+def _compiled(task: Task, peer: str, program: Program, gradients: Gradients) -> Callable[[], Any]:
     """One call of a compiled program: it blocks until the gradient is there, and returns the loss."""
     arguments = jax.device_put((program.params, task.inputs, task.labels))
     _, gradient = program.executable(*arguments)
-    norms[peer] = kernel_norm(jax.tree.leaves(gradient["recurrent"]))
+    gradients[peer] = jax.device_get(jax.tree.leaves(gradient["recurrent"]))
 
     def call() -> Any:
         return jax.block_until_ready(program.executable(*arguments))[0]
@@ -141,19 +143,28 @@ def _compiled(task: Task, peer: str, program: Program, norms: dict[str, float]) 
     return call
 
 
-def _torch(task: Task, norms: dict[str, float]) -> Callable[[], Any]:
+def _torch(task: Task, gradients: Gradients) -> Callable[[], Any]:
     from experiments.accelerator import torch_layer
 
     call, kernels = torch_layer.make_call(task)
     call()
-    norms["torch"] = kernel_norm(kernels())
+    gradients["torch"] = kernels()
     return call
 
 
 def kernel_norm(gradients: Sequence[Any]) -> float:
     """The Euclidean norm of the gradients of a layer's kernels, in whatever order a library lays these out."""
-    kernels = [np.asarray(leaf, np.float64) for leaf in gradients if leaf.ndim == 2]
-    return float(np.sqrt(sum(np.square(kernel).sum() for kernel in kernels)))
+    return _norm([leaf for leaf in gradients if leaf.ndim == 2])
+
+
+def _norm(arrays: Sequence[Any]) -> float:
+    return float(np.sqrt(sum(np.square(np.asarray(array, np.float64)).sum() for array in arrays)))
+
+
+def distance(gradients: Sequence[Any], reference: Sequence[Any]) -> float:
+    """The Euclidean norm of the difference of two gradients in the same arrays, over that of the reference."""
+    pairs = zip(gradients, reference, strict=True)
+    return _norm([np.asarray(a, np.float64) - b for a, b in pairs]) / max(_norm(reference), 1e-30)
 
 
 def products(task: Task) -> int:
@@ -162,22 +173,28 @@ def products(task: Task) -> int:
     return B * T * GATES[task.cell] * H * (2 * D + 3 * H)
 
 
-def _finished(task: Task, entry: harness.Entry, norms: dict[str, float]) -> dict[str, Any]:
+def _finished(task: Task, entry: harness.Entry, gradients: Gradients) -> dict[str, Any]:
     """The row of the result file."""
-    row = entry.result() | {"kernel_gradient_norm": norms.get(entry.row["peer"])}
+    found = gradients.get(entry.row["peer"])
+    row = entry.result() | {"kernel_gradient_norm": None if found is None else kernel_norm(found)}
     if entry.samples:
         median = quartiles(entry.samples)[1]
         row |= {"median_seconds": median, "products_per_second": products(task) / median}
     return row
 
 
-def _compare(rows: Sequence[dict[str, Any]]) -> None:
-    """Adds how far each peer's loss and gradient are from those of our scan, or of the first peer that has some."""
+def _compare(rows: Sequence[dict[str, Any]], gradients: Gradients) -> None:
+    """Adds how far each peer's loss and gradient are from those of our scan, or of the first peer that has some.
+
+    Of the gradients the norms are compared, which no layout changes, and between our own implementations all values.
+    """
     names = ("first_loss", "kernel_gradient_norm")
     there = [row for row in rows if all(row[name] is not None for name in names)]
     for reference in [row for row in there if row["peer"] == "rnnjax scan"] or there[:1]:
         for row in there:
             apart = {name: abs(row[name] - reference[name]) / max(abs(reference[name]), 1e-30) for name in names}
+            if {row["peer"], reference["peer"]} <= set(peers.RNNJAX):
+                apart["gradient"] = distance(gradients[row["peer"]], gradients[reference["peer"]])
             row["apart"] = {"from": reference["peer"], **apart}
 
 
