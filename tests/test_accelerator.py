@@ -139,6 +139,44 @@ def test_a_part_that_lacked_time_is_left_for_a_later_call(call, tmp_path):
     assert call.run([part]) == ([], [part]), "it is begun again"
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0, None, "long"])
+def test_a_file_whose_estimate_is_none_counts_for_nothing(call, wrong):
+    result = {"dry": False, "complete": True, "finished": "2026", "estimate_seconds": wrong}
+    written.write(call.folder, "a", result)
+    assert call.estimate(faked("a", 100)) == 100
+    (call.folder / "a.json").write_text("[" * 100_000)
+    assert call.estimate(faked("a", 100)) == 100
+
+
+def test_a_part_that_once_took_very_long_is_begun_again_some_day(call):
+    written.write(call.folder, "a", {"dry": False, "complete": True, "finished": "1", "estimate_seconds": 1e9})
+    assert call.estimate(faked("a", 100)) == 1500, "after 1000 s it begins nothing more"
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(call, tmp_path):
+    call.out = tmp_path / "file"
+    call.out.write_text("")
+    begun = []
+    with pytest.raises(UsageError, match=r"toy-1 cannot be written .*--out FOLDER"):
+        call.run([faked("a", 1, begun.append)])
+    assert begun == []
+
+
+def test_a_disk_that_is_full_by_the_end_of_a_part_does_not_stop_the_others(call, monkeypatch):
+    write = written.write
+
+    def full(folder, name, result):
+        if name == "a":
+            raise OSError(28, "No space left on device")
+        return write(folder, name, result)
+
+    monkeypatch.setattr(written, "write", full)
+    failed, later = call.run([faked("a", 1), faked("b", 1)])
+    assert (failed, later) == (["a"], [])
+    assert stored(call, "b")["complete"]
+    assert "not done: its file cannot be written: OSError: [Errno 28]" in "\n".join(call.said)
+
+
 def test_ctrl_c_writes_what_is_there(call):
     def interrupted(context):
         context.result["rows"] = [1]
@@ -272,6 +310,48 @@ def test_numbers_are_those_of_float32_and_an_error_above_the_bound_is_suspicious
     assert not made.result["partial"]
 
 
+def test_a_wrong_value_in_a_small_array_is_seen_beside_a_large_one_and_so_is_one_that_is_no_number():
+    exact = {"gradients": [np.full(3, 500.0), np.array([0.5, -0.5])]}
+    found = numbers._errors({"gradients": [np.full(3, 500.0), np.array([0.5, -0.25])]}, exact)["gradients"]
+    assert found == {"error": 0.25, "relative": 0.5}
+    for wrong in ([np.full(3, 500.0), np.array([0.5, np.nan])], [np.full(3, np.nan), exact["gradients"][1]]):
+        found = numbers._errors({"gradients": wrong}, exact)["gradients"]
+        assert np.isnan([found["error"], found["relative"]]).all()
+
+
+def test_an_implementation_that_fails_as_it_runs_leaves_the_others_their_numbers(monkeypatch):
+    monkeypatch.setattr(numbers, "PRECISIONS", ("highest",))
+    compile_all = numbers.compile_all
+
+    def spoil(programs, context):
+        compile_all(programs, context)
+
+        def fail(*arguments):
+            raise RuntimeError("no cuDNN of this version\nand more")
+
+        programs[0].executable = fail
+
+    monkeypatch.setattr(numbers, "compile_all", spoil)
+    monkeypatch.setattr(numbers.Program, "bytes_needed", lambda program: None)
+    made = context()
+    numbers.run(made)
+    first, *others = made.result["rows"]
+    assert first["error"] == "failed: RuntimeError: no cuDNN of this version"
+    assert len(others) == 3
+    assert all(row["gradients"]["relative"] < 1e-5 for row in others)
+
+
+def test_a_gradient_of_the_right_length_in_the_wrong_direction_is_apart():
+    rows = [
+        {"peer": peer, "first_loss": 1.0, "kernel_gradient_norm": 5.0}
+        for peer in ("rnnjax fused", "rnnjax scan", "torch")
+    ]
+    right = [np.array([[3.0, 4.0]]), np.zeros(2)]
+    layers._compare(rows, {"rnnjax fused": [-right[0], right[1]], "rnnjax scan": right, "torch": right[:1]})
+    assert [row["apart"].get("gradient") for row in rows] == [2.0, 0.0, None]
+    assert all(row["apart"]["kernel_gradient_norm"] == 0 for row in rows)
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_products_are_those_of_a_program_that_computes_nothing_twice(cell):
     program = layers.program(task := Task(cell, "plain", "train", Shape(3, 7, 5, 8)), "rnnjax scan")
@@ -391,6 +471,27 @@ def test_a_run_whose_time_is_over_is_kept_with_what_it_has(tmp_path):
     assert row["error"] == "the part's time was over at step 4 of 24"
     assert row["history"] == []
     assert made.result["partial"]
+
+
+def test_a_run_that_is_stopped_leaves_what_it_had(tmp_path, monkeypatch):
+    from experiments.accelerator import made_up
+    from rnnjax.errors import Interrupted
+
+    def stopped(program, seed, root, **options):
+        root.mkdir()
+        (root / "metrics.jsonl").write_text('{"epoch": 1}\n')
+        raise Interrupted("stopped by SIGTERM", 15)
+
+    monkeypatch.setattr(trainings, "run", stopped)
+    monkeypatch.setattr(
+        trainings, "Runner", lambda *arguments: dataclasses.make_dataclass("Program", ["total_steps"])(1)
+    )
+    made_up.write(tmp_path)
+    made = dataclasses.replace(context(), data=tmp_path)
+    with pytest.raises(Interrupted):
+        trainings.two(made)
+    (row,) = made.result["rows"]
+    assert (row["experiment"], row["error"], row["history"]) == ("mnist_rows", "interrupted", [{"epoch": 1}])
 
 
 def test_data_that_are_not_here_are_the_reason_and_no_folder_is_in_it(tmp_path):

@@ -18,6 +18,9 @@ DRY = 0.2
 """What of a part's first estimate a rehearsal is taken to need."""
 MARGIN = 1.1
 """Of the seconds that a part took, what it is taken to need in the next call."""
+LARGEST = 1.5
+"""Of the seconds after which a part begins nothing more, what it can be taken to need: one that took longer waited for
+something else."""
 
 
 @dataclasses.dataclass
@@ -65,7 +68,8 @@ class Call:
         """Seconds that a part is taken to need, by the newest file of the same kind of device where there is one."""
         places = [self.folder, *written.folders_of(self.done, self.device), written.COMMITTED / self.device]
         found = written.newest(places, part.name, dry=self.dry)
-        return found["estimate_seconds"] if found else part.first * (DRY if self.dry else 1)
+        first = part.first * (DRY if self.dry else 1)
+        return min(found["estimate_seconds"], LARGEST * part.most) if found else first
 
     def run(self, parts: Sequence[Part]) -> tuple[list[str], list[Part]]:
         """Does the parts that fit.
@@ -74,9 +78,11 @@ class Call:
           The names of those that failed, and the parts that were not begun, or not done in whole for lack of time.
 
         Raises:
+          UsageError: if results cannot be written.
           Interrupted: at Ctrl-C, when the part's file is written.
         """
         failed, later = [], []
+        written.check_folder(self.folder)
         for part in parts:
             if written.is_done(written.folders_of(self.done, self.device), part.name, dry=self.dry):
                 self.say(f"{part.number} {part.name}: done already")
@@ -113,7 +119,11 @@ class Call:
         finally:
             seconds = self.clock() - began
             result = self._result(part, context, estimate, seconds, reason)
-            path = written.write(self.folder, part.name, result)
+            path = self.folder / f"{part.name}.json"
+            try:
+                written.write(self.folder, part.name, result)
+            except OSError as error:  # a full disk by now
+                reason = result["reason"] = f"its file cannot be written: {first_line(error)}"
             whole = "done in part" if result["partial"] else "done"
             ended = whole if reason is None else f"not done: {reason}"
             self.say(f"  {ended}; {seconds:.0f} s, {context.result['compile_seconds']:.0f} of them compiling: {path}")

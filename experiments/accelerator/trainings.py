@@ -148,6 +148,8 @@ def _train(context: Context, experiment: Any, dataset: data.Dataset, seed: int) 
             program = Runner(experiment, dataset)
             record = run(program, seed, root, on_chunk=_stopping(context, program.total_steps))
         except Interrupted:
+            lost = {"seconds": time.perf_counter() - start, "error": "interrupted", "history": _history(root)}
+            context.result["rows"].append(row | lost)
             raise
         except TooLate as late:
             context.late(f"{experiment.name}, seed {seed}", str(late))

@@ -7,10 +7,13 @@ from typing import Any
 
 from experiments.benchmarks import record
 from rnnjax import digests
-from rnnjax.files import write_text
+from rnnjax.errors import UsageError
+from rnnjax.files import write_file, write_text
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "accelerator"
 """Where results go by default, in a folder a kind of device."""
+TRIED = 2**20
+"""Bytes that must fit: more than the files of all parts have."""
 REHEARSED = Path("runs/accelerator")
 """Where a rehearsal's go: they are no results."""
 
@@ -29,6 +32,23 @@ def write(folder: Path, name: str, result: dict[str, Any]) -> Path:
     return path
 
 
+def check_folder(folder: Path) -> None:
+    """Makes the folder and tries whether it can be written, before minutes are spent on what should go there.
+
+    Raises:
+      UsageError: if it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        write_file(probe, lambda aside: aside.write_bytes(bytes(TRIED)))
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written ({error.strerror or error}); name another by --out FOLDER"
+        ) from error
+
+
 def newest(folders: Sequence[Path], name: str, *, dry: bool) -> dict[str, Any] | None:
     """The newest file of a part in some folders of a device; None where there is none that is as it was written."""
     found = [result for folder in folders if (result := _read(folder / f"{name}.json", dry)) is not None]
@@ -45,12 +65,14 @@ def folders_of(root: Path | None, device: str) -> list[Path]:
     """Where files of a device may lie in what a user named: that folder itself, or the device's in it."""
     if root is None:
         return []
-    return [root / device, *([root] if root.name == device else [])]
+    return [root / device, *([root] if root.resolve().name == device else [])]
 
 
 def _read(path: Path, dry: bool) -> dict[str, Any] | None:
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-        return result if digests.is_whole(result) and result["dry"] == dry and result["finished"] else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        known = isinstance(result["finished"], str) and isinstance(result["complete"], bool)
+        known = known and 0 <= float(result["estimate_seconds"]) < float("inf")
+        return result if known and digests.is_whole(result) and result["dry"] == dry else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
