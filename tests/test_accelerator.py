@@ -177,6 +177,17 @@ def test_a_disk_that_is_full_by_the_end_of_a_part_does_not_stop_the_others(call,
     assert "not done: its file cannot be written: OSError: [Errno 28]" in "\n".join(call.said)
 
 
+def test_the_source_is_told_by_a_digest_that_changes_with_it(monkeypatch, tmp_path):
+    assert written.source() == written.source()
+    for package, name in (("rnnjax", "a.py"), ("experiments/accelerator", "b.py")):
+        (tmp_path / package).mkdir(parents=True)
+        (tmp_path / package / name).write_text("1\n")
+    monkeypatch.setattr(written, "COMMITTED", tmp_path / "experiments" / "results" / "accelerator")
+    before = written.source()
+    (tmp_path / "rnnjax" / "a.py").write_text("2\n")
+    assert written.source() != before
+
+
 def test_ctrl_c_writes_what_is_there(call):
     def interrupted(context):
         context.result["rows"] = [1]

@@ -162,6 +162,22 @@ def test_a_set_that_is_not_there_is_said_and_the_others_are_written(tmp_path, mo
         prepare.prepare(tmp_path / "along", [])
 
 
+def test_what_is_taken_along_can_be_checked_before_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare, "SETS", ("digits_rows", "mnist_rows"))
+    monkeypatch.setattr(prepare, "EXTRAS", {})
+    path = prepared.file_of(tmp_path, DIGITS)
+    prepared.write(path, DIGITS, data.load(DIGITS))
+    prepare.check(tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"{path}: whole, 1,797 examples",
+        f"{tmp_path / 'mnist.npz'}: not there; mnist_rows will be left out",
+    ]
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(DataError, match=r"digits\.npz is damaged .*write it again by --prepare"):
+        prepare.check(tmp_path)
+
+
 def test_real_data_are_the_same_and_fit(tmp_path, tfds_dir, monkeypatch):
     """Where there are some: all of MNIST."""
     if not (tfds_dir / "mnist").is_dir():

@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--minutes", type=float, default=9.0, help="about how long it may take (default: 9)")
     made.add_argument("--parts", metavar="2,5", help="only these parts, by their numbers")
     made.add_argument("--skip-done", type=Path, metavar="FOLDER", help="leave out parts that have their files there")
-    made.add_argument("--data", type=Path, metavar="FOLDER", help="what --prepare wrote; unset: data sets by TFDS")
+    made.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="what --prepare wrote (--dry: is it whole?); unset: TFDS"
+    )
     made.add_argument("--out", type=Path, metavar="FOLDER", help="results; a folder a device is made in it")
     made.add_argument(
         "--dry", action="store_true", help="a rehearsal on the CPU at toy size, whose files are no results"
@@ -100,7 +102,7 @@ def _call(options: Any, held: contextlib.ExitStack) -> Any:
     if options.dry:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_disable_most_optimizations", True)  # its times mean nothing, and compiling takes most
-    from experiments.accelerator import made_up, plan, written
+    from experiments.accelerator import made_up, plan, prepare, written
     from experiments.benchmarks import record
 
     try:
@@ -116,6 +118,8 @@ def _call(options: Any, held: contextlib.ExitStack) -> Any:
         raise UsageError(f"--data {options.data}: no such folder; write it by --prepare FOLDER")
     data = options.data
     if options.dry:
+        if options.data is not None:
+            prepare.check(options.data)
         data = Path(held.enter_context(tempfile.TemporaryDirectory()))
         made_up.write(data)
     return plan.Call(
@@ -125,7 +129,7 @@ def _call(options: Any, held: contextlib.ExitStack) -> Any:
         done=options.skip_done,
         data=data,
         dry=options.dry,
-        circumstances=lambda: record.circumstances() | {"load_at_start": load},
+        circumstances=lambda: record.circumstances() | {"source": written.source(), "load_at_start": load},
         began=BEGAN,
     )
 

@@ -62,6 +62,25 @@ def prepare(folder: Path, extras: Sequence[str]) -> int:
     return int(bool(failed))
 
 
+def check(folder: Path) -> None:
+    """Reads what :func:`prepare` wrote as it will be read there, and says of each set whether it is here.
+
+    Raises:
+      DataError: if a file is damaged, or of another version.
+    """
+    for name in (*SETS, *EXTRAS.values()):
+        section = experiments.load(name).data
+        path = prepared.file_of(folder, section)
+        try:
+            there = path.is_file()
+            dataset = prepared.read(path, section)[0] if there else None
+        except ModuleNotFoundError as error:
+            print(f"{path}: not checked: it needs the package {error.name}")
+            continue
+        sizes = [len(examples["labels"]) for examples in dataset.splits().values()] if dataset else []
+        print(f"{path}: " + (f"whole, {sum(sizes):,} examples" if there else f"not there; {name} will be left out"))
+
+
 def _check_sum(mib: float, extras: Sequence[str]) -> None:
     if mib > MOST_MIB and not extras:
         raise DataError(f"the files take {mib:.2f} MiB, and at most {MOST_MIB:g} are written without --with")

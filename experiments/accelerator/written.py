@@ -32,6 +32,14 @@ def write(folder: Path, name: str, result: dict[str, Any]) -> Path:
     return path
 
 
+def source() -> str:
+    """A digest of the Python files of this checkout: what ran can be told where no Git is, as in a copy of it."""
+    root = COMMITTED.parents[2]
+    files = sorted(path for package in ("rnnjax", "experiments") for path in (root / package).rglob("*.py"))
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    return digests.of_json(texts)
+
+
 def check_folder(folder: Path) -> None:
     """Makes the folder and tries whether it can be written, before minutes are spent on what should go there.
 
