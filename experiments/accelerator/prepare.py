@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import experiments
-from experiments.accelerator import prepared
+from experiments.accelerator import made_up, prepared
 from rnnjax import data
 from rnnjax.data.examples import hold_out
 from rnnjax.errors import DataError, UsageError
@@ -69,7 +69,7 @@ def check(folder: Path) -> None:
       DataError: if a file is damaged, or of another version.
     """
     for name in (*SETS, *EXTRAS.values()):
-        section = experiments.load(name).data
+        section = made_up.loaded(name, dry=False).data
         path = prepared.file_of(folder, section)
         try:
             there = path.is_file()

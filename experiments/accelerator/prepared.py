@@ -74,7 +74,7 @@ def read(path: Path, section: Any) -> tuple[Dataset, str]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; write it by python -m experiments.accelerator --prepare FOLDER")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             values = json.loads(bytes(stored["description"]))
             if not digests.is_whole(values) or values["format"] != FORMAT:
                 raise ValueError("its description is not as it was written")
