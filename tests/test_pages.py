@@ -122,8 +122,10 @@ COMMANDS = sorted({tuple(command) for page in PAGES for command in commands(page
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_command_of_the_pages_is_understood(command, monkeypatch, capsys):
+    if command[0] == "timeout":  # of the words after its own, the same
+        command = ("python", *(word for word in command[command.index("python3") + 1 :] if word != "-u"))
     if command[0] != "python":
-        assert command[0] in {".", "echo", "export", "pip", "python3"}, "say here how this command is checked"
+        assert command[0] in {".", "echo", "export", "pip", "python3", "tar"}, "say here how this command is checked"
         return
     flag, module, *arguments = command[1:]
     assert flag == "-m"

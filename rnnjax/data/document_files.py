@@ -9,7 +9,7 @@ import csv
 import difflib
 import json
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -69,7 +69,8 @@ def read(path: Path, text_column: str | None = None, label_column: str | None = 
             raise DataError(f"{path}: no such file or folder")
         else:
             records = _reader(path)(path, columns)
-        with _any_length():
+        # Each reader holds an open file, which an error in a record must not leave to the garbage collector.
+        with _any_length(), contextlib.closing(records):
             for place, document, label in records:
                 table.documents.append(document)
                 table.labels.append(_clean_label(place, label))
@@ -84,7 +85,7 @@ def read(path: Path, text_column: str | None = None, label_column: str | None = 
     return table
 
 
-def _reader(path: Path) -> Callable[[Path, Sequence[str | None]], Iterator[Record]]:
+def _reader(path: Path) -> Callable[[Path, Sequence[str | None]], Generator[Record, None, None]]:
     readers = {".csv": _csv, ".tsv": _csv, ".tab": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines}
     if path.suffix.lower() not in readers:
         known = ", ".join(readers)
@@ -92,10 +93,14 @@ def _reader(path: Path) -> Callable[[Path, Sequence[str | None]], Iterator[Recor
     return readers[path.suffix.lower()]
 
 
-def _csv(path: Path, columns: Sequence[str | None]) -> Iterator[Record]:
+def _csv(path: Path, columns: Sequence[str | None]) -> Generator[Record, None, None]:
     """Records of a delimited file, quoted as spreadsheets do: a field in quotes may hold anything, quotes twice."""
     delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    rows = csv.reader(_lines(path), delimiter=delimiter, strict=True)
+    with contextlib.closing(_lines(path)) as lines:
+        yield from _rows(path, csv.reader(lines, delimiter=delimiter, strict=True), columns)
+
+
+def _rows(path: Path, rows: Any, columns: Sequence[str | None]) -> Generator[Record, None, None]:
     header = _next(path, rows, 1)
     if not header:
         raise DataError(f"{path}:1: the first line must name the columns, and it is empty")
@@ -150,9 +155,15 @@ def _columns(place: str, header: Sequence[str], wanted: Sequence[str | None]) ->
     return found[0], found[1]
 
 
-def _json_lines(path: Path, columns: Sequence[str | None]) -> Iterator[Record]:
+def _json_lines(path: Path, columns: Sequence[str | None]) -> Generator[Record, None, None]:
+    """Records of a file with a JSON object a line."""
+    with contextlib.closing(_lines(path)) as lines:
+        yield from _objects(path, lines, columns)
+
+
+def _objects(path: Path, lines: Iterator[str], columns: Sequence[str | None]) -> Generator[Record, None, None]:
     keys: tuple[str, str] | None = None
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         place = f"{path}:{number}"
@@ -177,7 +188,7 @@ def _json_lines(path: Path, columns: Sequence[str | None]) -> Iterator[Record]:
         yield place, text, label if isinstance(label, str) else json.dumps(label)
 
 
-def _folder(path: Path, notes: list[str]) -> Iterator[Record]:
+def _folder(path: Path, notes: list[str]) -> Generator[Record, None, None]:
     entries = sorted(entry for entry in path.iterdir() if not hidden(entry.name))
     classes = [entry for entry in entries if entry.is_dir()]
     if not classes:
@@ -195,7 +206,7 @@ def _folder(path: Path, notes: list[str]) -> Iterator[Record]:
         notes.append(f"{_count(left, 'entry', 'entries')} in {path} left aside: no .txt file in a class's folder")
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> Generator[str, None, None]:
     """The lines of a UTF-8 file, line ends included, a byte order mark at the start left out."""
     with regular(path).open("rb") as file:
         for number, line in enumerate(_byte_lines(file), 1):
