@@ -76,6 +76,9 @@ if TYPE_CHECKING:
     from rnnjax.tasks import Regression as Regression
     from rnnjax.tasks import Report as Report
     from rnnjax.tasks import Task as Task
+    from rnnjax.weights import Weights as Weights
+    from rnnjax.weights import load_safetensors as load_safetensors
+    from rnnjax.weights import save_safetensors as save_safetensors
 
 # Where each public name lives. They are imported when first used: someone who imports a layer
 # does not wait for Orbax, and the command line can set the number of devices first.
@@ -139,6 +142,9 @@ _HOMES = {
     "RNN": "layers.recurrence",
     "StackedRNN": "layers.recurrence",
     "reporting": "layers.implementations",
+    "Weights": "weights",
+    "load_safetensors": "weights",
+    "save_safetensors": "weights",
 }
 
 _HOMES |= {path.rpartition(".")[2]: f"layers.cells.{path.partition('.')[0]}" for path in CELL_CLASSES.values()}

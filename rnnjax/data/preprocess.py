@@ -119,14 +119,22 @@ def load(path: Path, kinds: Sequence[type[Preprocess]] = ()) -> Preprocess:
       DataError: if the file is missing or is not one of these.
     """
     try:
-        data = read_json(path, "a preprocessing")
-        kind = next((kind for kind in (*kinds, *_kinds()) if kind.kind == data["kind"]), None)
-        if kind is None:
-            raise ValueError(f"it is of kind {data['kind']!r}, which is not of this package; hand over its experiment")
-        return kind.from_json(data)
+        return restored(read_json(path, "a preprocessing"), kinds)
     except (RnnjaxError, ValueError, KeyError, TypeError, OverflowError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else error
         raise DataError(f"{path}: not a readable preprocessing ({said})") from error
+
+
+def restored(data: Mapping[str, Any], kinds: Sequence[type[Preprocess]] = ()) -> Preprocess:
+    """The preprocessing that :meth:`Preprocess.to_json` described.
+
+    Raises:
+      ValueError, KeyError, TypeError, OverflowError or an error of this package: at what is none.
+    """
+    kind = next((kind for kind in (*kinds, *_kinds()) if kind.kind == data["kind"]), None)
+    if kind is None:
+        raise ValueError(f"it is of kind {data['kind']!r}, which is not of this package; hand over its experiment")
+    return kind.from_json(data)
 
 
 def _kinds() -> tuple[type[Preprocess], ...]:

@@ -98,8 +98,13 @@ def check_no_bias(arrays: Sequence[np.ndarray], where: str) -> None:
         raise UsageError(f"the biases are not zero, and {where} would lose them; make that layer with biases")
 
 
+def folded(bias: np.ndarray, hidden_bias: np.ndarray) -> np.ndarray:
+    """The sum of two biases; to the bit the first where the second is zero, -0.0 included."""
+    return np.where(hidden_bias == 0, bias, bias + hidden_bias).astype(bias.dtype, copy=False)
+
+
 def split_candidate(bias: np.ndarray, hidden_bias: np.ndarray) -> Tree:
     """The GRU's biases: those of r and z add up, those of the candidate (the last third) do not."""
     gated = 2 * len(bias) // 3
-    folded = np.concatenate([bias[:gated] + hidden_bias[:gated], bias[gated:]])
-    return {"bias": folded, "recurrent_bias": hidden_bias[gated:]}
+    gates = folded(bias[:gated], hidden_bias[:gated])
+    return {"bias": np.concatenate([gates, bias[gated:]]), "recurrent_bias": hidden_bias[gated:]}

@@ -19,8 +19,8 @@ def layer_from_keras(config: Any) -> Any:
 
     Returns:
       An ``RNN``, or a ``Bidirectional``; of a list, or of a ``keras.layers.RNN`` of several cells, a ``StackedRNN``.
-      Its outputs are in the order of the inputs, also where ``go_backwards`` has Keras return them reversed; units, merge,
-      activation, ``reset_after`` and the rates of dropout are as there.
+      Its outputs are in the order of the inputs, also where ``go_backwards`` has Keras return them reversed; units,
+      merge, activation, ``reset_after`` and the rates of dropout are as there.
 
     Raises:
       UsageError: if Keras' layer computes what no layer here does, such as an LSTM with another activation.

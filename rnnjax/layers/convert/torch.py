@@ -13,6 +13,7 @@ from rnnjax.layers.convert.arrays import (
     check_cell,
     check_no_bias,
     directions,
+    folded,
     gates_of,
     layers,
     own_arrays,
@@ -102,11 +103,7 @@ def to_torch(params: Mapping[str, Any], kind: str, prefix: str = "", bias: bool 
       UsageError: if the tree is not one of these, or of a cell that PyTorch lacks; if biases that are not zero would
         be left out.
     """
-    state: dict[str, np.ndarray] = {}
-    for layer, tree in enumerate(layers(params, "PyTorch")):
-        for suffix, cell in zip(("", "_reverse"), directions(tree), strict=False):
-            state |= _cell_to(cell, kind, f"_l{layer}{suffix}")
-    return _named(state, prefix, bias)
+    return _named(state_of(params, kind), prefix, bias)
 
 
 @own_arrays
@@ -120,6 +117,15 @@ def cell_to_torch(params: Mapping[str, Any], kind: str, prefix: str = "", bias: 
     if others or "projection_kernel" in cell:
         raise UsageError("a cell of torch.nn has one direction and no projection; to_torch converts layers")
     return _named(_cell_to(cell, kind, ""), prefix, bias)
+
+
+def state_of(params: Mapping[str, Any], kind: str) -> dict[str, np.ndarray]:
+    """As :func:`to_torch`, in the dtype of the parameters, which may be one that NumPy does not know."""
+    state: dict[str, np.ndarray] = {}
+    for layer, tree in enumerate(layers(params, "PyTorch")):
+        for suffix, cell in zip(("", "_reverse"), directions(tree), strict=False):
+            state |= _cell_to(cell, kind, f"_l{layer}{suffix}")
+    return state
 
 
 def below(state: Mapping[str, Any], prefix: str) -> dict[str, np.ndarray]:
@@ -195,7 +201,7 @@ def _cell_from(arrays: Mapping[str, np.ndarray], kind: str, gates: int, suffix: 
         hidden_bias = take(arrays, f"bias_hh{suffix}", width)
     else:
         bias = hidden_bias = np.zeros(width, kernel.dtype)
-    cell = {"input_kernel": kernel.T, "recurrent_kernel": recurrent.T, "bias": bias + hidden_bias}
+    cell = {"input_kernel": kernel.T, "recurrent_kernel": recurrent.T, "bias": folded(bias, hidden_bias)}
     if kind == "gru":
         cell |= split_candidate(bias, hidden_bias)
     if projection is not None:
