@@ -17,6 +17,7 @@ def test_the_page_has_its_parts():
     for option in (
         *("return_sequences", "return_state", "stateful", "go_backwards", "recurrent_dropout"),
         *("batch_first", "proj_size", "packed sequences", "seq_lengths", "keep_order"),
+        *("recurrent_activation", "StackedRNNCells", "carry_from_keras", "save_safetensors", "LSTMCell"),
     ):
         assert f"`{option}" in PAGE or option in PAGE
 
@@ -24,7 +25,7 @@ def test_the_page_has_its_parts():
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_snippet(number):
     os.environ.setdefault("KERAS_BACKEND", "jax")
-    for framework in ("torch", "keras"):
-        if f"import {framework}" in SNIPPETS[number]:
-            pytest.importorskip(framework, reason=f"{framework} (extra bench) is not installed")
+    for package, extra in (("torch", "bench"), ("keras", "bench"), ("safetensors", "export")):
+        if f"import {package}" in SNIPPETS[number]:
+            pytest.importorskip(package, reason=f"{package} (extra {extra}) is not installed")
     exec(compile(SNIPPETS[number], f"COMING_FROM.md, snippet {number}", "exec"), {})

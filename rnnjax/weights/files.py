@@ -158,7 +158,7 @@ def _of_predictor(predictor: Predictor) -> dict[str, Any]:
             f"a file cannot rebuild a task of one's own, {task['class']}; save predictor.variables with model="
         )
     try:
-        preprocessing.restored(preprocess)
+        preprocessing.restored(json.loads(json.dumps(preprocess)))
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UsageError(
             f"a file cannot rebuild the preprocessing ({error}); save predictor.variables with model="

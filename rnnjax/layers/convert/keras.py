@@ -112,7 +112,7 @@ def to_keras(params: Mapping[str, Any], kind: str, use_bias: bool = True) -> lis
 def to_keras_stack(params: Mapping[str, Any], kind: str, use_bias: bool = True) -> list[list[np.ndarray]]:
     """The inverse of :func:`from_keras_stack`: for each layer of a ``StackedRNN`` what :func:`to_keras` gives.
 
-    One after the other, ``sum(lists, [])``, they are the weights of a ``keras.layers.RNN`` of several cells.
+    One after the other, in one list, they are the weights of a ``keras.layers.RNN`` of several cells.
     """
     return [to_keras(tree, kind, use_bias) for tree in layers(params, "Keras")]
 

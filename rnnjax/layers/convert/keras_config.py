@@ -102,7 +102,7 @@ def _cells(config: Mapping[str, Any]) -> tuple[Described, ...]:
 
 
 def _cell(config: Mapping[str, Any]) -> Described:
-    known = {"units", "activation", "use_bias"} <= set(config)
+    known = {"units", "activation", "use_bias", "recurrent_initializer"} <= set(config)
     name = config.get("class_name")
     if not known or (name and name.removesuffix("Cell") not in ("SimpleRNN", "LSTM", "GRU")):
         raise UsageError(f"{name or 'this configuration'} is no SimpleRNN, LSTM or GRU of Keras: {sorted(config)[:8]}")

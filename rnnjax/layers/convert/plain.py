@@ -28,7 +28,7 @@ def dense_from_torch(state: Mapping[str, Any], prefix: str = "") -> Tree:
     Raises:
       UsageError: if the names or shapes are others.
     """
-    arrays = _only(below(state, prefix), {"weight", "bias"}, "Linear", prefix)
+    arrays = _only(below(state, prefix), {"weight", "bias"}, "a Linear", prefix)
     weight = take(arrays, "weight", None, None)
     made = {"kernel": weight.T}
     return made | ({"bias": take(arrays, "bias", len(weight))} if "bias" in arrays else {})
@@ -37,7 +37,7 @@ def dense_from_torch(state: Mapping[str, Any], prefix: str = "") -> Tree:
 @own_arrays
 def dense_to_torch(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
     """The inverse of :func:`dense_from_torch`: ``weight`` and maybe ``bias``, with ``prefix`` before their names."""
-    arrays = _only({name: as_array(leaf) for name, leaf in params.items()}, {"kernel", "bias"}, "Linear", "")
+    arrays = _only({name: as_array(leaf) for name, leaf in params.items()}, {"kernel", "bias"}, "a Linear", "")
     kernel = take(arrays, "kernel", None, None)
     made = {"weight": kernel.T} | ({"bias": take(arrays, "bias", kernel.shape[1])} if "bias" in arrays else {})
     return _prefixed(made, prefix)
@@ -50,20 +50,20 @@ def embedding_from_torch(state: Mapping[str, Any], prefix: str = "") -> Tree:
     ``padding_idx`` makes its row zero at first and keeps gradients from it; here it is a row like others, and padding
     is what ``lengths`` or ``mask`` say.
     """
-    return {"embedding": take(_only(below(state, prefix), {"weight"}, "Embedding", prefix), "weight", None, None)}
+    return {"embedding": take(_only(below(state, prefix), {"weight"}, "an Embedding", prefix), "weight", None, None)}
 
 
 @own_arrays
 def embedding_to_torch(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
     """The inverse of :func:`embedding_from_torch`."""
-    arrays = _only({name: as_array(leaf) for name, leaf in params.items()}, {"embedding"}, "Embedding", "")
+    arrays = _only({name: as_array(leaf) for name, leaf in params.items()}, {"embedding"}, "an Embedding", "")
     return _prefixed({"weight": take(arrays, "embedding", None, None)}, prefix)
 
 
 def _only(arrays: dict[str, np.ndarray], names: set[str], what: str, prefix: str) -> dict[str, np.ndarray]:
     if unknown := sorted(set(arrays) - names):
         where = f" {prefix!r}" if prefix else ""
-        raise UsageError(f"{unknown[0]!r} is no parameter of a {what}{where}; name the module by prefix=")
+        raise UsageError(f"{unknown[0]!r} is no parameter of {what}{where}; name the module by prefix=")
     return arrays
 
 
