@@ -136,7 +136,7 @@ def load_safetensors(path: str | Path) -> Weights:
         if _digest(arrays) != said["arrays"]:
             raise DataError("its arrays are not as they were written")
         return _weights(said, arrays, {name: line for name, line in text.items() if name != _KEY})
-    except (RnnjaxError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+    except (RnnjaxError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise DataError(f"{path}: not readable: {reason}") from error
 

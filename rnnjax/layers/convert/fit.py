@@ -26,16 +26,17 @@ def fitted(tree: Mapping[str, Any], layer: nn.Module) -> Tree:
     Raises:
       UsageError: if it is a tree of other layers, directions, cells or sizes; the first difference is named.
     """
-    own = dict(tree)
-    if hasattr(layer, "layers"):
-        own = own if "layers_0" in own else {"layers_0": own}
-    elif set(own) == {"layers_0"}:
-        own = dict(own["layers_0"])
-    kernel = next((leaf for path, leaf in _leaves(own).items() if path.endswith("input_kernel")), None)
+    kernel = next((leaf for path, leaf in _leaves(tree).items() if path.endswith("input_kernel")), None)
     if kernel is None:
-        raise UsageError(f"expected the parameters of recurrent layers, got a tree of {sorted(own)}")
+        raise UsageError(f"expected the parameters of recurrent layers, got a tree of {sorted(tree)}")
     inputs = jax.ShapeDtypeStruct((1, 1, np.shape(kernel)[0]), jnp.float32)
-    wanted = _leaves(jax.eval_shape(layer.init, jax.random.key(0), inputs)["params"])
+    made = jax.eval_shape(layer.init, jax.random.key(0), inputs)["params"]
+    own = dict(tree)
+    if "layers_0" in made and "layers_0" not in own:
+        own = {"layers_0": own}
+    elif "layers_0" not in made and set(own) == {"layers_0"}:
+        own = dict(own["layers_0"])
+    wanted = _leaves(made)
     got, name = _leaves(own), type(layer).__name__
     if missing := sorted(set(wanted) - set(got)):
         raise UsageError(f"the parameters do not fit this {name}: it has {missing[0]!r}, they have {_listed(got)}")
