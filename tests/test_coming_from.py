@@ -25,7 +25,7 @@ def test_the_page_has_its_parts():
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_snippet(number):
     os.environ.setdefault("KERAS_BACKEND", "jax")
-    for package, extra in (("torch", "bench"), ("keras", "bench"), ("safetensors", "export")):
+    for package, extra in (("torch", "bench"), ("keras", "bench"), ("equinox", "bench"), ("safetensors", "export")):
         if f"import {package}" in SNIPPETS[number]:
             pytest.importorskip(package, reason=f"{package} (extra {extra}) is not installed")
     exec(compile(SNIPPETS[number], f"COMING_FROM.md, snippet {number}", "exec"), {})

@@ -14,10 +14,12 @@ Gate orders: ours are PyTorch's (LSTM i, f, g, o; GRU r, z, n); Keras' GRU has z
 """
 
 from rnnjax.layers.convert.carries import carry_from_keras, carry_from_torch, carry_to_keras, carry_to_torch
+from rnnjax.layers.convert.equinox import from_equinox, to_equinox
 from rnnjax.layers.convert.fit import fitted
 from rnnjax.layers.convert.flax import from_flax, to_flax
 from rnnjax.layers.convert.keras import from_keras, from_keras_stack, to_keras, to_keras_stack
 from rnnjax.layers.convert.keras_layers import layer_from_keras
+from rnnjax.layers.convert.nnx import from_nnx, to_nnx
 from rnnjax.layers.convert.plain import (
     dense_from_torch,
     dense_to_torch,
@@ -38,13 +40,17 @@ __all__ = [
     "embedding_from_torch",
     "embedding_to_torch",
     "fitted",
+    "from_equinox",
     "from_flax",
     "from_keras",
     "from_keras_stack",
+    "from_nnx",
     "from_torch",
     "layer_from_keras",
+    "to_equinox",
     "to_flax",
     "to_keras",
     "to_keras_stack",
+    "to_nnx",
     "to_torch",
 ]
