@@ -166,6 +166,8 @@ def lstm(**options):
         (lambda: from_keras(drawn(lstm()), "gru"), "kind is 'gru', but the configuration is that of a Keras lstm"),
         (lambda: from_keras(keras.layers.RNN([keras.layers.LSTMCell(3)] * 2)), "from_keras_stack converts them"),
         (lambda: from_keras_stack(lstm()), "wants a list of layers"),
+        (lambda: from_keras_stack([]), "there are no layers"),
+        (lambda: from_keras(lstm()), "got 0: a layer has none before it is built"),
         (lambda: to_keras(from_keras(drawn(lstm())), "lstm", use_bias=False), "biases are not zero"),
         (lambda: carry_from_keras([np.ones((2, 3))], "lstm"), r"1 direction\(s\) has 2 states, got 1"),
         (lambda: carry_to_keras(np.ones((3, 2)), "gru", bidirectional=True), "carry of a Bidirectional"),

@@ -208,6 +208,8 @@ BOTH = {"bidirectional": True}
         (lambda: cell_from_torch(gru(), "gru"), "is no parameter of torch.nn.GRUCell"),
         (lambda: cell_to_torch(from_torch(gru(**BOTH), "gru")["layers_0"], "gru"), "one direction"),
         (lambda: to_torch(from_torch(gru(), "gru"), "gru", bias=False), "biases are not zero"),
+        (lambda: to_torch({"params": {}}, "gru"), r"give variables\['params'\]"),
+        (lambda: carry_from_torch(torch.zeros(3), "gru"), "a carry of PyTorch is"),
         (lambda: dense_from_torch(state()), "is no parameter of a Linear; name the module"),
         (lambda: embedding_from_torch(state(), "head"), "'bias' is no parameter of an Embedding 'head'"),
         (lambda: carry_from_torch(torch.zeros(1, 2, 3), "lstm"), r"a pair \(h, c\)"),

@@ -62,7 +62,10 @@ def directions(tree: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
     parts = [tree["forward"], tree["backward"]] if set(tree) == {"forward", "backward"} else [tree]
     for part in parts:
         if set(part) != {"cell"}:
-            raise UsageError(f"expected the parameters of an RNN or a Bidirectional, got a tree of {sorted(part)}")
+            hint = "; give variables['params']" if "params" in part else ""
+            raise UsageError(
+                f"expected the parameters of an RNN or a Bidirectional, got a tree of {sorted(part)}{hint}"
+            )
     return [{name: as_array(value) for name, value in part["cell"].items()} for part in parts]
 
 

@@ -21,7 +21,8 @@ def carry_from_torch(carry: Any, kind: str, bidirectional: bool = False) -> tupl
     if known(kind) == "lstm" and not (isinstance(carry, Sequence) and len(carry) == 2):
         raise UsageError("the carry of torch.nn.LSTM is a pair (h, c)")
     parts = tuple(as_array(part) for part in carry) if kind == "lstm" else (as_array(carry),)
-    if len({len(part) for part in parts}) > 1 or (bidirectional and len(parts[0]) % 2):
+    ranked = all(part.ndim >= 2 for part in parts)
+    if not ranked or len({len(part) for part in parts}) > 1 or (bidirectional and len(parts[0]) % 2):
         raise UsageError(
             f"a carry of PyTorch is [layers * directions, B, H], got {', '.join(str(p.shape) for p in parts)}"
         )

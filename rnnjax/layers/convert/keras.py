@@ -85,6 +85,8 @@ def from_keras_stack(layers: Any) -> Tree:
             arrays = arrays[size:]
         return _stacked(trees)
     pairs = [(part.get_weights(), part.get_config()) if hasattr(part, "get_weights") else part for part in layers]
+    if not pairs:
+        raise UsageError("from_keras_stack: there are no layers")
     return _stacked([from_keras(weights, config=config) for weights, config in pairs])
 
 
@@ -126,8 +128,10 @@ def _tree(arrays: Sequence[np.ndarray], cells: Sequence[Described]) -> Tree:
     count = len(cells)
     gates_of(cells[0].kind)
     if len(arrays) not in (2 * count, 3 * count):
-        raise UsageError(f"a Keras {cells[0].kind} of {count} direction(s) has {2 * count} or {3 * count} "
-                         f"arrays, got {len(arrays)}")  # fmt: skip
+        raise UsageError(
+            f"a Keras {cells[0].kind} of {count} direction(s) has {2 * count} or {3 * count} arrays, got {len(arrays)}"
+            f"{'' if arrays else ': a layer has none before it is built, by a first call'}"
+        )
     size = len(arrays) // count
     made = [{"cell": _cell_from(arrays[at * size : (at + 1) * size], cell)} for at, cell in enumerate(cells)]
     return {"forward": made[0], "backward": made[1]} if count == 2 else made[0]
