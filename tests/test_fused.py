@@ -220,11 +220,18 @@ def test_rows_and_sequences_without_steps_keep_the_carry(name, batch, steps):
 
 
 @every_cell
-def test_forward_mode_is_refused(name):
-    parameters, inputs, carry, _ = problem(name, dtype="float32")
-    with pytest.raises(UsageError, match="no forward-mode derivatives"):
-        jax.jvp(lambda kernel: fused(name, {**parameters, "recurrent_kernel": kernel}, inputs, None, carry),
-                (parameters["recurrent_kernel"],), (parameters["recurrent_kernel"],))  # fmt: skip
+def test_forward_mode_is_the_transpose_of_the_backward_pass(name, x64):
+    parameters, inputs, carry, _ = problem(name)
+    mask = jnp.arange(6) < jnp.array([6, 2, 4])[:, None]
+    run = lambda *given: fused(name, given[0], given[1], mask, given[2])  # noqa: E731
+    given = parameters, inputs, carry
+    moved = jax.tree.map(jnp.cos, given)
+    results, tangents = jax.jvp(run, given, moved)
+    assert_close(results, run(*given), 1e-12)
+    assert_close(tangents, jax.jvp(lambda *g: scanned(name, 4)(g[0], g[1], mask, g[2]), given, moved)[1], 1e-12)
+    pulled = jax.vjp(run, *given)[1](jax.tree.map(jnp.sin, results))
+    inner = lambda a, b: sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))  # noqa: E731
+    np.testing.assert_allclose(inner(pulled, moved), inner(jax.tree.map(jnp.sin, results), tangents), rtol=1e-10)
 
 
 def test_inside_a_module_under_pmap():

@@ -10,7 +10,6 @@ from jax.test_util import check_grads
 
 from rnnjax.errors import UsageError
 from rnnjax.layers.fused import Extras, gru_sequence, loops, lstm_sequence, simple_rnn_sequence
-from rnnjax.layers.fused.reverse import reverse_mode_only
 from rnnjax.layers.recurrence import RNN
 from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, problem
 
@@ -165,13 +164,17 @@ FORWARD = {
     "jacfwd": lambda run, x: jax.jacfwd(run)(x),
     "linearize": lambda run, x: jax.linearize(run, x)[1](x),
     "vmap of jvp": lambda run, x: jax.vmap(lambda x: jax.jvp(run, (x,), (x,)))(x[None]),
+    "jvp of vmap": lambda run, x: jax.jvp(jax.vmap(run), (x[None],), (x[None],)),
+    "jacfwd of jacfwd": lambda run, x: jax.jacfwd(jax.jacfwd(lambda x: run(x).sum()))(x),
+    "jacrev of jacfwd": lambda run, x: jax.jacrev(jax.jacfwd(lambda x: run(x).sum()))(x),
+    "jvp of checkpoint": lambda run, x: jax.jvp(jax.checkpoint(run), (x,), (x,)),
 }
 
 
 @pytest.mark.parametrize("way", FORWARD)
-@pytest.mark.parametrize("jit", ["not at all", "inside", "outside"])
-def test_forward_mode_names_what_has_it(way, jit):
-    inputs, layer = jnp.ones((2, 3, 2)), RNN(CELLS["gru"](4))
+@pytest.mark.parametrize("jit", ["inside", "outside"])
+def test_forward_mode_is_that_of_the_scan(way, jit):
+    inputs, layer = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 2)), "float32"), RNN(CELLS["gru"](4))
     variables = layer.init(jax.random.key(0), inputs)
 
     def forward(layer):
@@ -180,27 +183,33 @@ def test_forward_mode_names_what_has_it(way, jit):
         whole = lambda x: FORWARD[way](run, x)  # noqa: E731
         return (jax.jit(whole) if jit == "outside" else whole)(inputs)
 
-    with pytest.raises(UsageError, match="no forward-mode derivatives; use implementation='scan'"):
-        forward(layer)
-    assert np.asarray(jax.tree.leaves(forward(layer.clone(implementation="scan")))[-1]).any()
+    found = [jax.tree.leaves(forward(layer)) for layer in (layer, layer.clone(implementation="scan"))]
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        assert np.asarray(ours).any()
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "tanh"])
 @pytest.mark.parametrize("argument", [(0, "input_kernel"), (0, "recurrent_kernel"), (0, "bias"), (1,), (2,)])
-def test_forward_mode_is_refused_by_every_argument(name, argument):
-    """Under ``jit``, where JAX's own message names nothing."""
+def test_forward_mode_is_there_for_every_argument(name, argument):
+    """Where one alone has a tangent."""
     layer, inputs = RNN(CELLS[name](4)), jnp.ones((2, 3, 2))
     carry = layer.cell.initialize_carry(None, (2, 2), jnp.float32)
     arguments = [layer.init(jax.random.key(0), inputs)["params"]["cell"], inputs, carry]
 
-    def run(value):
+    def run(layer, value):
         given = list(arguments)
         given[argument[0]] = value if len(argument) == 1 else {**given[0], argument[1]: value}
         return layer.apply({"params": {"cell": given[0]}}, given[1], initial_carry=given[2])[1]
 
     value = arguments[argument[0]] if len(argument) == 1 else arguments[0][argument[1]]
-    with pytest.raises(UsageError, match="use implementation='scan'"):
-        jax.jit(lambda value: jax.jvp(run, (value,), (value,)))(value)
+    dots = jax.tree.map(lambda leaf: jnp.cos(leaf + 1), value)
+    ours, theirs = (
+        jax.jit(lambda value, layer=layer: jax.jvp(lambda v: run(layer, v), (value,), (dots,)))(value)
+        for layer in (layer, layer.clone(implementation="scan"))
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), ours, theirs)
+    assert np.asarray(jax.tree.leaves(ours)[-1]).any()
 
 
 @pytest.mark.parametrize("jit", [pytest.param(False, marks=pytest.mark.slow), True])
@@ -217,19 +226,9 @@ def test_forward_over_reverse_is_there(x64, jit):
     np.testing.assert_allclose(product(layer), product(layer.clone(implementation="scan")), rtol=1e-10, atol=1e-14)
 
 
-def test_what_refuses_forward_mode_compiles_to_nothing():
-    def text(function):
-        return jax.jit(function).lower(jnp.ones(3)).as_text().replace(function.__name__, "")
-
-    def identity(array):
-        return array
-
-    assert text(reverse_mode_only) == text(identity)
-
-
 @pytest.mark.optimized
 def test_nn_scan_compiles_to_the_program_of_lax_scan():
-    """As the loops are ``nn.scan`` within a ``custom_vjp``."""
+    """As the loops are ``nn.scan`` within rules of differentiation."""
 
     def step(carry, inputs):
         carry = jnp.tanh(carry @ inputs)

@@ -53,8 +53,8 @@ class RNN(nn.Module):
         ``"sqrt"`` for chunks of about √T steps, with which the memory for gradients grows like √T.
       implementation: ``"scan"`` is ``nn.scan`` under ordinary differentiation, for every cell and
         option. ``"fused"`` is the hand-written backward pass of :mod:`rnnjax.layers.fused`, for SimpleRNN,
-        LSTM and GRU with every option but a carry of another dtype than the products; it has no
-        forward-mode derivatives. ``"associative"`` is ``lax.associative_scan``, for linear cells
+        LSTM and GRU with every option but a carry of another dtype than the products; in forward mode
+        it is differentiated as the scan is. ``"associative"`` is ``lax.associative_scan``, for linear cells
         without zoneout. ``"auto"`` takes ``"fused"`` where it can, ``"associative"`` where it can and
         there is an accelerator, and else ``"scan"``; of a cell that was measured on the platform, the
         fastest that can run (:mod:`rnnjax.layers.measured`). These share their

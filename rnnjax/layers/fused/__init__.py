@@ -1,4 +1,4 @@
-"""Whole recurrences with a hand-written backward pass: one ``custom_vjp`` around the scanned sequence.
+"""Whole recurrences with a hand-written backward pass, around the scanned sequence.
 
 Differentiating a scan step by step saves a dozen arrays a step and adds to the kernel's gradient at
 every step. Here the forward pass saves what a backward step is made of, an LSTM its gates and cells, a
@@ -14,8 +14,8 @@ input bias as ``bias``: added before the loop, it costs one more array of the pr
 Where only the last hidden state counts, take it from the carry: that saves an array of gradients.
 
 A masked step leaves the carry as it is and its output is zero; cotangents pass it likewise, and what
-stands in its projected inputs, NaN included, reaches neither results nor gradients. Forward-mode
-differentiation is not defined here, and a UsageError says so.
+stands in its projected inputs, NaN included, reaches neither results nor gradients. Forward-mode differentiation
+is that of the scan (:mod:`rnnjax.layers.fused.derivatives`).
 
 :class:`Extras` adds resets, dropout of the hidden state and zoneout. Without it the compiled program is
 the one that knows none of them; resets save one more array of outputs.

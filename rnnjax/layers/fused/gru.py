@@ -1,12 +1,10 @@
 """The GRU's recurrence with a hand-written backward pass."""
 
-import functools
-
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.fused.derivatives import by_hand
 from rnnjax.layers.fused.loops import (
     PLAIN,
     Array,
@@ -20,7 +18,6 @@ from rnnjax.layers.fused.loops import (
     scan_ahead,
     scan_replacing,
 )
-from rnnjax.layers.fused.reverse import reverse_mode_only
 
 
 def gru_sequence(
@@ -53,7 +50,7 @@ def gru_sequence(
     given = operands("gru_sequence", 3, projected, recurrent_kernel, bias, carry, mask, extras)
     if recurrent_bias.shape != carry.shape[-1:]:
         raise UsageError(f"gru_sequence: recurrent_bias must have shape {carry.shape[-1:]}, got {recurrent_bias.shape}")
-    return _gru(reverse, unroll, reverse_mode_only(recurrent_bias.astype(projected.dtype)), *given)
+    return _gru(reverse, unroll, recurrent_bias.astype(projected.dtype), *given)
 
 
 def _step(projected, recurrent, recurrent_bias, bias, hidden):
@@ -66,7 +63,7 @@ def _step(projected, recurrent, recurrent_bias, bias, hidden):
     return n + z * (hidden - n), (r, z, n, inner)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@by_hand(static=2)
 def _gru(reverse, unroll, recurrent_bias, projected, recurrent_kernel, bias, carry, mask, extras):
     def step(carry, projected, inputs):
         real, now = inputs

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from rnnjax.errors import UsageError
-from rnnjax.layers.fused.reverse import reverse_mode_only
 
 Array = jax.Array
 
@@ -233,7 +232,6 @@ def operands(function: str, gates: int, projected, recurrent_kernel, bias, carry
     initial, noise = jax.tree.map(lambda array: array.astype(dtype), (initial, extras.noise))
     stay = jax.tree.map(lambda leaf: leaf if jnp.ndim(leaf) else jnp.asarray(leaf, dtype), extras.stay)
     extras = Extras(_column(extras.starts), None if extras.starts is None else initial, noise, stay)
-    projected, arrays, extras = reverse_mode_only((projected, arrays, extras))
     return projected, *arrays, _column(mask), extras
 
 

@@ -1,11 +1,11 @@
 """The LSTM's recurrence with a hand-written backward pass."""
 
-import functools
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.layers.fused.derivatives import by_hand
 from rnnjax.layers.fused.loops import (
     PLAIN,
     Array,
@@ -55,33 +55,46 @@ def lstm_sequence(
     return _lstm(reverse, unroll, *given)
 
 
-def _gates(tanh: Array) -> list[Array]:
-    """The gates i, f, g and o, told by the one tanh over all: sigmoid(z) = tanh(z / 2) / 2 + 1/2."""
-    scale, offset = _scale(tanh.shape[-1] // 4, tanh.dtype)
-    return jnp.split(tanh * scale + offset, 4, axis=-1)
+class _Scales(NamedTuple):
+    """sigmoid(z) = tanh(z / 2) / 2 + 1/2 for three gates and tanh for the other, ``[4H]``: one tanh tells all four.
+
+    Attributes:
+      inner: what the tanh is taken of is multiplied by it.
+      outer, offset: the tanh is multiplied by the one, and the other is added.
+    """
+
+    inner: np.ndarray
+    outer: np.ndarray
+    offset: np.ndarray
 
 
-def _step(projected, products, bias, cell):
+def _scales(features: int, dtype: Any) -> _Scales:
+    rows = ([0.5, 0.5, 1.0, 0.5], [0.5, 0.5, 1.0, 0.5], [0.5, 0.5, 0.0, 0.5])
+    return _Scales(*(np.repeat(row, features).astype(dtype) for row in rows))
+
+
+def _gates(tanh: Array, scales: _Scales) -> list[Array]:
+    """The gates i, f, g and o."""
+    return jnp.split(tanh * scales.outer + scales.offset, 4, axis=-1)
+
+
+def _step(projected, products, bias, cell, scales):
     """One step: the new cell and hidden state, and the tanh that tells all four gates."""
-    scale, _ = _scale(cell.shape[-1], projected.dtype)
-    tanh = jnp.tanh(add(projected, products, bias) * scale)
-    i, f, g, o = _gates(tanh)
+    tanh = jnp.tanh(add(projected, products, bias) * scales.inner)
+    i, f, g, o = _gates(tanh, scales)
     cell = f * cell + i * g
     return cell, o * jnp.tanh(cell), tanh
 
 
-def _scale(features: int, dtype) -> tuple[np.ndarray, np.ndarray]:
-    scale = np.repeat([0.5, 0.5, 1.0, 0.5], features).astype(dtype)
-    return scale, np.repeat([0.5, 0.5, 0.0, 0.5], features).astype(dtype)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@by_hand(static=2)
 def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+    scales = _scales(recurrent_kernel.shape[0], projected.dtype)
+
     def step(carry, inputs):
         projected, real, now = inputs
         now = extras.at(now)
         old = now.begin(carry)
-        cell, hidden, _ = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0])
+        cell, hidden, _ = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0], scales)
         cell, hidden = now.mixed(old, (cell, hidden))
         cell, hidden = keep(real, cell, old[0]), keep(real, hidden, old[1])
         return (cell, hidden), keep(real, hidden, 0)
@@ -90,11 +103,13 @@ def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extra
 
 
 def _forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+    scales = _scales(recurrent_kernel.shape[0], projected.dtype)
+
     def step(carry, projected, inputs):
         real, now = inputs
         now = extras.at(now)
         old = now.begin(carry)
-        cell, hidden, tanh = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0])
+        cell, hidden, tanh = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0], scales)
         cell, hidden = now.mixed(old, (cell, hidden))
         carry = (keep(real, cell, old[0]), keep(real, hidden, old[1]))
         # Where a step can begin anew, the hidden state before the next one is not this one's output.
@@ -113,20 +128,19 @@ def _backward(reverse, unroll, residuals, cotangents):
     d_last, d_outputs = cotangents
     # Before the loop: of few rows, XLA's CPU product is slow with what it has to transpose.
     transposed = recurrent_kernel.T
-    scale, _ = _scale(before.shape[-1], before.dtype)
+    scales = _scales(before.shape[-1], before.dtype)
 
     def step(state, tanh, inputs):
         (d_cell, d_hidden), d_initial = state
         real, now, d_output, old_cell = inputs
         now = extras.at(now)
-        i, f, g, o = _gates(tanh)
+        i, f, g, o = _gates(tanh, scales)
         tanh_cell = jnp.tanh(f * old_cell + i * g)
         (kept_cell, kept_hidden), (d_cell, d_new) = now.mixed_backward((d_cell, d_hidden + keep(real, d_output, 0)))
         around = passing(real, kept_hidden, d_hidden)
         d_cell = d_cell + keep(real, d_new * o * (1 - tanh_cell * tanh_cell), 0)
         d_gates = jnp.concatenate([d_cell * g, d_cell * old_cell, d_cell * i, d_new * tanh_cell], axis=-1)
-        # scale twice: what the tanh is taken of is scaled, and so is what is made of it.
-        d_projected = keep(real, d_gates * ((1 - tanh * tanh) * (scale * scale)), 0)
+        d_projected = keep(real, d_gates * ((1 - tanh * tanh) * (scales.inner * scales.outer)), 0)
         d_hidden = add(now.dropped(d_projected @ transposed), around)
         state = now.begin_backward((add(d_cell * keep(real, f, 1), kept_cell), d_hidden), d_initial)
         return state, d_projected, None

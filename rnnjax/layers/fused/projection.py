@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.layers import target
+from rnnjax.layers.fused.derivatives import by_hand, only
 from rnnjax.layers.fused.loops import PLAIN, Array, Extras, kernel_gradient, scan
-from rnnjax.layers.fused.reverse import reverse_mode_only
 
 ROWS = 1024  # T * B of one chunk's product: enough to keep it efficient.
 
@@ -20,10 +20,10 @@ def project(inputs: Array, kernel: Array) -> Array:
     The kernel's gradient is the product of two matrices with T * B rows; as JAX derives it, XLA
     first copies the larger one transposed.
     """
-    return _project(*reverse_mode_only((inputs, kernel)))
+    return _project(inputs, kernel)
 
 
-@jax.custom_vjp
+@by_hand(static=0)
 def _project(inputs: Array, kernel: Array) -> Array:
     return inputs @ kernel
 
@@ -69,17 +69,17 @@ def run(
       ``(carry, outputs [T, B, H])``.
 
     Raises:
-      UsageError: as ``sequence``, and where forward-mode derivatives are taken.
+      UsageError: as ``sequence``.
     """
     operands = (inputs, kernel, tuple(parameters), bias, carry, mask, extras)
-    return _run(sequence, tuple(options.items()), *reverse_mode_only(operands))
+    return _run(sequence, tuple(options.items()), *operands)
 
 
 def _whole(sequence, options, inputs, kernel, parameters, bias, carry, mask, extras):
     return sequence(project(inputs, kernel), *parameters, carry, mask, extras, bias=bias, **dict(options))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@by_hand(static=2)
 def _run(sequence, options, inputs, kernel, parameters, bias, carry, mask, extras):
     call = functools.partial(_whole, sequence, options)
     size = _chunk(*inputs.shape[:2])
@@ -120,7 +120,8 @@ def _chunk(steps: int, batch: int) -> int | None:
 
 
 def _run_forward(sequence, options, *operands):
-    return jax.vjp(functools.partial(_whole, sequence, options), *operands)
+    with only("reverse"):  # forward mode is that of this function, not of those in it
+        return jax.vjp(functools.partial(_whole, sequence, options), *operands)
 
 
 def _run_backward(sequence, options, vjp, cotangents):

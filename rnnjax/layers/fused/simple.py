@@ -1,13 +1,12 @@
 """Elman's recurrence with a hand-written backward pass."""
 
-import functools
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.fused.derivatives import by_hand
 from rnnjax.layers.fused.loops import (
     PLAIN,
     Array,
@@ -61,7 +60,7 @@ def simple_rnn_sequence(
     return _simple_rnn(activation, reverse, unroll, *given)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+@by_hand(static=3)
 def _simple_rnn(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
     def step(carry, inputs):
         projected, real, now = inputs
