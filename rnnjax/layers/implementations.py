@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from rnnjax.errors import UsageError
 from rnnjax.layers import cudnn, fused, linear_scan, measured, plain_scan, target, variables
 from rnnjax.layers.cells import Carry, RecurrentCell
+from rnnjax.layers.cells.base import keep_dtypes
 from rnnjax.layers.rules import Implementation, Rules, Steps
 
 Array = jax.Array
@@ -101,6 +102,8 @@ def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[
 def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """As :func:`run`, in chunks of time of which the backward pass keeps only the carries between them."""
     total, length = steps.inputs.shape[0], rules.remat
+    if not isinstance(total, int):
+        return run(cell, carry, steps, rules)  # exported for any number of steps, which cannot be told into chunks
     length = max(1, math.isqrt(total)) if length == "sqrt" else max(1, min(length, total))
     if cell.carried and cell.is_initializing():
         return run(cell, carry, steps, rules)  # the loop over chunks carries variables, which must be there before it
@@ -146,7 +149,9 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
     real = None if steps.real is None else flat_steps(steps.real)[..., 0]
     options = {"reverse": rules.reverse, "unroll": rules.unroll}
     flat_carry = jax.tree.map(flat, carry)
-    result = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
+    last, outputs = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
+    # Weights may have been cast after they were made, and their products with them: the carry stays what it was.
+    result = keep_dtypes(last, flat_carry), outputs
     return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
 
 

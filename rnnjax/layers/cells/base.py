@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import canonicalize_dtype, promote_dtype
 
 from rnnjax.errors import UsageError
-from rnnjax.layers.cells.initializers import at_least_float32, per_gate
+from rnnjax.layers.cells.initializers import at_least_float32, glorot, orthogonal, per_gate
 from rnnjax.layers.cells.noise import SILENT, Noise
 from rnnjax.layers.fused import Extras
 
@@ -59,8 +59,8 @@ class RecurrentCell(nn.Module):
     """
 
     features: int
-    input_init: Initializer = nn.initializers.glorot_uniform()
-    recurrent_init: Initializer = nn.initializers.orthogonal()
+    input_init: Initializer = glorot
+    recurrent_init: Initializer = orthogonal
     bias_init: Initializer = nn.initializers.zeros
     dtype: Any = None
     param_dtype: Any = jnp.float32

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -36,12 +37,26 @@ def chrono(steps: int) -> Initializer:
     return forget
 
 
+def glorot(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    """``nn.initializers.glorot_uniform()`` (Glorot and Bengio 2010), as a function that can be pickled."""
+    return _GLOROT(key, shape, dtype)
+
+
+def orthogonal(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
+    """``nn.initializers.orthogonal()`` (Saxe et al. 2013, arXiv:1312.6120), as a function that can be pickled."""
+    return _ORTHOGONAL(key, shape, dtype)
+
+
+_GLOROT, _ORTHOGONAL = nn.initializers.glorot_uniform(), nn.initializers.orthogonal()
+
+
 def per_gate(init: Initializer, gates: int) -> Initializer:
     """Initialises each gate's block of a fused kernel by itself, so that its fan and rank are right."""
 
     def fused(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
         blocks = [init(k, (shape[0], shape[1] // gates), dtype) for k in jax.random.split(key, gates)]
-        return jnp.concatenate(blocks, axis=-1)
+        # Values may be boxed with their axes' names (nn.with_partitioning): a box is a tree of one leaf.
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *blocks)
 
     return fused
 
@@ -50,7 +65,7 @@ def at_least_float32(init: Initializer) -> Initializer:
     """Draws in float32 or better, then casts: the orthogonal initialiser's QR exists in no half precision."""
 
     def drawn(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-        return init(key, shape, single_or_wider(dtype)).astype(dtype)
+        return jax.tree.map(lambda value: value.astype(dtype), init(key, shape, single_or_wider(dtype)))
 
     return drawn
 

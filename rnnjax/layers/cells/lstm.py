@@ -10,7 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from rnnjax.errors import UsageError
 from rnnjax.layers import cudnn, fused
 from rnnjax.layers.cells.base import SILENT, Array, Initializer, Noise, RecurrentCell
-from rnnjax.layers.cells.initializers import chrono
+from rnnjax.layers.cells.initializers import chrono, glorot
 
 Carry = tuple[Array, Array]
 
@@ -75,12 +75,16 @@ class LSTMCell(RecurrentCell):
 
         def init(key, shape, dtype):
             base_key, chrono_key = jax.random.split(key)
-            biases = self.bias_init(base_key, shape, dtype).reshape(gates, -1)
-            if self.chrono_steps is None:
-                return biases.at[forget].add(self.forget_bias).reshape(shape)
-            memory = chrono(self.chrono_steps)(chrono_key, (self.features,), dtype)
-            biases = biases.at[forget].add(memory)
-            return (biases if enter is None else biases.at[enter].add(-memory)).reshape(shape)
+
+            def shifted(biases):
+                biases = biases.reshape(gates, -1)
+                if self.chrono_steps is None:
+                    return biases.at[forget].add(self.forget_bias).reshape(shape)
+                memory = chrono(self.chrono_steps)(chrono_key, (self.features,), dtype)
+                biases = biases.at[forget].add(memory)
+                return (biases if enter is None else biases.at[enter].add(-memory)).reshape(shape)
+
+            return jax.tree.map(shifted, self.bias_init(base_key, shape, dtype))  # they may be boxed
 
         return init
 
@@ -120,7 +124,7 @@ class ProjectedLSTMCell(LSTMCell):
     """
 
     projection: int | None = None
-    projection_init: Initializer = nn.initializers.glorot_uniform()
+    projection_init: Initializer = glorot
 
     def __post_init__(self):
         if self.projection is not None and self.projection <= 0:

@@ -110,8 +110,11 @@ def _run(sequence, options, inputs, kernel, parameters, bias, carry, mask, extra
 
 
 def _chunk(steps: int, batch: int) -> int | None:
-    """Steps a chunk, with few left over; None where all are taken at once, as they are of an empty batch."""
-    if not batch:
+    """Steps a chunk, with few left over; None where all are taken at once.
+
+    As they are of an empty batch, and of one whose sizes are free (``jax.export`` with symbolic shapes).
+    """
+    if not (isinstance(steps, int) and isinstance(batch, int)) or not batch:
         return None
     most = ROWS // batch
     if target.platform() != "cpu" or most < 2 or steps < 2 * most:
