@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.ranks import at_rank_of
 
 Array = jax.Array
 
@@ -36,7 +37,8 @@ def sequence_mask(inputs: Array, lengths: Array | None, mask: Array | None) -> A
         outside = (counts < 0) | (counts > steps)
         if outside.any():
             raise UsageError(f"lengths must lie in 0..{steps} (the inputs' T), got {counts[outside].ravel()[0]}")
-    return jnp.arange(steps) < jnp.asarray(counts)[..., None]
+    counts = jnp.asarray(counts)[..., None]
+    return at_rank_of(jnp.arange(steps), counts) < counts
 
 
 def sequence_starts(inputs: Array, resets: Array | None, mask: Array | None, reverse: bool) -> Array | None:
@@ -57,7 +59,7 @@ def sequence_starts(inputs: Array, resets: Array | None, mask: Array | None, rev
     if not reverse:
         return resets
     steps = resets.shape[-1]
-    places = jnp.where(real, jnp.arange(steps), steps)
+    places = jnp.where(real, at_rank_of(jnp.arange(steps), real), steps)
     following = jax.lax.cummin(places, axis=places.ndim - 1, reverse=True)  # the real step at or after each step
     nothing = [(0, 0)] * (resets.ndim - 1) + [(0, 1)]
     after = jnp.pad(following, nothing, constant_values=steps)[..., 1:]

@@ -158,6 +158,7 @@ class RNN(nn.Module):
         carry, outputs = self(inputs[..., None, :], initial_carry=carry)
         return carry, outputs[..., 0, :]
 
+    @nn.nowrap
     def _rules(self, inputs: Array, reset_carry: Carry, train: bool) -> Rules:
         """Checks the options against the cell and draws what is drawn once a sequence."""
         name, shape = type(self.cell).__name__, self.cell.recurrent_shape or (0, 0)

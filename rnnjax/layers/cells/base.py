@@ -37,6 +37,7 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.cells.initializers import at_least_float32, glorot, orthogonal, per_gate
 from rnnjax.layers.cells.noise import SILENT, Noise
 from rnnjax.layers.fused import Extras
+from rnnjax.layers.ranks import at_rank_of
 
 Array = jax.Array
 Carry = Any
@@ -115,6 +116,7 @@ class RecurrentCell(nn.Module):
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         return inputs, kernel, bias
 
+    @nn.nowrap
     def _input_bias_init(self) -> Initializer:
         """Initialiser of the fused ``bias``."""
         return self.bias_init
@@ -122,7 +124,7 @@ class RecurrentCell(nn.Module):
     def _affine(self, inputs: Array, gates: int) -> Array:
         """``inputs @ input_kernel + bias`` for all gates: ``[..., D] -> [..., gates * H]``."""
         inputs, kernel, bias = self._input_operands(inputs, gates)
-        return inputs @ kernel + bias
+        return inputs @ kernel + at_rank_of(bias, inputs)
 
     def _recurrent_kernel(self, hidden: Array, gates: int, noise: Noise) -> tuple[Array, Array]:
         """``hidden`` and ``recurrent_kernel`` ready for their product: in its dtype and with ``noise``."""
@@ -152,6 +154,7 @@ class RecurrentCell(nn.Module):
         del projected
         return carry
 
+    @nn.nowrap
     def linear_obstacle(self) -> str | None:
         """Why the recurrence is not ``x' = a * x + b`` with :meth:`coefficients`, or None where it is."""
         return "its recurrence is not linear"
@@ -160,6 +163,7 @@ class RecurrentCell(nn.Module):
         """``(a, b)`` of the recurrence, ``a`` broadcastable to ``b``; any leading axes."""
         raise NotImplementedError(f"{type(self).__name__} does not define its coefficients")
 
+    @nn.nowrap
     def fused_obstacle(self) -> str | None:
         """Why the cell has no :meth:`fused_sequence`, or None where it has one."""
         return "only SimpleRNNCell, LSTMCell and GRUCell themselves have a fused recurrence"
@@ -182,6 +186,7 @@ class RecurrentCell(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define its fused recurrence")
 
+    @nn.nowrap
     def cudnn_obstacle(self) -> str | None:
         """Why the cell has no :meth:`cudnn_sequence`, or None where it has one."""
         return "of the cells, cuDNN has LSTMCell itself alone"
@@ -207,14 +212,17 @@ class RecurrentCell(nn.Module):
         """``recurrent_kernel`` in the dtype of its product with ``hidden``, under its own mask."""
         return self._recurrent_kernel(hidden, self.gates, Noise(kernel=noise.kernel))[1]
 
+    @nn.nowrap
     def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> Carry:
         """The first carry (zeros) for inputs of shape ``(..., D)``; ``rng`` is unused by zeros."""
         del rng
         return jnp.zeros((*input_shape[:-1], self.features), self._carry_dtype(dtype))
 
+    @nn.nowrap
     def _carry_dtype(self, dtype: Any) -> Any:
         return self.carry_dtype or dtype or self.dtype or self.param_dtype
 
+    @nn.nowrap
     def compute_dtype(self, inputs: Array) -> Any:
         """Dtype of the products with ``inputs``, and of the outputs."""
         return canonicalize_dtype(inputs, jnp.zeros((), self.param_dtype), dtype=self.dtype)

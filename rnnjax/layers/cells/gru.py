@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from rnnjax.layers import fused
 from rnnjax.layers.cells.base import SILENT, Array, Noise, RecurrentCell
+from rnnjax.layers.ranks import at_rank_of
 
 
 class GRUCell(RecurrentCell):
@@ -28,10 +29,11 @@ class GRUCell(RecurrentCell):
         x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
         h_r, h_z, h_n = jnp.split(self._recurrent(carry, 3, noise), 3, axis=-1)
         r, z = nn.sigmoid(x_r + h_r), nn.sigmoid(x_z + h_z)
-        n = jnp.tanh(x_n + r * (h_n + recurrent_bias.astype(h_n.dtype)))
+        n = jnp.tanh(x_n + r * (h_n + at_rank_of(recurrent_bias.astype(h_n.dtype), h_n)))
         hidden = n + z * (carry - n)
         return hidden, hidden
 
+    @nn.nowrap
     def fused_obstacle(self) -> str | None:
         return None if type(self) is GRUCell else super().fused_obstacle()  # a subclass has another step
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells.base import SILENT, Array, Carry, Noise, RecurrentCell
+from rnnjax.layers.ranks import at_rank_of
 
 
 class LinearCell(RecurrentCell):
@@ -22,6 +23,7 @@ class LinearCell(RecurrentCell):
     def recurrent_shape(self) -> None:
         return None
 
+    @nn.nowrap
     def linear_obstacle(self) -> str | None:
         if type(self).step is not LinearCell.step:
             return "its step is its own"
@@ -89,6 +91,7 @@ class LRUCell(LinearCell):
     def _states(self) -> int:
         return self.states or self.features
 
+    @nn.nowrap
     def initialize_carry(self, rng, input_shape, dtype=None):
         del rng, dtype
         return jnp.zeros((*input_shape[:-1], self._states), jnp.complex64)
@@ -110,7 +113,8 @@ class LRUCell(LinearCell):
         # gamma depends on nu only at first (it normalises the state), and is free afterwards.
         gamma = self._parameter("gamma_log", lambda *_: 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(nu))), self._states)
         decay = jnp.exp(jax.lax.complex(-jnp.exp(nu), jnp.exp(theta)))
-        return decay, jnp.exp(gamma).astype(decay.dtype) * projected[0]
+        sums = projected[0]
+        return at_rank_of(decay, sums), at_rank_of(jnp.exp(gamma).astype(decay.dtype), sums) * sums
 
     def readout(self, carry: Array, projected: tuple[Array, Array]) -> Array:
         init = nn.initializers.normal(1 / math.sqrt(self._states))

@@ -11,6 +11,7 @@ from rnnjax.errors import UsageError
 from rnnjax.layers import cudnn, fused
 from rnnjax.layers.cells.base import SILENT, Array, Initializer, Noise, RecurrentCell
 from rnnjax.layers.cells.initializers import chrono, glorot
+from rnnjax.layers.ranks import at_rank_of
 
 Carry = tuple[Array, Array]
 
@@ -37,6 +38,7 @@ class LSTMCell(RecurrentCell):
 
     gates: ClassVar[int] = 4
 
+    @nn.nowrap
     def initialize_carry(self, rng, input_shape, dtype=None):
         zeros = super().initialize_carry(rng, input_shape, dtype)
         return zeros, zeros
@@ -44,6 +46,7 @@ class LSTMCell(RecurrentCell):
     def readout(self, carry: Carry, projected: Array) -> Array:
         return carry[1]
 
+    @nn.nowrap
     def _input_bias_init(self) -> Initializer:
         return self._gate_bias(4, forget=1, enter=0)
 
@@ -54,6 +57,7 @@ class LSTMCell(RecurrentCell):
         hidden = nn.sigmoid(o) * jnp.tanh(cell)
         return (cell, hidden), hidden
 
+    @nn.nowrap
     def fused_obstacle(self) -> str | None:
         return None if type(self) is LSTMCell else super().fused_obstacle()  # a subclass has another step
 
@@ -62,6 +66,7 @@ class LSTMCell(RecurrentCell):
         recurrent = self._masked_kernel(carry[1], noise)
         return fused.run(fused.lstm_sequence, inputs, kernel, [recurrent], carry, mask, extras, bias=bias, **options)
 
+    @nn.nowrap
     def cudnn_obstacle(self) -> str | None:
         return None if type(self) is LSTMCell else super().cudnn_obstacle()
 
@@ -70,6 +75,7 @@ class LSTMCell(RecurrentCell):
         recurrent = self._masked_kernel(carry[1], noise)
         return cudnn.lstm_sequence(inputs, kernel, recurrent, bias, carry, lengths, reverse=reverse)
 
+    @nn.nowrap
     def _gate_bias(self, gates: int, forget: int, enter: int | None) -> Initializer:
         """Initialiser of the fused bias; ``forget`` and ``enter`` are the places of f and i among the gates."""
 
@@ -105,7 +111,7 @@ class PeepholeLSTMCell(LSTMCell):
     def step(self, carry: Carry, projected: Array, noise: Noise = SILENT) -> tuple[Carry, Array]:
         cell, hidden = carry
         peepholes = self._parameter("peepholes", self.peephole_init, 3 * self.features).astype(cell.dtype)
-        p_i, p_f, p_o = jnp.split(peepholes, 3)
+        p_i, p_f, p_o = jnp.split(at_rank_of(peepholes, cell), 3, axis=-1)
         i, f, g, o = jnp.split(projected + self._recurrent(hidden, 4, noise), 4, axis=-1)
         cell = nn.sigmoid(f + p_f * cell) * cell + nn.sigmoid(i + p_i * cell) * jnp.tanh(g)
         hidden = nn.sigmoid(o + p_o * cell) * jnp.tanh(cell)
@@ -139,6 +145,7 @@ class ProjectedLSTMCell(LSTMCell):
     def output_features(self) -> int:
         return self.projection or max(1, self.features // 2)
 
+    @nn.nowrap
     def initialize_carry(self, rng, input_shape, dtype=None):
         cell, _ = super().initialize_carry(rng, input_shape, dtype)
         return cell, jnp.zeros((*input_shape[:-1], self.output_features), cell.dtype)
@@ -161,6 +168,7 @@ class CoupledLSTMCell(LSTMCell):
 
     gates: ClassVar[int] = 3
 
+    @nn.nowrap
     def _input_bias_init(self) -> Initializer:
         return self._gate_bias(3, forget=0, enter=None)
 

@@ -9,6 +9,7 @@ from rnnjax.layers.cells.base import SILENT, Array, Noise, RecurrentCell
 from rnnjax.layers.cells.gru import GRUCell
 from rnnjax.layers.cells.initializers import single_or_wider
 from rnnjax.layers.cells.lstm import LSTMCell
+from rnnjax.layers.ranks import at_rank_of
 
 
 class LayerNormLSTMCell(LSTMCell):
@@ -33,7 +34,7 @@ class LayerNormLSTMCell(LSTMCell):
         kernel = self._kernel("input_kernel", self.input_init, inputs.shape[-1], 4)
         bias = self._parameter("bias", self._gate_bias(4, forget=1, enter=0), 4 * self.features)
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return _scaled(self, "input_scale", inputs @ kernel) + bias
+        return _scaled(self, "input_scale", inputs @ kernel) + at_rank_of(bias, inputs)
 
     def step(self, carry, projected: Array, noise: Noise = SILENT):
         cell, hidden = carry
@@ -41,7 +42,7 @@ class LayerNormLSTMCell(LSTMCell):
         i, f, g, o = jnp.split(projected + recurrent, 4, axis=-1)
         cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
         shift = self._parameter("cell_shift", nn.initializers.zeros, self.features).astype(cell.dtype)
-        hidden = nn.sigmoid(o) * jnp.tanh(_scaled(self, "cell_scale", cell) + shift)
+        hidden = nn.sigmoid(o) * jnp.tanh(_scaled(self, "cell_scale", cell) + at_rank_of(shift, cell))
         return (cell, hidden), hidden
 
 
@@ -67,7 +68,7 @@ class LayerNormGRUCell(GRUCell):
         kernel = self._kernel("input_kernel", self.input_init, inputs.shape[-1], 3)
         bias = self._parameter("bias", self.bias_init, 3 * self.features)
         inputs, kernel, bias = promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return _scaled(self, "input_scale", inputs @ kernel, 2 * self.features) + bias
+        return _scaled(self, "input_scale", inputs @ kernel, 2 * self.features) + at_rank_of(bias, inputs)
 
     def step(self, carry: Array, projected: Array, noise: Noise = SILENT) -> tuple[Array, Array]:
         recurrent_bias = self._parameter("recurrent_bias", self.bias_init, self.features)
@@ -75,7 +76,7 @@ class LayerNormGRUCell(GRUCell):
         x_r, x_z, x_n = jnp.split(projected, 3, axis=-1)
         h_r, h_z, h_n = jnp.split(recurrent, 3, axis=-1)
         r, z = nn.sigmoid(x_r + h_r), nn.sigmoid(x_z + h_z)
-        n = jnp.tanh(x_n + r * (h_n + recurrent_bias.astype(h_n.dtype)))
+        n = jnp.tanh(x_n + r * (h_n + at_rank_of(recurrent_bias.astype(h_n.dtype), h_n)))
         hidden = n + z * (carry - n)
         return hidden, hidden
 
@@ -84,7 +85,7 @@ def _scaled(cell: RecurrentCell, name: str, sums: Array, split: int | None = Non
     """Normalises the last axis (its two parts apart where ``split``) and scales it by parameter ``name``."""
     scale = cell._parameter(name, nn.initializers.ones, sums.shape[-1]).astype(sums.dtype)
     parts = [sums] if split is None else [sums[..., :split], sums[..., split:]]
-    return jnp.concatenate([_normalized(part, cell.epsilon) for part in parts], axis=-1) * scale
+    return jnp.concatenate([_normalized(part, cell.epsilon) for part in parts], axis=-1) * at_rank_of(scale, sums)
 
 
 def _normalized(sums: Array, epsilon: float) -> Array:

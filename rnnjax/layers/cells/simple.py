@@ -23,6 +23,7 @@ class SimpleRNNCell(RecurrentCell):
         hidden = self.activation(projected + self._recurrent(carry, 1, noise))
         return hidden, hidden
 
+    @nn.nowrap
     def fused_obstacle(self) -> str | None:
         if type(self) is not SimpleRNNCell:
             return super().fused_obstacle()  # a subclass has another step

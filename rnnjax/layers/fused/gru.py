@@ -58,7 +58,7 @@ def _step(projected, recurrent, recurrent_bias, bias, hidden):
     features = hidden.shape[-1]
     projected = add(projected, bias)
     r, z = jnp.split(nn.sigmoid(projected[:, : 2 * features] + recurrent[:, : 2 * features]), 2, axis=-1)
-    inner = recurrent[:, 2 * features :] + recurrent_bias
+    inner = add(recurrent[:, 2 * features :], recurrent_bias)
     n = jnp.tanh(projected[:, 2 * features :] + r * inner)
     return n + z * (hidden - n), (r, z, n, inner)
 

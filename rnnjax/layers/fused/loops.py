@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.ranks import at_rank_of
 
 Array = jax.Array
 
@@ -61,7 +62,7 @@ class Extras(NamedTuple):
 
     def dropped(self, hidden: Array) -> Array:
         """``hidden`` as it meets the recurrent kernel."""
-        return hidden if self.noise is None else hidden * self.noise
+        return hidden if self.noise is None else hidden * at_rank_of(self.noise, hidden)
 
     def mixed(self, old: Any, new: Any) -> Any:
         """The new carry, but the old one where zoneout keeps it."""
@@ -175,7 +176,8 @@ def _mix(stay: Array, old: Array, new: Array) -> Array:
 
 def add(*terms: Array | None) -> Array:
     """The sum of the terms that are there."""
-    return functools.reduce(jnp.add, [term for term in terms if term is not None])
+    there = [term for term in terms if term is not None]
+    return functools.reduce(jnp.add, [at_rank_of(term, there[0]) for term in there])
 
 
 def keep(real: Array | None, new: Array, other: Array | float) -> Array:

@@ -20,6 +20,7 @@ from rnnjax.layers.fused.loops import (
     scan,
     scan_replacing,
 )
+from rnnjax.layers.ranks import at_rank_of
 
 
 def lstm_sequence(
@@ -75,12 +76,13 @@ def _scales(features: int, dtype: Any) -> _Scales:
 
 def _gates(tanh: Array, scales: _Scales) -> list[Array]:
     """The gates i, f, g and o."""
-    return jnp.split(tanh * scales.outer + scales.offset, 4, axis=-1)
+    return jnp.split(tanh * at_rank_of(scales.outer, tanh) + at_rank_of(scales.offset, tanh), 4, axis=-1)
 
 
 def _step(projected, products, bias, cell, scales):
     """One step: the new cell and hidden state, and the tanh that tells all four gates."""
-    tanh = jnp.tanh(add(projected, products, bias) * scales.inner)
+    sums = add(projected, products, bias)
+    tanh = jnp.tanh(sums * at_rank_of(scales.inner, sums))
     i, f, g, o = _gates(tanh, scales)
     cell = f * cell + i * g
     return cell, o * jnp.tanh(cell), tanh
@@ -140,7 +142,8 @@ def _backward(reverse, unroll, residuals, cotangents):
         around = passing(real, kept_hidden, d_hidden)
         d_cell = d_cell + keep(real, d_new * o * (1 - tanh_cell * tanh_cell), 0)
         d_gates = jnp.concatenate([d_cell * g, d_cell * old_cell, d_cell * i, d_new * tanh_cell], axis=-1)
-        d_projected = keep(real, d_gates * ((1 - tanh * tanh) * (scales.inner * scales.outer)), 0)
+        slopes = (1 - tanh * tanh) * at_rank_of(scales.inner * scales.outer, tanh)
+        d_projected = keep(real, d_gates * slopes, 0)
         d_hidden = add(now.dropped(d_projected @ transposed), around)
         state = now.begin_backward((add(d_cell * keep(real, f, 1), kept_cell), d_hidden), d_initial)
         return state, d_projected, None
