@@ -20,6 +20,7 @@ from rnnjax.layers.cells import Carry, Noise, RecurrentCell
 from rnnjax.layers.cells.noise import dropout_mask
 from rnnjax.layers.implementations import checked, run, run_chunks, settled
 from rnnjax.layers.masks import sequence_mask, sequence_starts
+from rnnjax.layers.meshes import laid_as
 from rnnjax.layers.pooling import pool
 from rnnjax.layers.rules import Implementation, Rules, Steps
 
@@ -198,7 +199,7 @@ def _checked_carry(cell: RecurrentCell, inputs: Array, given: Carry | None, whic
                 )
         own = jax.tree.map(jnp.asarray, given)
     # Inside jax.shard_map a scan's carry must vary over the same mesh axes as what it becomes.
-    return jax.tree.map(lambda leaf: _varying_like(leaf, inputs), own)
+    return jax.tree.map(lambda leaf: _varying_like(laid_as(leaf, inputs), inputs), own)
 
 
 def _varying_like(leaf: Array, inputs: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnjax.layers import target
+from rnnjax.layers import meshes, target
 from rnnjax.layers.fused.derivatives import by_hand, only
 from rnnjax.layers.fused.loops import PLAIN, Array, Extras, kernel_gradient, scan
 
@@ -72,7 +72,7 @@ def run(
       UsageError: as ``sequence``.
     """
     operands = (inputs, kernel, tuple(parameters), bias, carry, mask, extras)
-    return _run(sequence, tuple(options.items()), *operands)
+    return meshes.automatically(functools.partial(_run, sequence, tuple(options.items())), *operands)
 
 
 def _whole(sequence, options, inputs, kernel, parameters, bias, carry, mask, extras):

@@ -1,0 +1,46 @@
+"""Meshes with Explicit axes, on which JAX wants to know of every array how it lies, and derives it for few operations.
+
+On such a mesh (as ``jax.make_mesh`` makes them) a recurrence lies as its inputs do: batch axes as theirs, features on
+all devices. Axes of other kinds, and arrays that lie on no mesh, are left alone.
+
+Axes: B batch (any number of axes), T time, D input features, H hidden features.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+Array = jax.Array
+
+
+def explicit(array: Array) -> bool:
+    """Whether an array lies on a mesh that has Explicit axes."""
+    return AxisType.Explicit in jax.typeof(array).sharding.mesh.axis_types
+
+
+def laid_as(carry: Array, inputs: Array) -> Array:
+    """A carry ``[..., H]`` whose batch axes lie as those of ``inputs [..., T, D]``: what a scan makes of it."""
+    if not explicit(inputs):
+        return carry
+    sharding = jax.typeof(inputs).sharding
+    spec = PartitionSpec(*sharding.spec[: carry.ndim - 1], None)
+    return jax.sharding.reshard(carry, NamedSharding(sharding.mesh, spec))
+
+
+def automatically(function: Callable[..., Any], inputs: Array, *operands: Any) -> Any:
+    """``function(inputs, *operands)``, in which XLA derives how arrays lie.
+
+    Args:
+      function: gives ``(carry, outputs)``, leaves ``[B, H]`` and ``[T, B, H]``.
+      inputs: ``[T, B, D]``.
+      operands: all other arrays that it uses.
+    """
+    if not explicit(inputs):
+        return function(inputs, *operands)
+    sharding = jax.typeof(inputs).sharding
+    time, *batch = sharding.spec[:-1]
+    lies = lambda *axes: NamedSharding(sharding.mesh, PartitionSpec(*axes, None))  # noqa: E731
+    # reshard takes one sharding for a whole tree of equal ranks
+    return jax.sharding.auto_axes(function, out_sharding=(lies(*batch), lies(time, *batch)))(inputs, *operands)
