@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rnnjax.layers.implementations import reporting as reporting
     from rnnjax.layers.masks import sequence_mask as sequence_mask
     from rnnjax.layers.movable import movable as movable
+    from rnnjax.layers.outputs import Outputs as Outputs
     from rnnjax.layers.pooling import AttentionPool as AttentionPool
     from rnnjax.layers.pooling import pool as pool
     from rnnjax.layers.recurrence import RNN as RNN
@@ -135,6 +136,7 @@ _HOMES = {
     "PooledHead": "models.head",
     "RecurrentLM": "models.language",
     "TextClassifier": "models.text",
+    "Outputs": "layers.outputs",
     "AttentionPool": "layers.pooling",
     "pool": "layers.pooling",
     "load": "runs.predict",

@@ -48,7 +48,7 @@ class Carried(nn.Module):
         mask: Array | None = None,
         resets: Array | None = None,
         reset_carry: Any = None,
-        train: bool = False,
+        train: bool | None = None,
     ) -> tuple[Any, Array]:
         """As :meth:`rnnjax.RNN.__call__`, with the carry of the call before in the place of ``initial_carry``.
 

@@ -101,10 +101,10 @@ def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[
 
 def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """As :func:`run`, in chunks of time of which the backward pass keeps only the carries between them."""
-    total, length = steps.inputs.shape[0], rules.remat
+    total, wanted = steps.inputs.shape[0], rules.remat
     if not isinstance(total, int):
         return run(cell, carry, steps, rules)  # exported for any number of steps, which cannot be told into chunks
-    length = max(1, math.isqrt(total)) if length == "sqrt" else max(1, min(length, total))
+    length = max(1, min(wanted, total) if isinstance(wanted, int) else math.isqrt(total))
     if cell.carried and cell.is_initializing():
         return run(cell, carry, steps, rules)  # the loop over chunks carries variables, which must be there before it
     extra = -total % length

@@ -23,6 +23,7 @@ from rnnjax.layers.masks import sequence_mask, sequence_starts
 from rnnjax.layers.meshes import laid_as
 from rnnjax.layers.pooling import pool
 from rnnjax.layers.rules import Implementation, Rules, Steps
+from rnnjax.layers.training import training
 
 __all__ = ["RNN", "Bidirectional", "StackedRNN", "pool", "sequence_mask"]
 
@@ -63,6 +64,8 @@ class RNN(nn.Module):
         (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
         without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does. A
         :class:`rnnjax.layers.rules.Implementation` of your own runs where it names no obstacle.
+      train: whether dropout is active in calls that do not say; None: it is not. For ``nn.remat`` and
+        ``nn.jit``, which trace what a call is given.
     """
 
     cell: RecurrentCell
@@ -75,8 +78,11 @@ class RNN(nn.Module):
     zoneout: float | tuple[float, ...] = 0.0
     remat: int | str | None = None
     implementation: str | Implementation = "auto"
+    train: bool | None = None
 
     def __post_init__(self):
+        if isinstance(self.zoneout, list):
+            self.zoneout = tuple(self.zoneout)  # a module with a list has no hash
         rates = {name: getattr(self, name) for name in ("input_dropout", "recurrent_dropout", "weight_dropout")}
         for place, rate in enumerate(self.zoneout if isinstance(self.zoneout, Sequence) else [self.zoneout]):
             rates[f"zoneout {place}"] = rate
@@ -99,7 +105,7 @@ class RNN(nn.Module):
         resets: Array | None = None,
         initial_carry: Carry | None = None,
         reset_carry: Carry | None = None,
-        train: bool = False,
+        train: bool | None = None,
     ) -> tuple[Carry, Array]:
         """Runs the recurrence.
 
@@ -115,7 +121,7 @@ class RNN(nn.Module):
             before; the cell's own, zeros, by default.
           reset_carry: the cell's carry from which a reset starts, whatever ``initial_carry`` is; the
             cell's own, zeros, by default.
-          train: whether dropout is active.
+          train: whether dropout is active; None leaves it to the attribute.
 
         Returns:
           ``(carry, outputs)``: each row's carry after its own last real step (the initial carry
@@ -124,8 +130,10 @@ class RNN(nn.Module):
 
         Raises:
           UsageError: if ``inputs`` lack a time axis; if ``lengths``, ``mask``, ``resets``,
-            ``initial_carry`` or ``reset_carry`` have a wrong shape or dtype, or concrete lengths lie outside 0..T.
+            ``initial_carry`` or ``reset_carry`` have a wrong shape or dtype, or concrete lengths lie outside 0..T;
+            if ``train`` is traced.
         """
+        train = bool(training(self, train))
         mask = sequence_mask(inputs, lengths, mask)
         starts = sequence_starts(inputs, resets, mask, self.reverse)
         if mask is not None:
@@ -218,11 +226,13 @@ class Bidirectional(nn.Module):
       forward: the recurrence in the inputs' order.
       backward: the other, with ``reverse=True``.
       merge: ``"concat"`` (outputs ``[..., T, H_f + H_b]``), ``"sum"``, ``"mean"`` or ``"mul"``.
+      train: as of :class:`RNN`; None leaves it to the directions.
     """
 
     forward: RNN
     backward: RNN
     merge: str = "concat"
+    train: bool | None = None
 
     def __post_init__(self):
         if isinstance(self.backward, RNN) and not self.backward.reverse:
@@ -235,13 +245,14 @@ class Bidirectional(nn.Module):
         super().__post_init__()
 
     def __call__(
-        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=False
+        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=None
     ):
         """As :meth:`RNN.__call__`; ``initial_carry`` and ``reset_carry`` are pairs of both directions' carries.
 
         In chunks of a long sequence only the forward carry is that of the step before a chunk. The backward direction
         begins at the chunk's end: its carry from the chunk before has not read what follows.
         """
+        train = training(self, train)
         first = _carries("Bidirectional", initial_carry, 2, "initial")
         reset = _carries("Bidirectional", reset_carry, 2, "reset")
         options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
@@ -284,12 +295,14 @@ class StackedRNN(nn.Module):
       residual: add each layer's inputs to its outputs (Wu et al. 2016, arXiv:1609.08144). The first
         layer, which usually changes the width, has none where it does.
       pre_norm: layer-normalise each layer's inputs (not what ``residual`` adds).
+      train: as of :class:`RNN`; None leaves it to the layers.
     """
 
     layers: Sequence[nn.Module]
     dropout: float = 0.0
     residual: bool = False
     pre_norm: bool = False
+    train: bool | None = None
 
     def __post_init__(self):
         if not 0 <= self.dropout < 1:
@@ -299,9 +312,10 @@ class StackedRNN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=False
+        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=None
     ):
         """As :meth:`RNN.__call__`; carries, ``reset_carry`` among them, are tuples with one entry a layer."""
+        train = training(self, train)
         carries = _carries("StackedRNN", initial_carry, len(self.layers), "initial")
         fresh = _carries("StackedRNN", reset_carry, len(self.layers), "reset")
         # Every layer is told what was given: cuDNN can use lengths and no mask.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.fused.rows import next_row
 from rnnjax.layers.ranks import at_rank_of
 
 Array = jax.Array
@@ -123,7 +124,7 @@ def scan_ahead(step, carry, rows, steps, reverse, unroll) -> tuple[Any, Any]:
         carry, row = state
         index, inputs = inputs
         carry, outputs = step(carry, row, inputs)
-        row = lax.dynamic_index_in_dim(rows, index - 1 if reverse else index + 1, 0, keepdims=False)
+        row = next_row(rows, index - 1 if reverse else index + 1, row)
         return (carry, row), outputs
 
     first = rows[-1] if reverse else rows[0]
@@ -152,7 +153,7 @@ def scan_replacing(step, carry, rows, steps, reverse, unroll, ahead=False) -> tu
         index, inputs = inputs
         carry, row, saved = step(carry, row, inputs)
         rows = lax.dynamic_update_index_in_dim(rows, row, index, 0)
-        row = lax.dynamic_index_in_dim(rows, index - 1 if reverse else index + 1, 0, keepdims=False)
+        row = next_row(rows, index - 1 if reverse else index + 1, row)
         return ((carry, row), rows), saved
 
     def apart(carry, inputs):
