@@ -103,13 +103,13 @@ class Call:
 
     def _do(self, part: Part, estimate: float) -> dict[str, Any]:
         """Does a part and writes its file, whatever becomes of it; the file's content."""
-        self.say(f"{part.number} {part.name}: {part.summary}")
         began = self.clock()
         most = self.left() if self.dry else max(part.most, estimate)  # a rehearsal goes through all of a part
         deadline = began + min(most, self.left())
         context = Context(self.dry, self.data, self.folder / part.name, deadline, say=self.say, clock=self.clock)
         reason = "interrupted"
         try:
+            self.say(f"{part.number} {part.name}: {part.summary}")  # from here on a signal leaves the part's file
             part.function()(context)
             reason = None
         except Exception as error:  # a part that fails is a result, and the others go on
