@@ -123,7 +123,10 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
 
 
 def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
-    return linear_scan.obstacle(cell, rules) or (None if steps.inputs.shape[0] else "the sequence has no steps")
+    count = steps.inputs.shape[0]
+    if not isinstance(count, int):
+        return "its number of steps is free, and depth depends on it"
+    return linear_scan.obstacle(cell, rules) or (None if count else "the sequence has no steps")
 
 
 def _fused_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from rnnjax.layers.cells import Carry, RecurrentCell
 from rnnjax.layers.cells.base import keep_dtypes
 from rnnjax.layers.fused import loops
+from rnnjax.layers.ranks import at_rank_of
 from rnnjax.layers.rules import Rules, Steps
 
 Array = jax.Array
@@ -45,7 +46,7 @@ def _coefficients(cell: RecurrentCell, carry: Array, projected, steps: Steps, ru
     b = b.astype(jnp.promote_types(b.dtype, carry.dtype))
     a = jnp.broadcast_to(a, b.shape).astype(b.dtype)
     if steps.starts is not None:
-        a, b = jnp.where(steps.starts, 0, a), jnp.where(steps.starts, a * rules.reset_carry + b, b)
+        a, b = jnp.where(steps.starts, 0, a), jnp.where(steps.starts, a * at_rank_of(rules.reset_carry, a) + b, b)
     if steps.real is not None:
         a, b = jnp.where(steps.real, a, 1), jnp.where(steps.real, b, 0)
     return a, b
