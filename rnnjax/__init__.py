@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rnnjax.experiment import Target as Target
     from rnnjax.experiment import Variant as Variant
     from rnnjax.layers.carried import Carried as Carried
+    from rnnjax.layers.carries import LearnedCarry as LearnedCarry
     from rnnjax.layers.cells import CoupledLSTMCell as CoupledLSTMCell
     from rnnjax.layers.cells import GRUCell as GRUCell
     from rnnjax.layers.cells import LayerNormGRUCell as LayerNormGRUCell
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from rnnjax.layers.masks import sequence_mask as sequence_mask
     from rnnjax.layers.movable import movable as movable
     from rnnjax.layers.outputs import Outputs as Outputs
+    from rnnjax.layers.packing import Packing as Packing
+    from rnnjax.layers.packing import pack as pack
     from rnnjax.layers.pooling import AttentionPool as AttentionPool
     from rnnjax.layers.pooling import pool as pool
     from rnnjax.layers.recurrence import RNN as RNN
@@ -122,6 +125,7 @@ _HOMES = {
     "main": "cli",
     "movable": "layers.movable",
     "Carried": "layers.carried",
+    "LearnedCarry": "layers.carries",
     "LinearCell": "layers.cells",
     "RecurrentCell": "layers.cells",
     "chrono": "layers.cells",
@@ -137,6 +141,8 @@ _HOMES = {
     "RecurrentLM": "models.language",
     "TextClassifier": "models.text",
     "Outputs": "layers.outputs",
+    "Packing": "layers.packing",
+    "pack": "layers.packing",
     "AttentionPool": "layers.pooling",
     "pool": "layers.pooling",
     "load": "runs.predict",

@@ -57,8 +57,12 @@ def test_dtypes(case):
         for options in ({"dtype": jnp.bfloat16}, {"param_dtype": jnp.float64}, {"carry_dtype": jnp.float32}):
             with pytest.raises(UsageError, match="float32"):
                 case.make(**options)
-        with pytest.raises(UsageError, match="inputs are bfloat16"):
-            jax.eval_shape(case.rnn().init, jax.random.key(0), jnp.zeros((1, 2, 3), jnp.bfloat16))
+        with pytest.raises(UsageError, match="inputs are complex64"):
+            jax.eval_shape(case.rnn().init, jax.random.key(0), jnp.zeros((1, 2, 3), jnp.complex64))
+        (_, outputs), _ = jax.eval_shape(
+            lambda: case.rnn().init_with_output(jax.random.key(0), jnp.zeros((1, 2, 3), jnp.bfloat16))
+        )
+        assert outputs.dtype == jnp.float32
         return
     params = case.params()
     for carry_dtype in (None, jnp.float32):

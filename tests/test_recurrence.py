@@ -194,7 +194,11 @@ WIDE = jnp.zeros((BATCH, FEATURES + 1))
         (lambda: apply(mask=np.ones((BATCH, STEPS))), "mask must be boolean"),
         (lambda: apply(mask=np.ones((STEPS, BATCH), bool)), "mask must be boolean with shape"),
         (lambda: apply(mask=np.ones((BATCH, STEPS), bool), lengths=[1, 2, 3]), "not both"),
-        (lambda: apply(resets=np.ones((BATCH, STEPS), int)), "resets must be boolean"),
+        (lambda: apply(resets=np.ones((BATCH, STEPS))), "resets must be boolean"),
+        (
+            lambda: apply(resets=np.full((BATCH, STEPS), 2)),
+            "resets must be boolean, or integers that are 0 or 1, got 2",
+        ),
         (lambda: apply(initial_carry=WIDE), "the initial carry of LSTMCell must be built as"),
         (lambda: apply(initial_carry=(WIDE, WIDE)), r"needs float32 \(3, 4\), got float32 \(3, 5\)"),
         (lambda: apply(initial_carry=(HALF, HALF)), "needs float32 .* got bfloat16"),

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -66,14 +67,14 @@ def settled(
     """
     if wanted == "auto":
         asked = _in_order(target.platform(), type(cell))
-        chosen = next(row for row in asked if row.obstacle(cell, steps, rules) is None)
+        chosen = next(row for row in asked if _obstacle(row, cell, steps, rules) is None)
     else:
         named = (row for row in IMPLEMENTATIONS if row.name == wanted)
         chosen = wanted if isinstance(wanted, Implementation) else next(named)
-        reason = chosen.obstacle(cell, steps, rules)
+        reason = _obstacle(chosen, cell, steps, rules)
         if reason is not None:
             raise UsageError(
-                f"RNN: implementation={chosen.name!r} cannot run {type(cell).__name__} here: {reason}; "
+                f"RNN: implementation={chosen.name!r} cannot run {cell._kind} here: {reason}; "
                 "use implementation='auto' or 'scan'"
             )
     ran = _REPORT.get()
@@ -90,16 +91,25 @@ def _in_order(platform: str, cell: type) -> Iterator[Implementation]:
     yield from (row for row in IMPLEMENTATIONS if row not in first and row.good_on(platform))
 
 
-def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
-    """All steps, by the implementation that was chosen. Outputs ``[T, ..., H]``."""
+def _obstacle(row: Implementation, cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    if rules.carries and not row.carries:
+        return "it gives the last carry alone, and return_carries=True asks for that of each step"
+    return row.obstacle(cell, steps, rules)
+
+
+def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Any]:
+    """All steps, by the implementation that was chosen. Outputs ``[T, ..., H]``, with carries if asked for."""
     assert rules.implementation is not None, "settled() chooses one"
     carry, outputs = rules.implementation.run(cell, carry, steps, rules)
+    outputs, carries = outputs if rules.carries else (outputs, None)
     if steps.real is not None:
         outputs = jnp.where(steps.real, outputs, jnp.zeros((), outputs.dtype))
-    return carry, outputs.astype(cell.compute_dtype(steps.inputs))
+    dtype = cell.compute_dtype(steps.inputs)
+    outputs = outputs if dtype is None else outputs.astype(dtype)
+    return carry, (outputs, carries) if rules.carries else outputs
 
 
-def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Any]:
     """As :func:`run`, in chunks of time of which the backward pass keeps only the carries between them."""
     total, wanted = steps.inputs.shape[0], rules.remat
     if not isinstance(total, int):
@@ -108,10 +118,14 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
     if cell.carried and cell.is_initializing():
         return run(cell, carry, steps, rules)  # the loop over chunks carries variables, which must be there before it
     extra = -total % length
+    keys = plain_scan.step_keys(cell, steps, rules)
     if extra:
         if steps.real is None:
             steps = steps._replace(real=jnp.ones((*steps.inputs.shape[:-1], 1), bool))
         steps = jax.tree.map(lambda part: jnp.pad(part, [(0, extra)] + [(0, 0)] * (part.ndim - 1)), steps)
+    if keys is not None:  # padded steps draw what is thrown away
+        again = jnp.arange(total + extra) % max(1, total)
+        steps = steps._replace(keys=jax.tree.map(lambda of_steps: of_steps[again], keys))
     # Sizes in full: with a batch of no rows, reshape cannot tell what -1 would be.
     count = (total + extra) // length
     chunks = jax.tree.map(lambda part: part.reshape(count, length, *part.shape[1:]), steps)
@@ -119,7 +133,7 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
     scan = nn.scan(body, reverse=rules.reverse, **variables.lifted(cell))
     with variables.appending(cell):
         carry, outputs = variables.in_chunks(scan, cell, total, length)(cell, carry, chunks)
-    return carry, outputs.reshape(count * length, *outputs.shape[2:])[:total]
+    return carry, jax.tree.map(lambda leaf: leaf.reshape(count * length, *leaf.shape[2:])[:total], outputs)
 
 
 def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
@@ -131,6 +145,8 @@ def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> st
 
 def _fused_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
     dtype = cell.compute_dtype(steps.inputs)
+    if dtype is None:
+        return cell.fused_obstacle()
     other = [leaf.dtype for leaf in jax.tree.leaves(rules.reset_carry) if leaf.dtype != dtype]
     if other:
         return f"its carry is {other[0]} and its products are {jnp.dtype(dtype)}, but both must be of one dtype"
@@ -150,15 +166,19 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
         stay=jax.tree.map(lambda leaf: flat_steps(leaf) if jnp.ndim(leaf) else leaf, stay),
     )
     real = None if steps.real is None else flat_steps(steps.real)[..., 0]
-    options = {"reverse": rules.reverse, "unroll": rules.unroll}
+    options = {"reverse": rules.reverse, "unroll": rules.unroll} | ({"carries": True} if rules.carries else {})
     flat_carry = jax.tree.map(flat, carry)
     last, outputs = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
     # Weights may have been cast after they were made, and their products with them: the carry stays what it was.
+    if rules.carries:
+        outputs = outputs[0], keep_dtypes(outputs[1], flat_carry)
     result = keep_dtypes(last, flat_carry), outputs
     return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), result)
 
 
 def _cudnn_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    if cell.cudnn_obstacle():
+        return cell.cudnn_obstacle()
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(rules.reset_carry)} | {jnp.dtype(cell.compute_dtype(steps.inputs))}
     obstacles = {
         "zoneout": rules.zoneout is not None,
@@ -171,7 +191,7 @@ def _cudnn_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | No
         "another dtype than float32": dtypes != {jnp.dtype(jnp.float32)},
     }
     reasons = [reason for reason, there in obstacles.items() if there]
-    return cell.cudnn_obstacle() or (f"it has {', '.join(reasons)}" if reasons else cudnn.obstacle())
+    return f"it has {', '.join(reasons)}" if reasons else cudnn.obstacle()
 
 
 def _cudnn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
@@ -195,9 +215,9 @@ def _scan(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tupl
 # In the order in which "auto" asks them, after those that were measured on the platform: see measured.py.
 IMPLEMENTATIONS = (
     # On a CPU the associative scan's additional passes over the states cost more than a loop.
-    Implementation("associative", lambda backend: backend != "cpu", _associative_obstacle, linear_scan.run_associative),
-    Implementation("fused", lambda backend: True, _fused_obstacle, _fused),
+    Implementation("associative", lambda name: name != "cpu", _associative_obstacle, linear_scan.run_associative, True),
+    Implementation("fused", lambda backend: True, _fused_obstacle, _fused, carries=True),
     # Where a measurement speaks for it, that asks it first.
     Implementation("cudnn", lambda backend: False, _cudnn_obstacle, _cudnn),
-    Implementation("scan", lambda backend: True, lambda cell, steps, rules: None, _scan),
+    Implementation("scan", lambda backend: True, lambda cell, steps, rules: None, _scan, carries=True),
 )

@@ -5,6 +5,8 @@ What is left is a scan over two operations, or O(log T) parallel steps (Blelloch
 Axes: T time (first here), B batch (any number of axes), D input features, H hidden features.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -22,22 +24,27 @@ def obstacle(cell: RecurrentCell, rules: Rules) -> str | None:
     return cell.linear_obstacle() or (None if rules.zoneout is None else "it has zoneout")
 
 
-def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Any]:
     """A loop over the steps."""
     projected = cell.project(steps.inputs)
     a, b = _coefficients(cell, carry, projected, steps, rules)
     last, states = loops.scan(_step, carry.astype(b.dtype), (a, b), rules.reverse, rules.unroll)
-    return keep_dtypes(last, carry), cell.readout(states, projected)
+    return keep_dtypes(last, carry), _read(cell, states, projected, carry, rules)
 
 
-def run_associative(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+def run_associative(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Any]:
     """An associative scan over at least one step."""
     projected = cell.project(steps.inputs)
     a, b = _coefficients(cell, carry, projected, steps, rules)
     first, final = (-1, 0) if rules.reverse else (0, -1)
     b = b.at[first].add(a[first] * carry)
     _, states = jax.lax.associative_scan(_then, (a, b), reverse=rules.reverse)
-    return keep_dtypes(states[final], carry), cell.readout(states, projected)
+    return keep_dtypes(states[final], carry), _read(cell, states, projected, carry, rules)
+
+
+def _read(cell: RecurrentCell, states: Array, projected, carry: Array, rules: Rules) -> Any:
+    outputs = cell.readout(states, projected)
+    return (outputs, keep_dtypes(states, carry)) if rules.carries else outputs
 
 
 def _coefficients(cell: RecurrentCell, carry: Array, projected, steps: Steps, rules: Rules) -> tuple[Array, Array]:

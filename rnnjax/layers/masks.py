@@ -66,8 +66,36 @@ def sequence_starts(inputs: Array, resets: Array | None, mask: Array | None, rev
     return real & jnp.take_along_axis(jnp.pad(resets, nothing), after, axis=-1)
 
 
+def as_array(inputs: Any) -> Array:
+    """The inputs, if they are an array.
+
+    Raises:
+      UsageError: if they are another library's, or a list.
+    """
+    if isinstance(inputs, jax.Array | np.ndarray):
+        return inputs  # pyright: ignore[reportReturnType]
+    kind = type(inputs)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    raise UsageError(
+        f"inputs must be a JAX or NumPy array [..., T, D], got a {name}; jnp.asarray(inputs) makes one of numbers"
+    )
+
+
 def _booleans(name: str, values: Any, shape: Sequence[int]) -> Array:
-    values = jnp.asarray(values)
-    if values.dtype != jnp.bool_ or values.shape != tuple(shape):
-        raise UsageError(f"{name} must be boolean with shape {tuple(shape)}, got {values.dtype} {values.shape}")
-    return values
+    """Flags ``[..., T]`` of booleans, or of integers that are 0 and 1, for all rows where they are ``[T]``."""
+    given: Any = values if isinstance(values, jax.Array) else np.asarray(values)
+    known = given.dtype == jnp.bool_ or jnp.issubdtype(given.dtype, jnp.integer)
+    fits = given.shape[-1:] == tuple(shape[-1:]) and given.ndim <= len(shape)
+    fits = fits and all(a in (1, b) for a, b in zip(given.shape[::-1], shape[::-1], strict=False))
+    if given.shape == (*shape, 1):  # as a mask that is multiplied with features
+        given, fits = given[..., 0], True
+    if not known or not fits:
+        raise UsageError(f"{name} must be boolean with shape {tuple(shape)}, got {given.dtype} {given.shape}")
+    if given.dtype == jnp.bool_:
+        flags = jnp.asarray(given)
+    else:
+        other = np.empty(0) if isinstance(given, Tracer) else np.setdiff1d(np.asarray(given), (0, 1))
+        if other.size:  # such as the numbers of packed sequences, which mean something else
+            raise UsageError(f"{name} must be boolean, or integers that are 0 or 1, got {other[0]}")
+        flags = jnp.asarray(given) != 0
+    return flags if flags.shape == tuple(shape) else jnp.broadcast_to(flags, shape)

@@ -7,7 +7,7 @@ All three are called alike and return alike, so that each can stand where anothe
 Axes: B batch (any number of leading axes), T time, D input features, H hidden features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,21 +16,26 @@ import jax.numpy as jnp
 from flax.core import Scope
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.beside import applied, is_recurrent, is_stepwise, width
+from rnnjax.layers.beside import checked as checked_layer
+from rnnjax.layers.carries import fitted, one_for_each, part_names
 from rnnjax.layers.cells import Carry, Noise, RecurrentCell
+from rnnjax.layers.cells.foreign import adapted
 from rnnjax.layers.cells.noise import dropout_mask
 from rnnjax.layers.implementations import checked, run, run_chunks, settled
-from rnnjax.layers.masks import sequence_mask, sequence_starts
+from rnnjax.layers.masks import as_array, sequence_mask, sequence_starts
 from rnnjax.layers.meshes import laid_as
 from rnnjax.layers.pooling import pool
 from rnnjax.layers.rules import Implementation, Rules, Steps
 from rnnjax.layers.training import training
+from rnnjax.layers.words import Answering, answered
 
 __all__ = ["RNN", "Bidirectional", "StackedRNN", "pool", "sequence_mask"]
 
 Array = jax.Array
 
 
-class RNN(nn.Module):
+class RNN(Answering, nn.Module):
     """Runs a cell over time.
 
     The weights are the layer's own: it copies the cell that it is given, so that one cell in two layers makes two
@@ -39,7 +44,8 @@ class RNN(nn.Module):
     All dropout needs a ``dropout`` key and is off unless ``train=True``.
 
     Attributes:
-      cell: the recurrent cell.
+      cell: the recurrent cell; one of Flax, or of your own from ``nn.RNNCellBase``, runs by the scan
+        (:class:`rnnjax.layers.cells.foreign.ForeignCell`).
       reverse: scan from each row's last real step to its first; outputs stay in the inputs' order.
       unroll: steps in one iteration of the compiled loop.
       input_dropout: rate of dropout on the inputs.
@@ -64,6 +70,8 @@ class RNN(nn.Module):
         (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
         without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does. A
         :class:`rnnjax.layers.rules.Implementation` of your own runs where it names no obstacle.
+      first_carry: a module that makes the carry from which sequences start, and to which resets return, of the cell's
+        own and of the names of its parts, as :class:`rnnjax.LearnedCarry`; None takes the cell's own, zeros.
       train: whether dropout is active in calls that do not say; None: it is not. For ``nn.remat`` and
         ``nn.jit``, which trace what a call is given.
     """
@@ -78,6 +86,7 @@ class RNN(nn.Module):
     zoneout: float | tuple[float, ...] = 0.0
     remat: int | str | None = None
     implementation: str | Implementation = "auto"
+    first_carry: nn.Module | None = None
     train: bool | None = None
 
     def __post_init__(self):
@@ -92,10 +101,12 @@ class RNN(nn.Module):
         if not (self.remat is None or self.remat == "sqrt" or (isinstance(self.remat, int) and self.remat > 0)):
             raise UsageError(f"RNN: remat must be a positive number of steps, 'sqrt' or None, got {self.remat!r}")
         checked(self.implementation)
-        self.cell = _own(self, self.cell)
+        self.cell = _own(self, adapted(self.cell))
+        self.first_carry = _own(self, self.first_carry)
         super().__post_init__()
 
     @nn.compact
+    @answered
     def __call__(
         self,
         inputs: Array,
@@ -106,34 +117,40 @@ class RNN(nn.Module):
         initial_carry: Carry | None = None,
         reset_carry: Carry | None = None,
         train: bool | None = None,
+        return_carries: bool = False,
     ) -> tuple[Carry, Array]:
         """Runs the recurrence.
 
         Args:
           inputs: ``[..., T, D]``.
           lengths: ``[...]`` integers in 0..T: how many leading steps of each row are real.
-          mask: ``[..., T]`` booleans, True at real steps; use it or ``lengths``. A masked step
-            leaves the carry as it is.
-          resets: ``[..., T]`` booleans, True at the first step of each of the sequences that are
+          mask: ``[..., T]`` booleans, or zeros and ones, True at real steps; use it or ``lengths``. One ``[T]`` or
+            ``[1, T]`` is that of all rows. A masked step leaves the carry as it is.
+          resets: ``[..., T]`` booleans as the mask, True at the first step of each of the sequences that are
             packed into a row, or of the episodes in a stream: they start from ``reset_carry`` and never
             see the carry before them. A reverse recurrence starts each at its last real step.
           initial_carry: the cell's carry before the first step that is taken, such as that of the chunk
-            before; the cell's own, zeros, by default.
-          reset_carry: the cell's carry from which a reset starts, whatever ``initial_carry`` is; the
-            cell's own, zeros, by default.
+            before; that of :attr:`first_carry`, or the cell's own, zeros, by default. An LSTM's is ``(c, h)``, also as
+            a list, a named tuple or a dictionary of these names; leaves ``[1, H]`` or ``[H]`` are those of all rows.
+          reset_carry: the cell's carry from which a reset starts, whatever ``initial_carry`` is; in its forms, and by
+            default as there.
           train: whether dropout is active; None leaves it to the attribute.
+          return_carries: give the carry after each step, ``[..., T, H]``, in the place of the last one: of an LSTM
+            the cells of all steps. At a masked step it is that of the real step before it in the layer's direction.
 
         Returns:
           ``(carry, outputs)``: each row's carry after its own last real step (the initial carry
-          where there is none), and outputs ``[..., T, H]``, zero at masked steps. What stands in
+          where there is none), or with ``return_carries`` that after each step; and outputs
+          ``[..., T, H]``, zero at masked steps. What stands in
           masked steps, NaN included, changes neither results nor gradients.
 
         Raises:
-          UsageError: if ``inputs`` lack a time axis; if ``lengths``, ``mask``, ``resets``,
-            ``initial_carry`` or ``reset_carry`` have a wrong shape or dtype, or concrete lengths lie outside 0..T;
-            if ``train`` is traced.
+          UsageError: if ``inputs`` lack a time axis or have another D than the parameters; if ``lengths``, ``mask``,
+            ``resets``, ``initial_carry`` or ``reset_carry`` have a wrong shape or dtype, or concrete lengths lie
+            outside 0..T; if ``train`` is traced.
         """
         train = bool(training(self, train))
+        inputs = as_array(inputs)
         mask = sequence_mask(inputs, lengths, mask)
         starts = sequence_starts(inputs, resets, mask, self.reverse)
         if mask is not None:
@@ -142,8 +159,10 @@ class RNN(nn.Module):
         if self.input_dropout:
             shared = (-2,) if self.variational else ()
             inputs = nn.Dropout(self.input_dropout, broadcast_dims=shared)(inputs, deterministic=not train)
-        carry = _checked_carry(self.cell, inputs, initial_carry, "initial")
-        rules = self._rules(inputs, _checked_carry(self.cell, inputs, reset_carry, "reset"), train)
+        first = self._first(inputs)
+        carry = _checked_carry(self.cell, inputs, first, initial_carry, "initial")
+        rules = self._rules(inputs, _checked_carry(self.cell, inputs, first, reset_carry, "reset"), train)
+        rules = rules._replace(carries=return_carries)
         steps = Steps(
             jnp.moveaxis(inputs, -2, 0),
             None if mask is None else jnp.moveaxis(mask, -1, 0)[..., None],
@@ -153,24 +172,87 @@ class RNN(nn.Module):
             rules = rules._replace(lengths=jnp.asarray(lengths))
         rules = settled(self.implementation, self.cell, steps, rules, self.path)
         carry, outputs = (run if self.remat is None else run_chunks)(self.cell, carry, steps, rules)
+        if return_carries:
+            outputs, carries = outputs
+            carry = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -2), carries)
         return carry, jnp.moveaxis(outputs, 0, -2)
+
+    @property
+    def features(self) -> int:
+        """Features of the outputs."""
+        return self.cell.output_features
+
+    def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> Carry:
+        """The carry that a stream starts from, for loops whose carry has to be there before the first step.
+
+        Args:
+          rng: unused by zeros and by what is learned.
+          input_shape: ``(..., D)``, that of one step's inputs.
+          dtype: of the products, where the cell's own does not tell.
+
+        Returns:
+          The cell's own carry, or that of :attr:`first_carry`, which needs parameters:
+          ``layer.apply(variables, rng, shape, method="initialize_carry")``.
+
+        Raises:
+          UsageError: if there is a :attr:`first_carry` and there are no parameters.
+        """
+        own = self.cell.initialize_carry(rng, tuple(input_shape), dtype)
+        if self.first_carry is None:
+            return own
+        if self.scope is None:
+            raise UsageError(
+                "RNN.initialize_carry: the first carry is made of parameters; call "
+                "layer.apply(variables, rng, input_shape, method='initialize_carry')"
+            )
+        return self.first_carry(own, part_names(self.cell, own))
 
     @property
     def backward_features(self) -> int:
         """How many of the outputs' last features were read from the end, for :func:`rnnjax.layers.pooling.pool`."""
         return self.cell.output_features if self.reverse else 0
 
-    def step(self, carry: Carry | None, inputs: Array) -> tuple[Carry, Array]:
-        """One step for streaming: ``inputs [..., D]`` give ``(carry, output [..., H])``; None starts a stream."""
+    @answered
+    def step(
+        self,
+        carry: Carry | None,
+        inputs: Array,
+        *,
+        mask: Array | None = None,
+        resets: Array | None = None,
+        reset_carry: Carry | None = None,
+        train: bool | None = None,
+    ) -> tuple[Carry, Array]:
+        """One step for streaming.
+
+        Args:
+          carry: that of the step before; None starts a stream.
+          inputs: ``[..., D]``.
+          mask: ``[...]`` booleans, False for rows that have ended: their carry stays, their output is zero.
+          resets: ``[...]`` booleans, True for rows that start anew with this step, from ``reset_carry``.
+          reset_carry: as in :meth:`__call__`.
+          train: as in :meth:`__call__`. Masks are drawn with the ``dropout`` key of the call: one key for all steps
+            of a stream gives the variational masks of a whole sequence, a new key for each step new ones.
+
+        Returns:
+          ``(carry, output [..., H])``.
+
+        Raises:
+          UsageError: if the recurrence is a reverse one, and as :meth:`__call__`.
+        """
         if self.reverse:
             raise UsageError("RNN.step: a reverse recurrence cannot stream, it begins with the last step")
-        carry, outputs = self(inputs[..., None, :], initial_carry=carry)
-        return carry, outputs[..., 0, :]
+        return one_step(self, carry, inputs, mask, resets, reset_carry, train)
+
+    def _first(self, inputs: Array) -> Carry:
+        """The carry from which sequences start, in the dtype that the scan keeps."""
+        own = self.cell.initialize_carry(None, inputs.shape[:-2] + inputs.shape[-1:], self.cell.compute_dtype(inputs))
+        return own if self.first_carry is None else self.first_carry(own, part_names(self.cell, own))
 
     @nn.nowrap
     def _rules(self, inputs: Array, reset_carry: Carry, train: bool) -> Rules:
         """Checks the options against the cell and draws what is drawn once a sequence."""
-        name, shape = type(self.cell).__name__, self.cell.recurrent_shape or (0, 0)
+        name, shape = self.cell._kind, self.cell.recurrent_shape or (0, 0)
         if not shape[0] and (self.recurrent_dropout or self.weight_dropout):
             raise UsageError(f"RNN: {name} has no recurrent kernel for recurrent_dropout or weight_dropout")
         leaves, tree = jax.tree.flatten(reset_carry)
@@ -190,22 +272,18 @@ class RNN(nn.Module):
         return Rules(reset_carry, noise, step_rate, keep, train, self.reverse, self.unroll, self.remat)
 
 
-def _checked_carry(cell: RecurrentCell, inputs: Array, given: Carry | None, which: str) -> Carry:
-    """The given initial or reset carry, checked, or the cell's own; in the dtype that the scan keeps."""
-    shape = inputs.shape[:-2] + inputs.shape[-1:]
-    own = cell.initialize_carry(None, shape, cell.compute_dtype(inputs))
-    name = type(cell).__name__
-    if given is not None:
-        want, got = jax.tree.structure(own), jax.tree.structure(given)
-        if want != got:
-            raise UsageError(f"the {which} carry of {name} must be built as {want}, got {got}")
-        for want, leaf in zip(jax.tree.leaves(own), jax.tree.leaves(given), strict=True):
-            if jnp.shape(leaf) != want.shape or jnp.result_type(leaf) != want.dtype:
-                raise UsageError(
-                    f"the {which} carry of {name} needs {want.dtype} {want.shape}, "
-                    f"got {jnp.result_type(leaf)} {jnp.shape(leaf)}"
-                )
-        own = jax.tree.map(jnp.asarray, given)
+def one_step(layer: Any, carry: Carry, inputs: Array, mask: Any, resets: Any, reset_carry: Carry, train: bool | None):
+    """The layer over a sequence of one step: ``inputs [..., D]`` give ``(carry, output [..., H])``."""
+    marks = {"mask": mask, "resets": resets}
+    marks = {name: None if given is None else jnp.asarray(given)[..., None] for name, given in marks.items()}
+    inputs = as_array(inputs)[..., None, :]
+    carry, outputs = layer(inputs, initial_carry=carry, reset_carry=reset_carry, train=train, **marks)
+    return carry, outputs[..., 0, :]
+
+
+def _checked_carry(cell: RecurrentCell, inputs: Array, own: Carry, given: Carry | None, which: str) -> Carry:
+    """The given initial or reset carry, checked, or the layer's own."""
+    own = own if given is None else fitted(cell, own, given, which)
     # Inside jax.shard_map a scan's carry must vary over the same mesh axes as what it becomes.
     return jax.tree.map(lambda leaf: _varying_like(laid_as(leaf, inputs), inputs), own)
 
@@ -215,7 +293,7 @@ def _varying_like(leaf: Array, inputs: Array) -> Array:
     return jax.lax.pcast(leaf, tuple(missing), to="varying") if missing else leaf
 
 
-class Bidirectional(nn.Module):
+class Bidirectional(Answering, nn.Module):
     """A forward and a backward recurrence over the same inputs (Schuster and Paliwal 1997).
 
     The carry is the pair of both carries. The weights are the layer's own, as those of :class:`RNN`: one cell in both
@@ -234,7 +312,19 @@ class Bidirectional(nn.Module):
     merge: str = "concat"
     train: bool | None = None
 
+    def __new__(cls, *args: Any, **options: Any):
+        if len(args) + len(options.keys() & {"forward", "backward"}) == 1:  # none at all: it is copied
+            raise UsageError("Bidirectional takes both directions: Bidirectional(RNN(cell), RNN(cell, reverse=True))")
+        return super().__new__(cls, *args, **options)
+
     def __post_init__(self):
+        for name in ("forward", "backward"):
+            part = getattr(self, name)
+            if isinstance(part, nn.RNN) or not is_recurrent(part):
+                raise UsageError(
+                    f"Bidirectional: {name} must be a layer of this package, as in Bidirectional(RNN(LSTMCell(64)), "
+                    f"RNN(LSTMCell(64), reverse=True)), got {type(part).__name__}"
+                )
         if isinstance(self.backward, RNN) and not self.backward.reverse:
             raise UsageError("Bidirectional: the backward RNN needs reverse=True")
         if isinstance(self.forward, RNN) and self.forward.reverse:
@@ -244,8 +334,18 @@ class Bidirectional(nn.Module):
         self.forward, self.backward = _own(self, self.forward), _own(self, self.backward)
         super().__post_init__()
 
+    @answered
     def __call__(
-        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=None
+        self,
+        inputs,
+        *,
+        lengths=None,
+        mask=None,
+        resets=None,
+        initial_carry=None,
+        reset_carry=None,
+        train=None,
+        return_carries=False,
     ):
         """As :meth:`RNN.__call__`; ``initial_carry`` and ``reset_carry`` are pairs of both directions' carries.
 
@@ -253,12 +353,36 @@ class Bidirectional(nn.Module):
         begins at the chunk's end: its carry from the chunk before has not read what follows.
         """
         train = training(self, train)
-        first = _carries("Bidirectional", initial_carry, 2, "initial")
-        reset = _carries("Bidirectional", reset_carry, 2, "reset")
+        inputs = as_array(inputs)
+        first = one_for_each("Bidirectional", initial_carry, 2, "initial")
+        reset = one_for_each("Bidirectional", reset_carry, 2, "reset")
         options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
+        if return_carries:  # only then: a layer of somebody else's need not know it
+            options["return_carries"] = True
         forward, ahead = self.forward(inputs, initial_carry=first[0], reset_carry=reset[0], **options)
         backward, behind = self.backward(inputs, initial_carry=first[1], reset_carry=reset[1], **options)
         return (forward, backward), self._merged(ahead, behind)
+
+    @property
+    def features(self) -> int:
+        """Features of the outputs."""
+        return self.forward.features + (self.backward.features if self.merge == "concat" else 0)
+
+    def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> tuple[Carry, Carry]:
+        """As :meth:`RNN.initialize_carry`: the pair of both directions' carries."""
+        of = [part.initialize_carry(rng, input_shape, dtype) for part in (self.forward, self.backward)]
+        return of[0], of[1]
+
+    def step(self, *_: Any, **__: Any):
+        """There is none.
+
+        Raises:
+          UsageError: always.
+        """
+        raise UsageError(
+            "Bidirectional.step: the backward direction begins with the last step, so that two directions cannot "
+            "stream; use an RNN that reads forwards"
+        )
 
     @property
     def backward_features(self) -> int:
@@ -284,13 +408,15 @@ class Bidirectional(nn.Module):
         return ahead + behind if self.merge == "sum" else (ahead + behind) / 2
 
 
-class StackedRNN(nn.Module):
+class StackedRNN(Answering, nn.Module):
     """Recurrent layers one above the other, with dropout between them (Zaremba et al. 2014, arXiv:1409.2329).
 
     The weights are the layers' own, as those of :class:`RNN`: ``[layer] * 2`` makes two sets.
 
     Attributes:
-      layers: :class:`RNN` or :class:`Bidirectional` modules, lowest first.
+      layers: :class:`RNN` or :class:`Bidirectional` modules, lowest first. What stands between them may be no
+        recurrence, as ``nn.Dense``, ``nn.LayerNorm``, ``nn.Dropout`` or a convolution over time; then its carry is
+        None (:func:`rnnjax.layers.beside.applied` says what such a layer is handed).
       dropout: rate of dropout on the inputs of every layer but the first; needs a ``dropout`` key.
       residual: add each layer's inputs to its outputs (Wu et al. 2016, arXiv:1609.08144). The first
         layer, which usually changes the width, has none where it does.
@@ -307,17 +433,32 @@ class StackedRNN(nn.Module):
     def __post_init__(self):
         if not 0 <= self.dropout < 1:
             raise UsageError(f"StackedRNN: dropout must lie in [0, 1), got {self.dropout}")
-        self.layers = tuple(_own(self, layer) for layer in self.layers)
+        if isinstance(self.layers, nn.Module) or not isinstance(self.layers, Iterable):
+            raise UsageError(
+                "StackedRNN: give the layers as a list, lowest first, as in StackedRNN([RNN(LSTMCell(64))])"
+            )
+        self.layers = tuple(_own(self, checked_layer(layer, depth)) for depth, layer in enumerate(self.layers))
         super().__post_init__()
 
     @nn.compact
+    @answered
     def __call__(
-        self, inputs, *, lengths=None, mask=None, resets=None, initial_carry=None, reset_carry=None, train=None
+        self,
+        inputs,
+        *,
+        lengths=None,
+        mask=None,
+        resets=None,
+        initial_carry=None,
+        reset_carry=None,
+        train=None,
+        return_carries=False,
     ):
         """As :meth:`RNN.__call__`; carries, ``reset_carry`` among them, are tuples with one entry a layer."""
         train = training(self, train)
-        carries = _carries("StackedRNN", initial_carry, len(self.layers), "initial")
-        fresh = _carries("StackedRNN", reset_carry, len(self.layers), "reset")
+        inputs = as_array(inputs)
+        carries = one_for_each("StackedRNN", initial_carry, len(self.layers), "initial")
+        fresh = one_for_each("StackedRNN", reset_carry, len(self.layers), "reset")
         # Every layer is told what was given: cuDNN can use lengths and no mask.
         options = {"lengths": lengths, "mask": mask, "resets": resets, "train": train}
         mask = sequence_mask(inputs, lengths, mask)
@@ -330,7 +471,11 @@ class StackedRNN(nn.Module):
                 outputs = nn.LayerNorm(dtype=outputs.dtype, name=f"norm_{depth}")(outputs)
             if depth and self.dropout:
                 outputs = nn.Dropout(self.dropout)(outputs, deterministic=not train)
-            carry, outputs = layer(outputs, initial_carry=carry, reset_carry=reset, **options)
+            if is_recurrent(layer):
+                every = {"return_carries": True} if return_carries else {}
+                carry, outputs = layer(outputs, initial_carry=carry, reset_carry=reset, **options, **every)
+            else:
+                carry, outputs = None, applied(layer, depth, outputs, mask, options)
             if self.residual and (depth or below.shape == outputs.shape):
                 if below.shape != outputs.shape:
                     raise UsageError(
@@ -342,16 +487,58 @@ class StackedRNN(nn.Module):
         return tuple(last), outputs
 
     @property
-    def backward_features(self) -> int:
-        """As :attr:`RNN.backward_features`, of the highest layer."""
-        return self.layers[-1].backward_features
+    def features(self) -> int:
+        """Features of the outputs.
 
-    def step(self, carry, inputs: Array):
-        """One step for streaming, as :meth:`RNN.step`."""
-        if not all(isinstance(layer, RNN) and not layer.reverse for layer in self.layers):
-            raise UsageError("StackedRNN.step: every layer must be a forward RNN, a backward one cannot stream")
-        carry, outputs = self(inputs[..., None, :], initial_carry=carry)
-        return carry, outputs[..., 0, :]
+        Raises:
+          UsageError: if no layer says how many it makes.
+        """
+        for layer in reversed(self.layers):
+            if is_recurrent(layer) or hasattr(layer, "features"):
+                return layer.features
+        raise UsageError("StackedRNN: none of the layers says how many features it makes")
+
+    @property
+    def backward_features(self) -> int:
+        """As :attr:`RNN.backward_features`, of the highest layer.
+
+        Raises:
+          UsageError: if what stands above a backward recurrence mixes its features with others.
+        """
+        for depth, layer in reversed(list(enumerate(self.layers))):
+            if is_recurrent(layer):
+                if layer.backward_features and not all(isinstance(top, nn.Dropout) for top in self.layers[depth + 1 :]):
+                    raise UsageError(
+                        "StackedRNN: above the highest recurrence there is a layer that mixes what both directions "
+                        "have read last; pool mean or max, or pool below that layer"
+                    )
+                return layer.backward_features
+        return 0
+
+    def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> tuple[Carry, ...]:
+        """As :meth:`RNN.initialize_carry`, one carry a layer."""
+        *batch, features = input_shape
+        carries = []
+        for layer in self.layers:
+            shape = (*batch, features)
+            carries.append(layer.initialize_carry(rng, shape, dtype) if is_recurrent(layer) else None)
+            features = width(layer, shape)
+        return tuple(carries)
+
+    @answered
+    def step(self, carry, inputs: Array, *, mask=None, resets=None, reset_carry=None, train=None):
+        """One step for streaming, as :meth:`RNN.step`.
+
+        Raises:
+          UsageError: if a layer begins with the last step, or makes a step of others than that step.
+        """
+        streams = (is_stepwise(layer) or (isinstance(layer, RNN) and not layer.reverse) for layer in self.layers)
+        if not all(streams):
+            raise UsageError(
+                "StackedRNN.step: every layer must be a forward RNN or make a step of that step alone, as nn.Dense "
+                "does; a backward one cannot stream"
+            )
+        return one_step(self, carry, inputs, mask, resets, reset_carry, train)
 
 
 def _own(owner: nn.Module, part: Any) -> Any:
@@ -365,13 +552,3 @@ def _own(owner: nn.Module, part: Any) -> Any:
     if owner.parent is None or isinstance(owner.parent, Scope) or not isinstance(part, nn.Module):
         return part
     return part.copy(parent=None, name=None)
-
-
-def _carries(name: str, given: Any, count: int, which: str) -> Sequence[Any]:
-    """One initial or reset carry a part, None where none was given."""
-    if given is None:
-        return [None] * count
-    if not isinstance(given, Sequence) or len(given) != count:
-        size = len(given) if isinstance(given, Sequence) else "no tuple of"
-        raise UsageError(f"{name}: {count} layers or directions, but {size} {which} carries")
-    return given

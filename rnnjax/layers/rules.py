@@ -15,11 +15,20 @@ Array = jax.Array
 
 
 class Steps(NamedTuple):
-    """What a scan runs over, time first: inputs ``[T, ..., D]``, real and starts ``[T, ..., 1]`` or None."""
+    """What a scan runs over, time first.
+
+    Attributes:
+      inputs: ``[T, ..., D]``.
+      real: ``[T, ..., 1]`` booleans or None.
+      starts: ``[T, ..., 1]`` booleans or None.
+      keys: what the draws of each step are made with, ``[T]`` keys of the hidden state's dropout and of zoneout, where
+        they have to be the same in whichever chunk a step stands; None: each step asks for its own.
+    """
 
     inputs: Any
     real: Array | None
     starts: Array | None
+    keys: Any = None
 
 
 class Rules(NamedTuple):
@@ -29,6 +38,7 @@ class Rules(NamedTuple):
       reset_carry: the carry from which a step starts that is one of :attr:`Steps.starts`.
       lengths: ``[...]``, they say the same as the mask, where they are known.
       implementation: the one that runs, once it is chosen.
+      carries: whether outputs are to be ``(outputs, carries)``, with the carry after each step, ``[T, ..., H]``.
     """
 
     reset_carry: Carry
@@ -41,6 +51,7 @@ class Rules(NamedTuple):
     remat: int | str | None
     lengths: Array | None = None
     implementation: "Implementation | None" = None
+    carries: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,9 +66,11 @@ class Implementation:
       run: ``(cell, carry, steps, rules)`` give ``(carry, outputs [T, ..., H])``, with each row's carry after its own
         last real step. ``steps.inputs`` are the cell's inputs, not projected yet. Outputs at steps that are not real
         may hold anything finite or not: they are made zero afterwards, when outputs also get their dtype.
+      carries: whether it gives the carry of each step where :attr:`Rules.carries` asks for it.
     """
 
     name: str
     good_on: Callable[[str], bool]
     obstacle: Callable[[RecurrentCell, Steps, Rules], str | None]
-    run: Callable[[RecurrentCell, Carry, Steps, Rules], tuple[Carry, Array]]
+    run: Callable[[RecurrentCell, Carry, Steps, Rules], tuple[Carry, Any]]
+    carries: bool = False

@@ -60,7 +60,7 @@ def settle(cell: RecurrentCell, before: dict[str, Any], real: Array | None) -> N
             continue
         if collection not in cell.carried:
             raise UsageError(
-                f"RNN: the step of {type(cell).__name__} changes variables of the collection {collection!r}, which are "
+                f"RNN: the step of {cell._kind} changes variables of the collection {collection!r}, which are "
                 f"the same at all steps; name it in the cell's `carried`, or in `stacked` if the step sows them"
             )
         if real is not None:

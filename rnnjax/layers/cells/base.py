@@ -44,8 +44,14 @@ Carry = Any
 Initializer = Callable[..., Any]
 
 
-class RecurrentCell(nn.Module):
+_MAKES_A_STEP = ("project", "step", "readout", "setup", "gates", "_affine", "_input_operands", "_kernel")
+_MAKES_A_STEP += ("_recurrent", "_recurrent_kernel", "_masked_kernel", "_parameter")
+
+
+class RecurrentCell(nn.RNNCellBase):
     """What every cell has: its width, its dtypes, its initialisers and an all-zero first carry.
+
+    It is a cell of Flax too: ``flax.linen.RNN`` runs it, with the same parameters and the same numbers.
 
     Attributes:
       features: number of hidden features, H.
@@ -69,6 +75,8 @@ class RecurrentCell(nn.Module):
 
     gates: ClassVar[int] = 1
     """Blocks of the fused kernels."""
+    carry_parts: ClassVar[tuple[str, ...]] = ("h",)
+    """The names of the arrays of the carry, in their order."""
     carried: ClassVar[tuple[str, ...]] = ()
     """Collections whose variables a step changes, such as ``("batch_stats",)``."""
     stacked: ClassVar[tuple[str, ...]] = ("intermediates",)
@@ -95,6 +103,16 @@ class RecurrentCell(nn.Module):
         return self.features, self.gates * self.features
 
     @property
+    def _kind(self) -> str:
+        """What errors call the cell."""
+        return type(self).__name__
+
+    @property
+    def num_feature_axes(self) -> int:
+        """For ``flax.linen.RNN``: how many of the inputs' last axes are features."""
+        return 1
+
+    @property
     def output_features(self) -> int:
         """Features of the outputs; a cell that puts out another number than :attr:`features` says so here."""
         return self.features
@@ -107,7 +125,25 @@ class RecurrentCell(nn.Module):
 
     def _kernel(self, name: str, init: Initializer, rows: int, gates: int) -> Array:
         """A fused ``[rows, gates * H]`` kernel whose every gate is initialised by itself."""
+        self._check_width(name, rows)
         return self._parameter(name, per_gate(init, gates), rows, gates * self.features)
+
+    def _check_width(self, name: str, rows: int) -> None:
+        """Says D, which Linen's own error does not, where inputs do not fit the parameters.
+
+        Raises:
+          UsageError: if inputs have no features, or another number than those that ``input_kernel`` was made for.
+        """
+        if name != "input_kernel":
+            return
+        if not rows:
+            raise UsageError(f"{self._kind}: the inputs have no features, D = 0; they must have shape [..., T, D]")
+        made = nn.meta.unbox(self.get_variable("params", name)) if self.has_variable("params", name) else None
+        if made is not None and jnp.shape(made)[:1] != (rows,):
+            raise UsageError(
+                f"{self._kind}: the inputs have D = {rows} features, but the parameters were made for D = "
+                f"{jnp.shape(made)[0]}; inputs must have shape [..., T, D]"
+            )
 
     def _input_operands(self, inputs: Array, gates: int) -> tuple[Array, Array, Array]:
         """``inputs``, ``input_kernel [D, gates * H]`` and ``bias [gates * H]`` in one dtype."""
@@ -166,7 +202,14 @@ class RecurrentCell(nn.Module):
     @nn.nowrap
     def fused_obstacle(self) -> str | None:
         """Why the cell has no :meth:`fused_sequence`, or None where it has one."""
-        return "only SimpleRNNCell, LSTMCell and GRUCell themselves have a fused recurrence"
+        return (
+            "only SimpleRNNCell, LSTMCell and GRUCell themselves have a fused recurrence, and subclasses that leave "
+            "their step and what it is made of alone"
+        )
+
+    def _computes_as(self, cell: type["RecurrentCell"]) -> bool:
+        """Whether the class computes what ``cell`` computes: it has overridden nothing that a step is made of."""
+        return not self.carried and all(getattr(type(self), name) is getattr(cell, name) for name in _MAKES_A_STEP)
 
     def fused_sequence(
         self, inputs: Array, carry: Carry, mask: Array | None, extras: Extras, noise: Noise, **options: Any
@@ -224,7 +267,7 @@ class RecurrentCell(nn.Module):
 
     @nn.nowrap
     def compute_dtype(self, inputs: Array) -> Any:
-        """Dtype of the products with ``inputs``, and of the outputs."""
+        """Dtype of the products with ``inputs``, and of the outputs; None if they stay as the step makes them."""
         return canonicalize_dtype(inputs, jnp.zeros((), self.param_dtype), dtype=self.dtype)
 
     def __call__(self, carry: Carry, inputs: Array) -> tuple[Carry, Array]:

@@ -35,7 +35,7 @@ class GRUCell(RecurrentCell):
 
     @nn.nowrap
     def fused_obstacle(self) -> str | None:
-        return None if type(self) is GRUCell else super().fused_obstacle()  # a subclass has another step
+        return None if self._computes_as(GRUCell) else super().fused_obstacle()
 
     def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
         inputs, kernel, bias = self._input_operands(inputs, self.gates)

@@ -62,13 +62,16 @@ class LRUCell(LinearCell):
 
     Parameters are real: ``nu_log``, ``theta_log``, ``gamma_log`` ``[N]``; ``input_kernel [D, 2N]`` and
     ``output_kernel [2N, H]`` hold the real and the imaginary parts of B and C one after the other;
-    ``skip_kernel [D, H]``. Carry: ``x [..., N]``, complex64; float32 is the only precision.
+    ``skip_kernel [D, H]``. Carry: ``x [..., N]``, complex64; float32 is the only precision, to which
+    narrower inputs are cast.
 
     Attributes:
       states: number of complex states, N; None takes H.
       min_radius, max_radius: :math:`|\lambda|` at first is uniform on the ring between them.
       max_phase: the phase of :math:`\lambda` at first is uniform between 0 and this, in radians.
     """
+
+    carry_parts: ClassVar[tuple[str, ...]] = ("x",)
 
     states: int | None = None
     min_radius: float = 0.0
@@ -97,9 +100,10 @@ class LRUCell(LinearCell):
         return jnp.zeros((*input_shape[:-1], self._states), jnp.complex64)
 
     def project(self, inputs: Array) -> tuple[Array, Array]:
-        if inputs.dtype != jnp.float32:
+        if inputs.dtype == jnp.float64 or jnp.issubdtype(inputs.dtype, jnp.complexfloating):
             raise UsageError(f"LRUCell computes in float32, but its inputs are {inputs.dtype}")
-        rows = inputs.shape[-1]
+        inputs, rows = inputs.astype(jnp.float32), inputs.shape[-1]
+        self._check_width("input_kernel", rows)
         kernel = self._parameter(
             "input_kernel", nn.initializers.normal(1 / math.sqrt(2 * rows)), rows, 2 * self._states
         )

@@ -37,6 +37,7 @@ class LSTMCell(RecurrentCell):
     chrono_steps: int | None = None
 
     gates: ClassVar[int] = 4
+    carry_parts: ClassVar[tuple[str, ...]] = ("c", "h")
 
     @nn.nowrap
     def initialize_carry(self, rng, input_shape, dtype=None):
@@ -59,7 +60,7 @@ class LSTMCell(RecurrentCell):
 
     @nn.nowrap
     def fused_obstacle(self) -> str | None:
-        return None if type(self) is LSTMCell else super().fused_obstacle()  # a subclass has another step
+        return None if self._computes_as(LSTMCell) else super().fused_obstacle()
 
     def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
         inputs, kernel, bias = self._input_operands(inputs, self.gates)
@@ -68,7 +69,7 @@ class LSTMCell(RecurrentCell):
 
     @nn.nowrap
     def cudnn_obstacle(self) -> str | None:
-        return None if type(self) is LSTMCell else super().cudnn_obstacle()
+        return None if self._computes_as(LSTMCell) else super().cudnn_obstacle()
 
     def cudnn_sequence(self, inputs, carry, lengths, noise, *, reverse):
         inputs, kernel, bias = self._input_operands(inputs, 4)

@@ -25,8 +25,8 @@ class SimpleRNNCell(RecurrentCell):
 
     @nn.nowrap
     def fused_obstacle(self) -> str | None:
-        if type(self) is not SimpleRNNCell:
-            return super().fused_obstacle()  # a subclass has another step
+        if not self._computes_as(SimpleRNNCell):
+            return super().fused_obstacle()
         if self.activation not in (jnp.tanh, nn.relu):
             return "its activation is neither jnp.tanh nor nn.relu, whose slopes are known"
         return None

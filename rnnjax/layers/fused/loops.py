@@ -197,6 +197,18 @@ def outputs_from(before: Array, last: Array, mask: Array | None, reverse: bool) 
     return keep(mask, after, 0)
 
 
+def with_carries(outputs: Array, kept: Any, befores: Any, last: Any, reverse: bool) -> tuple[Array, Any]:
+    """The outputs, and the carry after each step: what the loop ``kept``, or else told by those before the steps."""
+    if kept is None:
+        kept = jax.tree.map(lambda before, leaf: outputs_from(before, leaf, None, reverse), befores, last)
+    return outputs, kept
+
+
+def arriving(d_carry: Any, d_here: Any) -> Any:
+    """The cotangent of the carry after a step, with what comes from that carry as a result; None if it is none."""
+    return d_carry if d_here is None else jax.tree.map(jnp.add, d_carry, d_here)
+
+
 def kernel_gradient(rows: Array, d_products: Array) -> Array:
     """The sum of outer products over all leading axes, as one product: ``[..., D], [..., Z] -> [D, Z]``."""
     rows, columns = (array.reshape(-1, array.shape[-1]) for array in (rows, d_products))

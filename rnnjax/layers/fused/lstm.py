@@ -11,6 +11,7 @@ from rnnjax.layers.fused.loops import (
     Array,
     Extras,
     add,
+    arriving,
     bias_gradient,
     keep,
     kernel_gradient,
@@ -19,6 +20,7 @@ from rnnjax.layers.fused.loops import (
     passing,
     scan,
     scan_replacing,
+    with_carries,
 )
 from rnnjax.layers.ranks import at_rank_of
 
@@ -33,7 +35,8 @@ def lstm_sequence(
     bias: Array | None = None,
     reverse: bool = False,
     unroll: int = 1,
-) -> tuple[tuple[Array, Array], Array]:
+    carries: bool = False,
+) -> tuple[tuple[Array, Array], Any]:
     """The recurrence of :class:`rnnjax.layers.cells.LSTMCell` over a sequence.
 
     Args:
@@ -45,6 +48,7 @@ def lstm_sequence(
       bias: ``[4H]``, added to ``projected`` at every step; None when it already is in there.
       reverse: run from the last step to the first; outputs stay in the inputs' order.
       unroll: steps in one iteration of the compiled loops.
+      carries: give ``(outputs, carries)`` in the place of the outputs, with the carry after each step, ``[T, B, H]``.
 
     Returns:
       ``((c, h), outputs)`` with outputs ``[T, B, H]``, all in ``projected``'s dtype.
@@ -53,7 +57,7 @@ def lstm_sequence(
       UsageError: if the shapes do not fit together or the mask is not boolean.
     """
     given = operands("lstm_sequence", 4, projected, recurrent_kernel, bias, tuple(carry), mask, extras)
-    return _lstm(reverse, unroll, *given)
+    return _lstm(reverse, unroll, carries, *given)
 
 
 class _Scales(NamedTuple):
@@ -88,8 +92,8 @@ def _step(projected, products, bias, cell, scales):
     return cell, o * jnp.tanh(cell), tanh
 
 
-@by_hand(static=2)
-def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+@by_hand(static=3)
+def _lstm(reverse, unroll, carries, projected, recurrent_kernel, bias, carry, mask, extras):
     scales = _scales(recurrent_kernel.shape[0], projected.dtype)
 
     def step(carry, inputs):
@@ -99,12 +103,13 @@ def _lstm(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extra
         cell, hidden, _ = _step(projected, now.dropped(old[1]) @ recurrent_kernel, bias, old[0], scales)
         cell, hidden = now.mixed(old, (cell, hidden))
         cell, hidden = keep(real, cell, old[0]), keep(real, hidden, old[1])
-        return (cell, hidden), keep(real, hidden, 0)
+        output = keep(real, hidden, 0)
+        return (cell, hidden), (output, (cell, hidden)) if carries else output
 
     return scan(step, carry, (projected, mask, extras.each()), reverse, unroll)
 
 
-def _forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+def _forward(reverse, unroll, carries, projected, recurrent_kernel, bias, carry, mask, extras):
     scales = _scales(recurrent_kernel.shape[0], projected.dtype)
 
     def step(carry, projected, inputs):
@@ -116,25 +121,29 @@ def _forward(reverse, unroll, projected, recurrent_kernel, bias, carry, mask, ex
         carry = (keep(real, cell, old[0]), keep(real, hidden, old[1]))
         # Where a step can begin anew, the hidden state before the next one is not this one's output.
         output = None if now.starts is None else keep(real, hidden, 0)
-        return carry, keep(real, tanh, 0), (*old, output)
+        kept = carry if carries and now.starts is not None else None
+        return carry, keep(real, tanh, 0), (*old, output, kept)
 
     last, gates, saved = scan_replacing(step, carry, projected, (mask, extras.each()), reverse, unroll)
-    cells, before, outputs = saved
+    cells, before, outputs, kept = saved
     if outputs is None:
         outputs = outputs_from(before, last[1], mask, reverse)
+    if carries:
+        outputs = with_carries(outputs, kept, (cells, before), last, reverse)
     return (last, outputs), (recurrent_kernel, bias, mask, extras, cells, before, gates)
 
 
-def _backward(reverse, unroll, residuals, cotangents):
+def _backward(reverse, unroll, carries, residuals, cotangents):
     recurrent_kernel, bias, mask, extras, cells, before, gates = residuals
     d_last, d_outputs = cotangents
+    d_outputs, d_carries = d_outputs if carries else (d_outputs, None)
     # Before the loop: of few rows, XLA's CPU product is slow with what it has to transpose.
     transposed = recurrent_kernel.T
     scales = _scales(before.shape[-1], before.dtype)
 
     def step(state, tanh, inputs):
-        (d_cell, d_hidden), d_initial = state
-        real, now, d_output, old_cell = inputs
+        real, now, d_output, old_cell, d_carry = inputs
+        (d_cell, d_hidden), d_initial = arriving(state[0], d_carry), state[1]
         now = extras.at(now)
         i, f, g, o = _gates(tanh, scales)
         tanh_cell = jnp.tanh(f * old_cell + i * g)
@@ -148,7 +157,7 @@ def _backward(reverse, unroll, residuals, cotangents):
         state = now.begin_backward((add(d_cell * keep(real, f, 1), kept_cell), d_hidden), d_initial)
         return state, d_projected, None
 
-    steps = (mask, extras.each(), d_outputs, cells)
+    steps = (mask, extras.each(), d_outputs, cells, d_carries)
     state = (d_last, extras.no_initial())
     (d_carry, d_initial), d_projected, _ = scan_replacing(step, state, gates, steps, not reverse, unroll, ahead=True)
     d_kernel = kernel_gradient(extras.dropped(before), d_projected)

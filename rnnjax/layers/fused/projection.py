@@ -66,7 +66,7 @@ def run(
       options: its others, hashable.
 
     Returns:
-      ``(carry, outputs [T, B, H])``.
+      ``(carry, outputs [T, B, H])``, the outputs as ``sequence`` has them.
 
     Raises:
       UsageError: as ``sequence``.
@@ -95,18 +95,19 @@ def _run(sequence, options, inputs, kernel, parameters, bias, carry, mask, extra
 
     reverse = dict(options).get("reverse", False)
     steps = (inputs, mask, extras.starts)
+    joined = lambda chunks: chunks.reshape(-1, *chunks.shape[2:])  # noqa: E731
     full = inputs.shape[0] // size * size
     rest = jax.tree.map(lambda leaf: leaf[full:], steps)
     chunks = jax.tree.map(lambda leaf: leaf[:full].reshape(-1, size, *leaf.shape[1:]), steps)
     if full == inputs.shape[0]:
         carry, outputs = scan(part, carry, chunks, reverse, 1)
-        return carry, outputs.reshape(-1, *outputs.shape[2:])
+        return carry, jax.tree.map(joined, outputs)
     if reverse:
         carry, last = part(carry, rest)
     carry, outputs = scan(part, carry, chunks, reverse, 1)
     if not reverse:
         carry, last = part(carry, rest)
-    return carry, jnp.concatenate([outputs.reshape(-1, *outputs.shape[2:]), last])
+    return carry, jax.tree.map(lambda chunks, rest: jnp.concatenate([joined(chunks), rest]), outputs, last)
 
 
 def _chunk(steps: int, batch: int) -> int | None:

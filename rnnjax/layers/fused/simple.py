@@ -1,6 +1,7 @@
 """Elman's recurrence with a hand-written backward pass."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from rnnjax.layers.fused.loops import (
     Array,
     Extras,
     add,
+    arriving,
     bias_gradient,
     keep,
     kernel_gradient,
@@ -20,6 +22,7 @@ from rnnjax.layers.fused.loops import (
     passing,
     scan,
     scan_replacing,
+    with_carries,
 )
 
 # Each activation's derivative, given its result.
@@ -37,7 +40,8 @@ def simple_rnn_sequence(
     bias: Array | None = None,
     reverse: bool = False,
     unroll: int = 1,
-) -> tuple[Array, Array]:
+    carries: bool = False,
+) -> tuple[Array, Any]:
     """The recurrence of :class:`rnnjax.layers.cells.SimpleRNNCell` over a sequence.
 
     Args:
@@ -45,7 +49,7 @@ def simple_rnn_sequence(
       recurrent_kernel: ``[H, H]``.
       carry: ``h [B, H]`` before the first step.
       activation: ``jnp.tanh`` or ``nn.relu``.
-      mask, extras, bias, reverse, unroll: as in :func:`lstm_sequence`, with ``bias [H]``.
+      mask, extras, bias, reverse, unroll, carries: as in :func:`lstm_sequence`, with ``bias [H]``.
 
     Returns:
       ``(h, outputs)`` with outputs ``[T, B, H]``, both in ``projected``'s dtype.
@@ -57,22 +61,23 @@ def simple_rnn_sequence(
     if activation not in SLOPES:
         raise UsageError(f"simple_rnn_sequence: activation must be jnp.tanh or nn.relu, got {activation}")
     given = operands("simple_rnn_sequence", 1, projected, recurrent_kernel, bias, carry, mask, extras)
-    return _simple_rnn(activation, reverse, unroll, *given)
+    return _simple_rnn(activation, reverse, unroll, carries, *given)
 
 
-@by_hand(static=3)
-def _simple_rnn(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+@by_hand(static=4)
+def _simple_rnn(activation, reverse, unroll, carries, projected, recurrent_kernel, bias, carry, mask, extras):
     def step(carry, inputs):
         projected, real, now = inputs
         now = extras.at(now)
         old = now.begin(carry)
         hidden = now.mixed(old, activation(add(projected, now.dropped(old) @ recurrent_kernel, bias)))
-        return keep(real, hidden, old), keep(real, hidden, 0)
+        carry, output = keep(real, hidden, old), keep(real, hidden, 0)
+        return carry, (output, carry) if carries else output
 
     return scan(step, carry, (projected, mask, extras.each()), reverse, unroll)
 
 
-def _forward(activation, reverse, unroll, projected, recurrent_kernel, bias, carry, mask, extras):
+def _forward(activation, reverse, unroll, carries, projected, recurrent_kernel, bias, carry, mask, extras):
     def step(carry, projected, inputs):
         real, now = inputs
         now = extras.at(now)
@@ -81,24 +86,28 @@ def _forward(activation, reverse, unroll, projected, recurrent_kernel, bias, car
         slopes = keep(real, SLOPES[activation](hidden), 0)
         hidden = now.mixed(old, hidden)
         output = None if now.starts is None else keep(real, hidden, 0)
-        return keep(real, hidden, old), slopes, (old, output)
+        carry = keep(real, hidden, old)
+        return carry, slopes, (old, output, carry if carries and now.starts is not None else None)
 
     steps = (mask, extras.each())
-    last, slopes, (before, outputs) = scan_replacing(step, carry, projected, steps, reverse, unroll, ahead=True)
+    last, slopes, (before, outputs, kept) = scan_replacing(step, carry, projected, steps, reverse, unroll, ahead=True)
     if outputs is None:
         outputs = outputs_from(before, last, mask, reverse)
+    if carries:
+        outputs = with_carries(outputs, kept, before, last, reverse)
     return (last, outputs), (recurrent_kernel, bias, mask, extras, before, slopes)
 
 
-def _backward(activation, reverse, unroll, residuals, cotangents):
+def _backward(activation, reverse, unroll, carries, residuals, cotangents):
     recurrent_kernel, bias, mask, extras, before, slopes = residuals
     d_last, d_outputs = cotangents
+    d_outputs, d_carries = d_outputs if carries else (d_outputs, None)
     # Before the loop: of few rows, XLA's CPU product is slow with what it has to transpose.
     transposed = recurrent_kernel.T
 
     def step(state, slopes, inputs):
-        d_hidden, d_initial = state
-        real, now, d_output = inputs
+        real, now, d_output, d_carry = inputs
+        d_hidden, d_initial = arriving(state[0], d_carry), state[1]
         now = extras.at(now)
         kept, d_new = now.mixed_backward(d_hidden + keep(real, d_output, 0))
         around = passing(real, kept, d_hidden)
@@ -106,7 +115,7 @@ def _backward(activation, reverse, unroll, residuals, cotangents):
         d_old = add(now.dropped(d_projected @ transposed), around)
         return now.begin_backward(d_old, d_initial), d_projected, None
 
-    steps = (mask, extras.each(), d_outputs)
+    steps = (mask, extras.each(), d_outputs, d_carries)
     state = (d_last, extras.no_initial())
     (d_carry, d_initial), d_projected, _ = scan_replacing(step, state, slopes, steps, not reverse, unroll)
     d_kernel = kernel_gradient(extras.dropped(before), d_projected)
