@@ -556,7 +556,13 @@ def test_all_of_it_is_imported_without_what_a_lent_machine_may_lack(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packages", [BLOCKED, UNNEEDED], ids=["what it names", "all that it can do without"])
+@pytest.mark.parametrize(
+    "packages",
+    [
+        pytest.param(BLOCKED, id="what it names"),
+        pytest.param(UNNEEDED, id="all that it can do without", marks=pytest.mark.long),
+    ],
+)
 def test_a_rehearsal_goes_through_all_parts(tmp_path, packages):
     out, environment = tmp_path / "out", blocked(tmp_path / "site", packages)
 

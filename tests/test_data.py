@@ -574,6 +574,7 @@ def test_mnist_is_the_mnist_of_the_literature(tfds_dir):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_copy_of_cifar10_is_of_its_kind(tfds_dir):
     if not (tfds_dir / "cifar10_jpeg").is_dir():
         pytest.skip("cifar10_jpeg is not prepared in TFDS_DATA_DIR")

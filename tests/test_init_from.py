@@ -321,6 +321,7 @@ def test_settings_of_such_a_run_say_that_its_weights_are_not_among_them(tuned, c
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_stranger_tunes_a_module_of_its_own(tmp_path):
     short = dataclasses.replace(finetuned.FIRST, train=rnnjax.TrainConfig(epochs=6, steps_per_call=8))
     rnnjax.fit(short, workdir=tmp_path / "first")

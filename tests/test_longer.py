@@ -53,7 +53,7 @@ def result(root):
     [
         pytest.param(CONSTANT, id="constant"),
         pytest.param(PLATEAU, id="plateau", marks=pytest.mark.slow),
-        pytest.param(HANDED, id="handed over", marks=pytest.mark.slow),
+        pytest.param(HANDED, id="handed over", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def test_a_run_trained_longer_twice_and_interrupted_is_the_unbroken_run(optim, few, tmp_path):
