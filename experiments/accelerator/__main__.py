@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.extras:
             raise UsageError("--with is of --prepare FOLDER, which is not given")
         return _measure(options)
-    except (Interrupted, KeyboardInterrupt) as stopped:
+    except (Interrupted, KeyboardInterrupt, Stopped) as stopped:
         print("stopped; what was measured is in the files of the parts", file=sys.stderr)
         return getattr(stopped, "exit_code", 130)
     except RnnjaxError as error:
@@ -86,9 +86,13 @@ def _measure(options: Any) -> int:
     return int(bool(failed))
 
 
+class Stopped(BaseException):
+    """SIGTERM came. No KeyboardInterrupt: of one that comes during an import, Python dies at its end, though caught."""
+
+
 def _stop(number: int, frame: Any) -> None:
     """As by Ctrl-C: the file of the part at work is written."""
-    raise KeyboardInterrupt
+    raise Stopped
 
 
 def _call(options: Any, held: contextlib.ExitStack) -> Any:
