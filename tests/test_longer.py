@@ -52,7 +52,7 @@ def result(root):
     "optim",
     [
         pytest.param(CONSTANT, id="constant"),
-        pytest.param(PLATEAU, id="plateau", marks=pytest.mark.slow),
+        pytest.param(PLATEAU, id="plateau", marks=[pytest.mark.slow, pytest.mark.long]),
         pytest.param(HANDED, id="handed over", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
