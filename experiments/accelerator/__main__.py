@@ -95,6 +95,20 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
+def _check_accelerator() -> None:
+    """Raises UsageError where JAX finds none; before anything else is said."""
+    import jax
+
+    try:
+        platform = jax.default_backend()
+    except RuntimeError as error:
+        raise UsageError(f"JAX finds no device: {str(error).splitlines()[0]}") from error
+    if platform == "cpu":
+        raise UsageError(
+            "JAX finds no accelerator here; run it where there is one, or --dry for a rehearsal on the CPU"
+        )
+
+
 def _call(options: Any, held: contextlib.ExitStack) -> Any:
     """What is asked for, on the device that is here.
 
@@ -109,15 +123,9 @@ def _call(options: Any, held: contextlib.ExitStack) -> Any:
     from experiments.accelerator import made_up, plan, prepare, written
     from experiments.benchmarks import record
 
-    try:
-        load = record.start(1)
-        platform = jax.default_backend()
-    except RuntimeError as error:
-        raise UsageError(f"JAX finds no device: {str(error).splitlines()[0]}") from error
-    if platform == "cpu" and not options.dry:
-        raise UsageError(
-            "JAX finds no accelerator here; run it where there is one, or --dry for a rehearsal on the CPU"
-        )
+    if not options.dry:
+        _check_accelerator()
+    load = record.start(1)
     if options.data is not None and not options.data.is_dir():
         raise UsageError(f"--data {options.data}: no such folder; write it by --prepare FOLDER")
     data = options.data
