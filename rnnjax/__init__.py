@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rnnjax.layers.cells import chrono as chrono
     from rnnjax.layers.cells import identity as identity
     from rnnjax.layers.conv import ConvStack as ConvStack
+    from rnnjax.layers.implementations import implementation as implementation
     from rnnjax.layers.implementations import reporting as reporting
     from rnnjax.layers.masks import sequence_mask as sequence_mask
     from rnnjax.layers.movable import movable as movable
@@ -149,6 +150,7 @@ _HOMES = {
     "Bidirectional": "layers.recurrence",
     "RNN": "layers.recurrence",
     "StackedRNN": "layers.recurrence",
+    "implementation": "layers.implementations",
     "reporting": "layers.implementations",
     "Weights": "weights",
     "load_safetensors": "weights",

@@ -1,4 +1,4 @@
-"""The command line that every experiment has: train, evaluate, predict, plan."""
+"""The command line that every experiment has: train, evaluate, predict, plan, export."""
 
 import dataclasses
 import difflib
@@ -23,7 +23,7 @@ from rnnjax.training import hosts
 
 SplitName = Literal["train", "validation", "test"]
 
-COMMANDS = ("train", "evaluate", "predict", "plan")
+COMMANDS = ("train", "evaluate", "predict", "plan", "export")
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the machine computes wrong (--train.audit), "
@@ -141,6 +141,12 @@ def _taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
             values = [value] if equals else arguments[place + 1 : place + 2]
             return "".join(values), arguments[:place] + arguments[place + (1 if equals else 2) :]
     return None, arguments
+
+
+def _exported(experiment: Experiment, *options: Any) -> int:
+    from rnnjax.export import command  # what only this command needs, and others do not wait for
+
+    return command.export(experiment, *options)
 
 
 def _endable(command: Callable[[], int], own: bool) -> int:
@@ -268,6 +274,24 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         chosen = dataclasses.replace(experiment, **offered.chosen(options))
         return lambda: _endable(functools.partial(commands.plan, chosen, machine, find_batch, json_file), own)
 
+    def export(
+        workdir: Path = default_run,
+        to: Annotated[str | None, tyro.conf.arg(metavar="FORMAT", help_behavior_hint="")] = None,
+        out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
+        batch: Annotated[int | None, tyro.conf.arg(help_behavior_hint="")] = None,
+        length: Annotated[int | None, tyro.conf.arg(help_behavior_hint="")] = None,
+    ) -> Callable[[], int]:
+        """Write the best checkpoint of a work folder for programs without this package.
+
+        Args:
+          workdir: Work folder of a run that is finished.
+          to: stablehlo (jax.export), onnx (ONNX's own recurrent operators) or safetensors (weights).
+          out: Folder to make; unset: beside the work folder, as WORKDIR-FORMAT.
+          batch: Rows of a call; unset: any number.
+          length: Steps of a call, of a model that reads sequences of any length; unset: any number.
+        """
+        return lambda: _exported(experiment, workdir, to, out, batch, length)
+
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
     cost = f" Cost: {experiment.cost}." if experiment.cost else ""
     about = f"{experiment.summary}\n\nTarget: {experiment.aim}.{cost}\n\n{variants}"
@@ -275,7 +299,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     try:
         with offered.read():
             return tyro.extras.subcommand_cli_from_dict(
-                {"train": train, "evaluate": evaluate, "predict": predict, "plan": plan},
+                {"train": train, "evaluate": evaluate, "predict": predict, "plan": plan, "export": export},
                 prog=experiment.command,
                 description=about,
                 args=["--help" if argument == "--help-all" else argument for argument in arguments],

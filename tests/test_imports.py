@@ -29,9 +29,10 @@ ALLOWED = {
     "testing": "data errors layers tasks training",
     "runs": "ahead config data digests errors experiment files layers tasks terminal training",
     "weights": "data digests errors experiment files layers runs",
+    "export": "data errors experiment files layers models runs terminal weights",
     "options": "config errors experiment",
     "own": "config data experiment models",
-    "cli": "config data errors experiment options runs terminal training",
+    "cli": "config data errors experiment export options runs terminal training",
     "__main__": "cli errors own terminal",
     **dict.fromkeys(("cells", "convert", "pooling", "recurrence", "sequences"), "layers"),  # earlier names
 }
@@ -44,6 +45,8 @@ HOMES = {
     "grain": {"training.feed"},
     "matplotlib": {"runs.plots", "tasks.confusion"},
     "optax": {"tasks.losses", "training.optim", "training.state", "training.step"},
+    "onnx": {"export"},
+    "onnxruntime": {"export"},
     "orbax": {"training.checkpoint"},
     "PIL": {"data"},
     "rich": {"runs.display"},

@@ -59,13 +59,13 @@ class Carried(nn.Module):
         kept = self.has_variable(CARRY, "state") or self.is_mutable_collection(CARRY)
         if not kept:
             return self.layer(inputs, **options)
-        carry = self.variable(CARRY, "state", self._first, inputs)
+        carry = self.variable(CARRY, "state", self.first, inputs)
         last, outputs = self.layer(inputs, initial_carry=carry.value, **options)
         if self.is_mutable_collection(CARRY) and not self.is_initializing():
             carry.value = last
         return last, outputs
 
-    def _first(self, inputs: Array) -> Any:
+    def first(self, inputs: Array) -> Any:
         """The carry that the layer starts from: that after a step which is not real, as each implementation has it."""
         return self.layer(inputs[..., :1, :], lengths=jnp.zeros(inputs.shape[:-2], jnp.int32))[0]
 

@@ -233,6 +233,6 @@ class SequenceConvStack(nn.Module):
 
 def _windows(steps: Array, size: int) -> Array:
     """``[B, T, ...] -> [B, T / size rounded up, size, ...]``, filled up with zeros."""
-    missing = -steps.shape[1] % size
-    filled = jnp.pad(steps, [(0, 0), (0, missing)] + [(0, 0)] * (steps.ndim - 2))
-    return jnp.reshape(filled, (steps.shape[0], -1, size, *steps.shape[2:]))
+    count = -(-steps.shape[1] // size)  # said in full: of a symbolic T, reshape cannot tell what -1 would be
+    filled = jnp.pad(steps, [(0, 0), (0, count * size - steps.shape[1])] + [(0, 0)] * (steps.ndim - 2))
+    return jnp.reshape(filled, (steps.shape[0], count, size, *steps.shape[2:]))

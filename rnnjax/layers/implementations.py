@@ -25,6 +25,8 @@ from rnnjax.layers.rules import Implementation, Rules, Steps
 
 Array = jax.Array
 _REPORT: ContextVar[dict[str, str] | None] = ContextVar("implementations", default=None)
+# JAX keeps what it traced under this value too: a function traced in a block below is not taken outside of it.
+_ALLOWED = jax.make_user_context(None)
 
 
 @contextlib.contextmanager
@@ -41,6 +43,26 @@ def reporting() -> Iterator[dict[str, str]]:
         yield ran
     finally:
         _REPORT.reset(token)
+
+
+def implementation(*names: str) -> contextlib.AbstractContextManager[None]:
+    """Layers that are called, or traced, in the block take an implementation of these, also inside a built model.
+
+    A layer keeps its own where it is among them; any other takes the first of them that can run, in the order of
+    ``"auto"``::
+
+        with rnnjax.implementation("scan"):
+            logits = model.apply(variables, images)
+
+    Raises:
+      UsageError: if there is none of such a name.
+    """
+    known = [row.name for row in IMPLEMENTATIONS]
+    if not names or not set(names) <= set(known):
+        raise UsageError(
+            f"implementation: give some of {', '.join(known)}, got {', '.join(map(repr, names)) or 'none'}"
+        )
+    return _ALLOWED(tuple(names))
 
 
 def checked(wanted: str | Implementation) -> str | Implementation:
@@ -65,9 +87,15 @@ def settled(
     Raises:
       UsageError: if the wanted implementation cannot run, with the reason.
     """
+    allowed = _ALLOWED.value
+    if allowed is not None and wanted not in allowed:
+        wanted = "auto" if len(allowed) > 1 else allowed[0]
     if wanted == "auto":
         asked = _in_order(target.platform(), type(cell))
-        chosen = next(row for row in asked if _obstacle(row, cell, steps, rules) is None)
+        can = (row for row in asked if _obstacle(row, cell, steps, rules) is None)
+        chosen = next((row for row in can if allowed is None or row.name in allowed), None)
+        if chosen is None:
+            raise UsageError(f"RNN: none of {', '.join(allowed or ())} can run {cell._kind} here")
     else:
         named = (row for row in IMPLEMENTATIONS if row.name == wanted)
         chosen = wanted if isinstance(wanted, Implementation) else next(named)

@@ -1,0 +1,139 @@
+"""Whether the model in an exported folder answers the sample in it as it did when it was exported."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rnnjax.errors import DataError, RnnjaxError, UsageError
+from rnnjax.export import onnx_graph
+from rnnjax.files import read_json
+from rnnjax.weights import load_safetensors
+
+TOLERANCE = 1e-5
+"""Of the largest output, in float32 on a CPU. An accelerator's products may have fewer digits."""
+
+STEPS = 8
+"""Steps of a sample that a step's program is run for."""
+
+
+def difference(folder: Path, tolerance: float = TOLERANCE) -> tuple[float, float]:
+    """The largest difference of an output, and of one after a step, as a share of the largest output; and what is fine.
+
+    Args:
+      folder: what :func:`rnnjax.export.folder.write` wrote.
+      tolerance: given back beside it.
+
+    Raises:
+      UsageError: if it holds no export, or a package is missing.
+      DataError: if a file in it is missing or damaged.
+    """
+    if not (folder / "export.json").is_file():
+        raise UsageError(f"{folder} holds no exported model (there is no export.json in it)")
+    said = read_json(folder / "export.json", "the description of an exported model")
+    try:
+        with np.load(folder / "sample.npz") as stored:
+            sample = dict(stored)
+        ours = [sample[name] for name in sorted(name for name in sample if name.startswith("output_"))]
+        theirs = _RUNS[said["format"]](folder / said["file"], {name: sample[name] for name in said["inputs"]})
+        found = [_share(*pair) for pair in zip(ours, theirs, strict=True)]
+        if "step_outputs" in sample:
+            found.append(_share(sample["step_outputs"], _stepped(folder, said, sample)))
+    except RnnjaxError:
+        raise
+    except Exception as error:  # a damaged file is met by whichever library reads it, each with errors of its own
+        said_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(f"{folder}: an exported model that is damaged, or not whole: {said_line}") from error
+    return max(found), tolerance
+
+
+def _share(ours: np.ndarray, theirs: Any) -> float:
+    theirs = np.asarray(theirs)
+    if ours.shape != theirs.shape:
+        raise DataError(f"the outputs should be {list(ours.shape)}, and are {list(theirs.shape)}")
+    if not ours.size:
+        return 0.0
+    apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    return float(np.max(apart) / max(1.0, float(np.abs(ours).max()))) if not np.isnan(apart).any() else np.inf
+
+
+def _stepped(folder: Path, said: Mapping[str, Any], sample: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The outputs after each of the first steps, ``[B, T, ...]``."""
+    with np.load(folder / "carry.npz") as stored:
+        first = dict(stored)
+    step, steps = said["step"], sample["step_outputs"].shape[1]
+    arrays = {name: sample[name] for name in step["inputs"]}
+    carry = {name: np.repeat(first[name], sample["step_outputs"].shape[0], axis=0) for name in step["carry"]}
+    call, outputs = _STEPS[said["format"]](folder / step["file"]), []
+    for place in range(steps):
+        output, carry = call(carry, {name: array[:, place] for name, array in arrays.items()})
+        outputs.append(np.asarray(output))
+    return np.stack(outputs, axis=1)
+
+
+def _stablehlo(path: Path, inputs: Mapping[str, np.ndarray]) -> list[Any]:
+    return jax.tree.leaves(_program(path).call(**inputs))
+
+
+def _stablehlo_step(path: Path) -> Callable[..., Any]:
+    program = _program(path)
+    return lambda carry, inputs: program.call(carry, **inputs)
+
+
+def _program(path: Path) -> Any:
+    from jax import export
+
+    return export.deserialize(bytearray(path.read_bytes()))
+
+
+def _session(path: Path) -> Any:
+    _, runtime = onnx_graph.packages()
+    return runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+
+
+def _onnx(path: Path, inputs: Mapping[str, np.ndarray]) -> list[Any]:
+    return _session(path).run(None, dict(inputs))
+
+
+def _onnx_step(path: Path) -> Callable[..., Any]:
+    session = _session(path)
+
+    def call(carry: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]) -> Any:
+        output, *after = session.run(None, {**carry, **inputs})
+        return output, dict(zip(carry, after, strict=True))
+
+    return call
+
+
+def _safetensors(path: Path, inputs: Mapping[str, np.ndarray]) -> list[Any]:
+    predictor = load_safetensors(path).predictor
+    if predictor is None:
+        raise DataError(f"{path} holds weights and no model")
+    return jax.tree.leaves(predictor.outputs(inputs))
+
+
+_RUNS = {"stablehlo": _stablehlo, "onnx": _onnx, "safetensors": _safetensors}
+_STEPS = {"stablehlo": _stablehlo_step, "onnx": _onnx_step}
+
+
+def main(arguments: list[str]) -> tuple[int, str]:
+    """``FOLDER [--tolerance SHARE]``: the exit code and what to say."""
+    tolerance = TOLERANCE
+    if "--tolerance" in arguments[:-1]:
+        place = arguments.index("--tolerance")
+        try:
+            tolerance = float(arguments[place + 1])
+        except ValueError:
+            raise UsageError(f"--tolerance needs a number, got {arguments[place + 1]!r}") from None
+        arguments = arguments[:place] + arguments[place + 2 :]
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise UsageError("usage: python -m rnnjax.export FOLDER [--tolerance SHARE]")
+    folder = Path(arguments[0])
+    found, wanted = difference(folder, tolerance)
+    said = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    how = "as when it was exported" if found <= wanted else "otherwise than when it was exported"
+    line = f"{folder}: {said['file']} answers its sample {how} (largest difference {found:.2g} of the largest output)"
+    return (0 if found <= wanted else 1), line
