@@ -11,21 +11,27 @@ import numpy as np
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 from rnnjax.export import onnx_graph
 from rnnjax.files import read_json
+from rnnjax.layers import target
 from rnnjax.weights import load_safetensors
-
-TOLERANCE = 1e-5
-"""Of the largest output, in float32 on a CPU. An accelerator's products may have fewer digits."""
 
 STEPS = 8
 """Steps of a sample that a step's program is run for."""
 
 
-def difference(folder: Path, tolerance: float = TOLERANCE) -> tuple[float, float]:
-    """The largest difference of an output, and of one after a step, as a share of the largest output; and what is fine.
+def tolerance(*, half: bool = False) -> float:
+    """By what share of the largest output answers may differ; accelerators' products have fewer digits.
+
+    Args:
+      half: whether the model computes with 16 bits.
+    """
+    return 1e-5 if target.platform() == "cpu" and not half else 2e-2
+
+
+def difference(folder: Path) -> float:
+    """The largest difference of an output, and of one after a step, as a share of the largest output.
 
     Args:
       folder: what :func:`rnnjax.export.folder.write` wrote.
-      tolerance: given back beside it.
 
     Raises:
       UsageError: if it holds no export, or a package is missing.
@@ -47,7 +53,7 @@ def difference(folder: Path, tolerance: float = TOLERANCE) -> tuple[float, float
     except Exception as error:  # a damaged file is met by whichever library reads it, each with errors of its own
         said_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise DataError(f"{folder}: an exported model that is damaged, or not whole: {said_line}") from error
-    return max(found), tolerance
+    return max(found)
 
 
 def _share(ours: np.ndarray, theirs: Any) -> float:
@@ -121,19 +127,20 @@ _STEPS = {"stablehlo": _stablehlo_step, "onnx": _onnx_step}
 
 def main(arguments: list[str]) -> tuple[int, str]:
     """``FOLDER [--tolerance SHARE]``: the exit code and what to say."""
-    tolerance = TOLERANCE
+    fine = None
     if "--tolerance" in arguments[:-1]:
         place = arguments.index("--tolerance")
         try:
-            tolerance = float(arguments[place + 1])
+            fine = float(arguments[place + 1])
         except ValueError:
             raise UsageError(f"--tolerance needs a number, got {arguments[place + 1]!r}") from None
         arguments = arguments[:place] + arguments[place + 2 :]
     if len(arguments) != 1 or arguments[0].startswith("-"):
         raise UsageError("usage: python -m rnnjax.export FOLDER [--tolerance SHARE]")
     folder = Path(arguments[0])
-    found, wanted = difference(folder, tolerance)
+    found = difference(folder)
     said = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    wanted = max(said["tolerance"], tolerance()) if fine is None else fine
     how = "as when it was exported" if found <= wanted else "otherwise than when it was exported"
     line = f"{folder}: {said['file']} answers its sample {how} (largest difference {found:.2g} of the largest output)"
     return (0 if found <= wanted else 1), line

@@ -15,6 +15,7 @@ import numpy as np
 
 import rnnjax
 from rnnjax.data import preprocess as preprocessing
+from rnnjax.data.spec import nested
 from rnnjax.errors import RunError, UsageError
 from rnnjax.export import arguments, check, onnx_graph, onnx_models, readme, stablehlo, streaming
 from rnnjax.export.arguments import Like
@@ -66,8 +67,8 @@ def write(
     aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder.parent))
     try:
         _fill(aside, said, predictor, likes, stored, names)
-        difference, wanted = check.difference(aside)
-        if not difference <= wanted:
+        difference = check.difference(aside)
+        if not difference <= said["tolerance"]:
             raise RunError(
                 f"the {to} that was made answers otherwise than the model, by {difference:.3g} of its largest output; "
                 "nothing was written"
@@ -123,7 +124,9 @@ def _fill(
 ) -> None:
     outputs = predictor.outputs(stored)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
-    said["outputs"] = [Like(("batch", *leaf.shape[1:]), leaf.dtype).to_json() for leaf in leaves]
+    per_step = predictor.task.generates or predictor.task.per_step
+    said["outputs"] = [Like(_sizes(likes, leaf, per_step), leaf.dtype).to_json() for leaf in leaves]
+    said["tolerance"] = check.tolerance(half=_half(predictor, stored))
     sample = {**stored, **{f"output_{number}": leaf for number, leaf in enumerate(leaves)}}
     said["sample"] = {"from": names, "answers": _answers(predictor, outputs, stored)}
     _MAKERS[said["format"]](folder / said["file"], predictor, likes, leaves)
@@ -132,6 +135,14 @@ def _fill(
     preprocessing.save(predictor.preprocess, folder / "preprocess.json")
     write_text(folder / "export.json", json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     write_text(folder / "README.md", readme.text(said))
+
+
+def _half(predictor: Predictor, stored: Mapping[str, np.ndarray]) -> bool:
+    """Whether a part of the model computes with 16 bits, which round otherwise in each implementation."""
+    given = nested(predictor.preprocess.on_device(stored))
+    return "f16[" in str(
+        jax.make_jaxpr(lambda variables: predictor.model.apply(variables, **given))(predictor.variables)
+    )
 
 
 def _answers(predictor: Predictor, outputs: Any, stored: Mapping[str, np.ndarray]) -> Any:

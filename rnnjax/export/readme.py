@@ -99,9 +99,12 @@ def text(said: Mapping[str, Any]) -> str:
     if said["preprocess"] in _PREPROCESSING:
         lines += ["", _PREPROCESSING[said["preprocess"]]]
     lines += ["", "In this folder, its answer to the sample in it, less the answer when it was exported:", ""]
+    loader = _LOADERS[said["format"]].rstrip()
+    if len(said["outputs"]) > 1:
+        loader = loader.rpartition("\n")[0] + "\nprint(outputs)"
     if said["format"] == "safetensors":
         lines[-2] = "In this folder, its arrays:"
-    lines += ["```python", _LOADERS[said["format"]].rstrip(), "```", ""]
+    lines += ["```python", loader, "```", ""]
     lines += ["With rnnjax, `python -m rnnjax.export FOLDER` compares the two.", "", *_streaming(said)]
     return "\n".join(lines)
 
