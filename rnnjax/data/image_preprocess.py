@@ -31,6 +31,7 @@ class ImagePreprocess(Preprocess):
 
     kind: ClassVar[str] = "image"
     wanted: ClassVar[str] = "image files"
+    read_as: ClassVar[str | None] = "uint8"
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -25,6 +25,7 @@ class Preprocess:
       option: of the command line that takes an :meth:`example`.
       rows: what an example is called where they are counted.
       never: ids of tokens that a language model is not to answer with.
+      read_as: dtype in which inputs are stored that are read from files; None: as the model's arguments are.
     """
 
     kind: ClassVar[str] = "arrays"
@@ -32,6 +33,7 @@ class Preprocess:
     option: ClassVar[str] = "--text"
     rows: ClassVar[str] = "examples"
     never: ClassVar[tuple[int, ...]] = ()
+    read_as: ClassVar[str | None] = None
 
     @property
     def spec(self) -> Spec:

@@ -1,12 +1,11 @@
 """What an exported program is given: its arguments, of which axes are free, and a sample of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnjax.data import ImagePreprocess
 from rnnjax.data.reading import Input
 from rnnjax.errors import RnnjaxError, UsageError
 from rnnjax.runs.predict import Predictor
@@ -40,7 +39,7 @@ def arguments(predictor: Predictor, batch: int | None, length: int | None) -> di
     for name, size in (("--batch", batch), ("--length", length)):
         if size is not None and size < 1:
             raise UsageError(f"{name} must be positive, got {size}")
-    spec, images = predictor.spec, isinstance(predictor.preprocess, ImagePreprocess)
+    spec, read_as = predictor.spec, predictor.preprocess.read_as
     sequences = [like.shape[1] for like in spec.inputs.values() if len(like.shape) > 1]
     several = "lengths" in spec.inputs or predictor.task.generates
     if length is not None and not several:
@@ -50,7 +49,7 @@ def arguments(predictor: Predictor, batch: int | None, length: int | None) -> di
     found = {}
     for name, like in spec.inputs.items():
         rest = (*steps, *like.shape[2:]) if steps and len(like.shape) > 1 else like.shape[1:]
-        dtype = np.dtype(np.uint8) if images else np.dtype(like.dtype)  # as image files are read
+        dtype = np.dtype(read_as or like.dtype)
         found[name] = Like(("batch" if batch is None else batch, *rest), dtype)
     return found
 
@@ -79,9 +78,8 @@ def sample(predictor: Predictor, likes: Mapping[str, Like], folder: Path) -> tup
 
 def _read(predictor: Predictor, folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     try:
-        paths: Sequence[str] = [str(folder)] if isinstance(predictor.preprocess, ImagePreprocess) else []
-        paths = paths or sorted(map(str, folder.glob("*.txt")))
-        found: list[Input] = predictor.preprocess.read(paths, [], None)[:_ROWS] if folder.is_dir() else []
+        paths = sorted(map(str, folder.iterdir())) if folder.is_dir() else []
+        found: list[Input] = predictor.preprocess.read(paths, [], None)[:_ROWS] if paths else []
         raw = [read() for _, read in found]
         return (dict(predictor.preprocess.encode(raw)) if raw else {}), [name for name, _ in found]
     except (RnnjaxError, OSError):  # a sample is a help: without one it is drawn
