@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnjax import RNN, Bidirectional, StackedRNN, cells
+from rnnjax import RNN, Bidirectional, LearnedCarry, StackedRNN, cells
 from rnnjax.errors import UsageError
 from rnnjax.export import onnx_models
 
@@ -35,6 +35,7 @@ def both(forward, backward, merge="concat"):
 LAYERS = {
     **{name: RNN(cell) for name, cell in SAID.items()},
     **{f"{name} from the end": RNN(SAID[name], reverse=True) for name in ("lstm", "gru", "tanh")},
+    "learned": RNN(SAID["lstm"], first_carry=LearnedCarry()),
     "both": both(SAID["gru"], SAID["gru"]),
     "two kinds": both(SAID["lstm"], cells.GRUCell(2)),
     **{merge: both(SAID["lstm"], SAID["tanh"], merge) for merge in ("sum", "mean", "mul")},
@@ -119,6 +120,9 @@ def test_without_lengths_all_steps_are_real_of_any_number_of_rows_and_steps(name
         (RNN(cells.LSTMCell(4, dtype=jnp.bfloat16)), "a LSTMCell of bfloat16"),
         (RNN(cells.SimpleRNNCell(4, activation=nn.gelu)), "the activation gelu of SimpleRNNCell"),
         (StackedRNN([RNN(cells.GRUCell(4)), RNN(cells.CoupledLSTMCell(4))]), "CoupledLSTMCell"),
+        (StackedRNN([RNN(cells.GRUCell(4)), nn.Dense(4)]), "a recurrent layer of class Dense"),
+        (StackedRNN([nn.Dense(4), RNN(cells.GRUCell(4))]), "a recurrent layer of class Dense"),
+        (RNN(nn.GRUCell(4)), "GRUCell"),
         (nn.Dense(3), "a layer of class Dense"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

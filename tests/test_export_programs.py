@@ -35,6 +35,7 @@ MODELS = {
     "no recurrence": (toy.IMAGES, {"features": (), "conv": (2, 3), "pooling": ("max",), "pool_early": True}),
     "text": (toy.TEXTS, {"bidirectional": True, "dense": (5,), "pooling": ("mean", "max", "last")}),
     "text forwards": (toy.TEXTS, {"features": (3, 4), "pooling": ("last",)}),
+    "backwards": (toy.TEXTS, {"bidirectional": True, "pooling": ("last",)}),
     "text convolutions": (toy.TEXTS, {"conv": (3, 4), "conv_kernel": 4, "conv_pool": 2, "cell": "reset_before_gru"}),
     "linear": (toy.TEXTS, {"cell": "lru", "pooling": ("last",)}),
     "language": (None, {"cell": "lstm", "features": (4, 5), "embedding_features": 3, "tied": True}),
@@ -174,6 +175,7 @@ def _onnx_step(held, stream):
     [
         ("pixels", "pixel by pixel"),
         ("convolutions", "MirroredImageClassifier"),
+        ("backwards", "it reads backwards too"),
         ("text", "the mean and max and last over all steps"),
         ("text convolutions", "its convolutions see several steps"),
     ],

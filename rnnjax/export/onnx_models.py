@@ -12,7 +12,7 @@ from rnnjax.data import ImagePreprocess, Preprocess
 from rnnjax.export import onnx_layers as layers
 from rnnjax.export.arguments import Like
 from rnnjax.export.onnx_graph import Graph, refuse
-from rnnjax.export.onnx_recurrence import recurrence, zero_beyond
+from rnnjax.export.onnx_recurrence import operator_of, recurrence, zero_beyond
 from rnnjax.layers.carried import Carried
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from rnnjax.models.head import backward_features
@@ -131,6 +131,9 @@ def _read(module: Any, params: Any) -> int:
         return _read(module.layers[0], params["layers_0"])
     if isinstance(module, Bidirectional):
         return _read(module.forward, params["forward"])
+    if not isinstance(module, RNN):
+        refuse(f"a recurrent layer of class {type(module).__name__}")
+    operator_of(module)
     return params["cell"]["input_kernel"].shape[0]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -130,11 +131,13 @@ def _bidirectional(graph, layer, params, inputs, lengths, carry):
     return (forward, backward), graph.add("Mul", merged, graph.constant(0.5)) if layer.merge == "mean" else merged
 
 
-def _rnn(graph, layer, params, inputs, lengths, carry):
-    cell, operator = layer.cell, _operator(layer)
-    if others := [*(set(params) - {"cell"}), *(set(params["cell"]) - _KNOWN)]:
+def _rnn(graph: Graph, layer: RNN, params: Params, inputs: str, lengths: str | None, carry: Any) -> tuple[Any, str]:
+    cell, operator = layer.cell, operator_of(layer)
+    if others := [*(set(params) - {"cell", "first_carry"}), *(set(params["cell"]) - _KNOWN)]:
         refuse(f"the parameter {min(others)} of a {type(cell).__name__}")
-    leaves = carry if isinstance(carry, tuple) else (carry,)
+    if carry is None and layer.first_carry is not None:
+        carry = _first_carry(graph, layer, params, inputs)
+    leaves: tuple[Any, ...] = carry if isinstance(carry, tuple) else (carry,)
     hidden = "" if carry is None else _ahead(graph, leaves[-1])
     names = [graph.add("Transpose", inputs, perm=[1, 0, 2]), *_weights(graph, cell, params["cell"], operator)]
     names += ["" if lengths is None else lengths, hidden]
@@ -155,15 +158,23 @@ def _rnn(graph, layer, params, inputs, lengths, carry):
     return (after[1], after[0]) if operator.name == "LSTM" else after[0], outputs
 
 
+def _first_carry(graph: Graph, layer: RNN, params: Params, inputs: str) -> Any:
+    """The names of the carry's arrays from which every row starts, which a step that is not real leaves as it is."""
+    nothing = jnp.zeros((1, 1, params["cell"]["input_kernel"].shape[0]))
+    first, _ = layer.clone(parent=None).apply({"params": params}, nothing, lengths=jnp.zeros(1, jnp.int32))
+    shape = graph.add("Concat", graph.reshape(graph.size(inputs, 0), 1), graph.integers(1), axis=0)
+    return jax.tree.map(lambda leaf: graph.add("Expand", graph.constant(leaf), shape), first)
+
+
 def _ahead(graph: Graph, name: str) -> str:
     """``[B, H]`` as the one direction's ``[1, B, H]``."""
     return graph.add("Unsqueeze", name, graph.integers(0))
 
 
-def _operator(layer: RNN) -> _Operator:
+def operator_of(layer: RNN) -> _Operator:
     """What says the cell; raises UsageError where nothing does, or not as the layer runs it."""
     cell, rates = layer.cell, layer.zoneout if isinstance(layer.zoneout, Sequence) else (layer.zoneout,)
-    name = type(cell).__name__
+    name = cell._kind
     if type(cell) not in _OPERATORS:
         refuse(f"{name}: its recurrent operators are LSTM, GRU and RNN")
     if any(rates):

@@ -12,7 +12,7 @@ from rnnjax.data.spec import nested
 from rnnjax.errors import UsageError
 from rnnjax.export.arguments import Like
 from rnnjax.layers.carried import CARRY, Carried
-from rnnjax.layers.recurrence import RNN, StackedRNN
+from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from rnnjax.models.image import ImageClassifier
 from rnnjax.models.language import RecurrentLM
 from rnnjax.models.text import TextClassifier
@@ -122,8 +122,8 @@ def _carried(model: nn.Module) -> Any:
     else:
         raise UsageError(f"a {type(model).__name__} has no step that is known here")
     layer = carried.layer if isinstance(carried, Carried) else carried.recurrent.layer
-    if not _reads_forwards(layer):
-        raise UsageError("it reads backwards too, from a sequence's end")
+    if (reason := _no_stream(layer)) is not None:
+        raise UsageError(reason)
     return carried
 
 
@@ -132,10 +132,13 @@ def _with_carry(model: Any) -> Any:
     return model if isinstance(inner, Carried) else model.clone(recurrent=Carried(inner))
 
 
-def _reads_forwards(layer: Any) -> bool:
+def _no_stream(layer: Any) -> str | None:
+    """Why a layer cannot go on from a carry, or None where it can."""
     if isinstance(layer, StackedRNN):
-        return all(map(_reads_forwards, layer.layers))
-    return isinstance(layer, RNN) and not layer.reverse
+        return next(filter(None, map(_no_stream, layer.layers)), None)
+    if isinstance(layer, Bidirectional) or getattr(layer, "reverse", False):
+        return "it reads backwards too, from a sequence's end"
+    return None if isinstance(layer, RNN) else f"nothing is known here of streams through a {type(layer).__name__}"
 
 
 def _needs_all(model: Any) -> str | None:
