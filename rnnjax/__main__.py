@@ -51,6 +51,7 @@ def _list() -> int:
             f"  {name:<8}{kind.what}",
             f"          {command} {kind.example}",
             f"          {command} evaluate; {command} predict FILES; {command} train --help",
+            f"          {command} export --to onnx: for programs without this package",
             f"          {command} plan PATH --for MACHINE: what training needs there",
         ]
     terminal.answer("\n".join([*lines, "", cli.EXIT_CODES]))
