@@ -17,6 +17,7 @@ from rnnjax.data.tokens import Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.export import arguments, onnx_models, stablehlo, streaming
+from rnnjax.layers import measured
 from rnnjax.layers.implementations import reporting
 from rnnjax.models.config import LanguageModel
 from rnnjax.runs.predict import Predictor
@@ -106,6 +107,15 @@ def test_a_program_of_fixed_sizes_is_the_model_to_the_bit(name):
     made = export.deserialize(bytearray(stablehlo.answers(held, likes(name, stored))))
     assert made.platforms == ("cpu", "cuda", "tpu")
     np.testing.assert_array_equal(made.call(**stored), direct(name)(held.variables, stored))
+
+
+def test_a_call_into_cudnn_is_not_exported_where_it_is_the_fastest(monkeypatch):
+    monkeypatch.setattr(measured, "order", lambda platform, cell: ("cudnn",) if platform == "gpu" else ())
+    stored = stored_for("rows", 7)
+    made = export.deserialize(bytearray(stablehlo.answers(predictor("rows"), likes("rows", stored))))
+    assert "stablehlo.while" in made.mlir_module() and "custom_call @cudnn" not in made.mlir_module()
+    with pytest.raises(UsageError, match="cannot run LSTMCell here"), rnnjax.implementation("cudnn"):
+        direct("rows")(predictor("rows").variables, stored)
 
 
 @pytest.mark.optimized
