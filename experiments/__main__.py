@@ -1,36 +1,80 @@
-"""Lists the experiments: ``python -m experiments``."""
+"""Lists the experiments: ``python -m experiments``; with a name, all of one: ``python -m experiments mnist_rows``."""
 
 import difflib
 import sys
+from collections.abc import Iterator
 
-from experiments import NAMES, every
+from experiments import NAMES, load
 from experiments.tables import measured, read_results
+from rnnjax.experiment import Experiment, Listed
+
+USAGE = "usage: python -m experiments [NAME]  (run one by python -m experiments.NAME)"
 
 
 def main(arguments: list[str]) -> int:
-    """Prints every experiment with its target, what was measured, and its cost."""
+    """Prints a line for each experiment, or all that is known of those that are named."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print("usage: python -m experiments  (lists all experiments; run one by python -m experiments.NAME)")
+        print(USAGE)
         return 0
-    if arguments:
-        print(f"error: {_wrong(arguments[0])}", file=sys.stderr)
+    if wrong := [argument for argument in arguments if argument not in NAMES]:
+        print(f"error: {_wrong(wrong[0])}", file=sys.stderr)
         return 2
-    results = read_results()
-    for experiment in every():
-        print(
-            f"{experiment.command}\n"
-            f"  shows     {experiment.summary}\n"
-            f"  target    {experiment.aim}\n"
-            f"  measured  {measured(experiment, results.get(experiment.name, []))}\n"
-            f"  cost      {experiment.cost}"
-        )
+    lines = _details(arguments) if arguments else _overview()
+    print("\n".join(lines))
     return 0
 
 
+def _overview() -> Iterator[str]:
+    """Data of one's own first: it is what somebody with a fresh machine has."""
+    results = read_results()
+    every = [load(name) for name in NAMES]
+    yield "On data of your own:"
+    own = [experiment for experiment in every if experiment.target is None]
+    yield from _aligned([[experiment.name, experiment.summary] for experiment in own])
+    yield "With a target on test, and what was measured (its variants: python -m experiments NAME):"
+    yield from _aligned(
+        [
+            [
+                experiment.name,
+                experiment.target.shown(experiment.task),
+                measured(experiment, results.get(experiment.name, [])),
+                experiment.summary,
+            ]
+            for experiment in every
+            if experiment.target is not None
+        ]
+    )
+    yield "Run one by python -m experiments.NAME; its options are shown by python -m experiments.NAME train --help."
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+
+
+def _details(names: list[str]) -> Iterator[str]:
+    """Everything of some experiments, their variants behind each."""
+    results = read_results()
+    for name in names:
+        experiment = load(name)
+        variants = map(experiment.variant, experiment.variants) if isinstance(experiment, Experiment) else ()
+        for one in (experiment, *variants):
+            yield from _everything(one, measured(one, results.get(one.name, [])))
+
+
+def _everything(experiment: Listed, shown: str) -> list[str]:
+    return [
+        experiment.command,
+        f"  shows     {experiment.summary}",
+        f"  target    {experiment.aim}",
+        *([f"  measured  {shown}"] if experiment.target is not None else []),
+        f"  cost      {experiment.cost}",
+    ]
+
+
 def _wrong(argument: str) -> str:
-    """What to say to an argument, since the list takes none: which experiment was meant, if it is one's name."""
-    if argument in NAMES:
-        return f"an experiment is run by its module: python -m experiments.{argument}"
+    """What to say to an argument that names no experiment."""
     if near := difflib.get_close_matches(argument, NAMES, n=1):
         return f"there is no experiment {argument!r}; did you mean python -m experiments.{near[0]}?"
     return f"there is no {argument!r}; python -m experiments lists all, and python -m experiments.NAME runs one"

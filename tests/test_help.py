@@ -167,13 +167,28 @@ def test_committed_commands_keep_their_names_of_options(option, capsys):
     [
         ("mnist_row", "did you mean python -m experiments.mnist_rows?"),
         ("imdb-lstm", "did you mean python -m experiments.imdb_lstm?"),
-        ("mnist_rows", "run by its module: python -m experiments.mnist_rows"),
         ("--lsit", "python -m experiments lists all"),
     ],
 )
 def test_a_typo_of_an_experiment_names_the_nearest(argument, message, capsys):
     assert list_experiments([argument]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_list_of_experiments_fits_on_a_screen_and_begins_with_data_of_ones_own(capsys):
+    assert list_experiments([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40
+    own = [name for name in experiments.NAMES if experiments.load(name).target is None]
+    assert {line.split()[0] for line in lines[1 : 1 + len(own)]} == set(own)
+    assert all(any(name in line for line in lines) for name in experiments.NAMES)
+
+
+def test_an_experiment_by_its_name_is_shown_with_all_its_variants(capsys):
+    assert list_experiments(["cifar10_cnn_rnn"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("target  ") == shown.count("cost  ") == 3
+    assert "--variant pooled" in shown
 
 
 def test_training_names_its_option_where_the_work_folder_of_another_command_is_given(capsys):
