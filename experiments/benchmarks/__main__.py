@@ -9,6 +9,7 @@ from rnnjax.errors import RnnjaxError
 
 PARTS = {
     "layers": "experiments.benchmarks.layers",
+    "ragged": "experiments.benchmarks.ragged",
     "memory": "experiments.benchmarks.memory",
     "compile": "experiments.benchmarks.compiling",
     "training": "experiments.benchmarks.training",

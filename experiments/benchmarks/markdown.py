@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import goals as targets
-from experiments.benchmarks import record, terminal
+from experiments.benchmarks import ragged_show, record, terminal
 from experiments.benchmarks.timings import Timings, quartiles
 
 PAGE = Path(__file__).with_name("README.md")
@@ -27,7 +27,8 @@ def section(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
     file = folder / "causes.json"
     causes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     parts = []
-    for part, show in (("layers", _layers), ("training", _training), ("memory", _memory), ("compile", _compile)):
+    shows = {"layers": _layers, "ragged": _ragged, "training": _training, "memory": _memory, "compile": _compile}
+    for part, show in shows.items():
         for path, result in results.items():
             if result["part"] == part:
                 parts.append(_heading(result))
@@ -153,6 +154,12 @@ def _layers(result: Result) -> list[str]:
             parts.append(f"{heading}\n\n" + _table(["shape", *columns], lines))
     failed = {f"{row['peer']}: {row['error']}" for row in result["rows"] if row["error"] and row["form"] == "plain"}
     return parts + ["Not measured: " + "; ".join(sorted(failed)) + "."] * bool(failed)
+
+
+def _ragged(result: Result) -> list[str]:
+    rows = result["rows"]
+    made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in ragged_show.tables(rows)]
+    return [result["how"], ragged_show.evidence(rows), *made]
 
 
 def _training(result: Result) -> list[str]:

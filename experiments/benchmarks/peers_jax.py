@@ -23,7 +23,7 @@ Layer = tuple[Any, Callable[..., Any]]
 
 
 def rnnjax_layer(task: Task, *, implementation: str, unroll: int = 1, remat: str | None = None) -> Layer:
-    """``RNN`` or ``Bidirectional``, with lengths."""
+    """``RNN`` or ``Bidirectional``, with lengths; what is ``mask`` or ``resets`` may be given by these names."""
     cell = {"lstm": LSTMCell, "gru": GRUCell, "rnn": SimpleRNNCell}[task.cell]
 
     def direction(reverse: bool) -> RNN:
@@ -32,8 +32,8 @@ def rnnjax_layer(task: Task, *, implementation: str, unroll: int = 1, remat: str
 
     module = Bidirectional(direction(False), direction(True)) if task.directions == 2 else direction(False)
 
-    def apply(params, inputs, lengths):
-        return module.apply({"params": params}, inputs, lengths=lengths)[1]
+    def apply(params, inputs, lengths, **marks):
+        return module.apply({"params": params}, inputs, lengths=lengths, **marks)[1]
 
     return task.weights["recurrent"], apply
 

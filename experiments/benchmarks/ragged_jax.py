@@ -1,0 +1,144 @@
+"""The peers of the part ``ragged`` that are JAX functions: rnnjax padded, packed or with resets, and ``nn.RNN``."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import rnnjax
+from experiments.benchmarks import peers_jax
+from experiments.benchmarks.ragged_task import Ragged, Ready
+from rnnjax.errors import UsageError
+from rnnjax.layers.convert import from_flax
+from rnnjax.layers.implementations import reporting
+from rnnjax.layers.packing import Packing
+from rnnjax.layers.precision import matmul_precision
+from rnnjax.training.parallel import DataParallel
+
+Batch = dict[str, Any]
+Apply = Callable[..., jax.Array]
+
+
+def make(task: Ragged, peer: str, devices: int) -> Ready:
+    """A peer of this module on that many devices, its first call done.
+
+    Raises:
+      UsageError: if rows do not divide over the devices.
+    """
+    theirs, weights = peer.startswith("flax"), task.layer.weights
+    recurrent, apply = (
+        peers_jax.flax_layer(task.layer) if theirs else peers_jax.rnnjax_layer(task.layer, implementation="auto")
+    )
+    params = {"recurrent": recurrent, "kernel": weights["kernel"], "bias": weights["bias"]}
+    batch = _batch(task, peer, devices)
+    step, params, batch = _placed(functools.partial(_loss, apply, task.steps), params, batch, devices)
+    anew = _packs(task, devices) if peer.endswith("packing included") else None
+    kept: list[Any] = []
+
+    def call() -> jax.Array:
+        data = batch if anew is None else batch | {"packing": anew()}
+        kept[:] = step(params, data)
+        return jax.block_until_ready(kept)[0]
+
+    began = time.perf_counter()
+    with reporting() as ran:
+        loss = float(call())
+    seconds = time.perf_counter() - began
+    gradient = jax.device_get(kept[1])
+    cell = from_flax(gradient["recurrent"], task.cell) if theirs else gradient["recurrent"]
+    flat = cell["cell"] | {"head kernel": gradient["kernel"], "head bias": gradient["bias"]}
+    seen = ", ".join(sorted(set(ran.values()))) or None
+    return Ready(call, seconds, _computed(batch), seen, loss, flat)
+
+
+def make_packing(task: Ragged) -> Ready:
+    """The packing alone: what the host does for each batch before the step."""
+    packs = _packs(task, 1)
+
+    def call() -> np.ndarray:
+        return packs().origins
+
+    began = time.perf_counter()
+    size = call().size
+    return Ready(call, time.perf_counter() - began, size)
+
+
+def _batch(task: Ragged, peer: str, devices: int) -> Batch:
+    """What the loss is handed, in memory of the host; on several devices each array has their axis first."""
+    if peer.endswith("resets"):
+        arrays = {"inputs": task.in_rows(task.inputs), "labels": task.in_rows(task.labels), "resets": task.starts}
+        if task.shape.B % devices:
+            raise UsageError(f"{task.shape.B} rows do not divide over {devices} devices")
+        return {name: _dealt(array, devices) for name, array in arrays.items()}
+    batch: Batch = {"inputs": _dealt(task.inputs, devices), "labels": _dealt(task.labels, devices)}
+    if peer.endswith("padded"):
+        return batch | {"lengths": _dealt(task.lengths, devices)}
+    return batch | {"packing": _packs(task, devices)()}
+
+
+def _dealt(array: np.ndarray, devices: int) -> np.ndarray:
+    """``[N, ...]`` as ``[devices, n, ...]``, with sequences without steps where N does not divide; as it is for one."""
+    if devices == 1:
+        return array
+    filled = np.pad(array, [(0, -len(array) % devices)] + [(0, 0)] * (array.ndim - 1))
+    return filled.reshape(devices, -1, *array.shape[1:])
+
+
+def _packs(task: Ragged, devices: int) -> Callable[[], Packing]:
+    """The function that packs the batch into rows as long as the longest sequence, as many on each device."""
+    parts, size = _dealt(task.lengths, devices).reshape(devices, -1), int(task.lengths.max())
+    rows = max(len(rnnjax.pack(part, size).origins) for part in parts)
+    if devices == 1:
+        return lambda: rnnjax.pack(task.lengths, size, rows)
+    return lambda: jax.tree.map(lambda *leaves: np.stack(leaves), *(_counted(part, size, rows) for part in parts))
+
+
+def _counted(lengths: np.ndarray, size: int, rows: int) -> Packing:
+    """A packing that counts ``size`` steps to a sequence, whatever its own longest has: one form for all devices."""
+    own = rnnjax.pack(lengths, size, rows)
+    sequence, step = np.divmod(own.origins, own.steps)
+    return Packing(own.places, np.where(own.origins < 0, -1, sequence * size + step), own.lengths, size)
+
+
+def _loss(apply: Apply, count: int, params: Any, batch: Batch) -> jax.Array:
+    """The sum of the cross-entropies of the batch's real steps, over ``count``, those of all devices."""
+    inputs, labels = batch["inputs"], batch["labels"]
+    if "packing" in batch:
+        packing = batch["packing"]
+        inputs, labels, real = packing.rows(inputs), packing.rows(labels), packing.mask
+        outputs = apply(params["recurrent"], inputs, None, mask=real, resets=packing.resets)
+    elif "resets" in batch:
+        outputs, real = apply(params["recurrent"], inputs, None, resets=batch["resets"]), True
+    else:
+        outputs = apply(params["recurrent"], inputs, batch["lengths"])
+        real = jnp.arange(inputs.shape[1]) < batch["lengths"][:, None]
+    scores = outputs @ params["kernel"] + params["bias"]
+    each = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+    return jnp.where(real, each, 0).sum() / count
+
+
+def _placed(loss: Callable[..., jax.Array], params: Any, batch: Batch, devices: int) -> tuple[Any, Any, Batch]:
+    """``step(params, batch) -> (loss, gradient)`` of all devices together, with its arguments on them."""
+
+    def step(params: Any, batch: Batch) -> Any:
+        with matmul_precision("highest"):
+            answer = jax.value_and_grad(loss)(params, batch)
+        return jax.lax.psum(answer, "batch") if devices > 1 else answer
+
+    if devices == 1:
+        return jax.jit(step), jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, batch)
+    parallel = DataParallel(jax.local_devices()[:devices], "batch")
+    # What pmap returns lies where pmap wants it.
+    batch = parallel.spread(lambda batch: batch, (0,), 0)(batch)
+    return parallel.spread(step, (None, 0), None), parallel.replicate(params), batch
+
+
+def _computed(batch: Batch) -> int:
+    """Steps that the recurrence runs over, on all devices together."""
+    packed = batch.get("packing")
+    return packed.origins.size if packed is not None else batch["labels"].size

@@ -1,0 +1,131 @@
+"""What every peer of the part ``ragged`` computes: a recurrent layer over sequences of unequal lengths, and its loss.
+
+Axes: N sequences, S their padded steps (those of the longest), B rows and T steps of a row, D and H features.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import numpy as np
+
+from experiments.benchmarks.task import CLASSES, Shape, Task
+
+Kind = Literal["lognormal", "uniform", "episodes"]
+KINDS: tuple[Kind, ...] = ("lognormal", "uniform", "episodes")
+MEDIAN, SIGMA = 190 / 400, 0.65
+"""Of the log-normal lengths, as a share of T, and in logarithms. So are the words of IMDB's training reviews (of every
+fifth: median 179, mean and deviation of the logarithms 5.27 and 0.65), of which recipes here keep the first 400."""
+SHORTEST = 10 / 400
+"""The least length, as a share of T."""
+ENDS = 4
+"""Episodes that end inside of a row of T steps, on average."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """Sequences of unequal lengths, a layer over them, a dense head at every step, and the mean loss of real steps.
+
+    Of ``"episodes"`` the sequences lie one after the other in B full rows, as a stream of episodes does, and the last
+    of a row is cut off there; of the other kinds there are B sequences. All start from zero carries.
+
+    Attributes:
+      kind: where the lengths come from: ``"lognormal"``, ``"uniform"`` or ``"episodes"``.
+      cell: ``"lstm"``, ``"gru"`` or ``"rnn"``.
+      shape: B, the largest number of steps T, D and H.
+    """
+
+    kind: Kind
+    cell: str
+    shape: Shape
+
+    @functools.cached_property
+    def layer(self) -> Task:
+        """The task of the part ``layers`` with the same weights; its float32 products are no TF32 on any device."""
+        return Task(self.cell, "masked", "train", self.shape, precision="highest")
+
+    @functools.cached_property
+    def starts(self) -> np.ndarray:
+        """``[B, T]`` booleans, True where an episode begins: at each row's first step and at random steps behind it."""
+        B, T = self.shape.B, self.shape.T
+        starts = np.random.default_rng(0).random((B, T)) < min(1.0, ENDS / T)
+        starts[:, 0] = True
+        return starts
+
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """``[N]`` int32, of at least one step."""
+        B, T = self.shape.B, self.shape.T
+        random, least = np.random.default_rng(0), max(1, round(SHORTEST * T))
+        if self.kind == "episodes":
+            return np.diff(np.append(np.flatnonzero(self.starts), B * T)).astype(np.int32)
+        if self.kind == "uniform":
+            return random.integers(least, T + 1, B, np.int32)
+        drawn = np.rint(np.exp(random.normal(np.log(MEDIAN * T), SIGMA, B)))
+        return np.clip(drawn, least, T).astype(np.int32)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all sequences together; each of them counts alike in the loss."""
+        return int(self.lengths.sum())
+
+    @functools.cached_property
+    def real(self) -> np.ndarray:
+        """``[N, S]`` booleans, True at steps and False at padding."""
+        return np.arange(self.lengths.max()) < self.lengths[:, None]
+
+    @functools.cached_property
+    def inputs(self) -> np.ndarray:
+        """Standard normal, ``[N, S, D]`` float32, zero at padding."""
+        drawn = np.random.default_rng(1).standard_normal((*self.real.shape, self.shape.D), np.float32)
+        return drawn * self.real[..., None]
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """``[N, S]`` int32, of every step; zero at padding."""
+        return np.random.default_rng(2).integers(0, CLASSES, self.real.shape, np.int32) * self.real
+
+    def in_rows(self, array: np.ndarray) -> np.ndarray:
+        """Of episodes ``[N, S, ...]`` the rows ``[B, T, ...]`` in which they lie one after the other."""
+        return array[self.real].reshape(self.shape.B, self.shape.T, *array.shape[2:])
+
+    def padded(self) -> Task:
+        """A task as large as the padded sequences, by which the memory is estimated that they need."""
+        N, S = self.real.shape
+        return Task(self.cell, "masked", "train", Shape(N, S, self.shape.D, self.shape.H))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A peer that has computed its task once.
+
+    Attributes:
+      call: computes it again, and blocks until the gradient is there; returns the loss.
+      first_seconds: what the first call took, compilation included.
+      computed_steps: steps that it runs over, padding included.
+      implementation: by which the layer was seen to run; None where the peer has but one.
+      loss: of the first call; None of what computes no loss.
+      gradient: of the first call, by our names of the parameters, in our layout.
+    """
+
+    call: Any
+    first_seconds: float
+    computed_steps: int
+    implementation: str | None = None
+    loss: float | None = None
+    gradient: dict[str, np.ndarray] | None = None
+
+    def apart(self, other: "Ready") -> dict[str, float] | None:
+        """How far loss and gradient are from another's: of the gradient the parameter that is farthest, by norms."""
+        if self.loss is None or other.loss is None or self.gradient is None or other.gradient is None:
+            return None
+        far = [_distance(array, other.gradient[name]) for name, array in self.gradient.items()]
+        return {"loss": abs(self.loss - other.loss) / abs(other.loss), "gradient": max(far)}
+
+
+def _distance(array: np.ndarray, reference: np.ndarray) -> float:
+    """The Euclidean norm of the difference over that of the reference; infinite where shapes differ."""
+    if array.shape != reference.shape:
+        return float("inf")
+    wide = np.asarray(reference, np.float64)
+    return float(np.linalg.norm(array - wide) / np.linalg.norm(wide))
