@@ -72,7 +72,9 @@ def run(options: Options) -> int:
     began = time.monotonic()
     load = record.start(2)
     tasks = _tasks(options)
-    memory_limit.check([task.padded() for task in tasks], memory_limit.available())
+    free = memory_limit.available()
+    memory_limit.check([task.layer for task in tasks], free)  # before lengths are drawn
+    memory_limit.check([task.padded() for task in tasks], free)
     rows, partial, console = [], False, terminal.console()
     try:
         for number, task in enumerate(tasks):

@@ -91,8 +91,8 @@ class Ragged:
 
     def padded(self) -> Task:
         """A task as large as the padded sequences, by which the memory is estimated that they need."""
-        N, S = self.real.shape
-        return Task(self.cell, "masked", "train", Shape(N, S, self.shape.D, self.shape.H))
+        shape = Shape(len(self.lengths), int(self.lengths.max()), self.shape.D, self.shape.H)
+        return Task(self.cell, "masked", "train", shape)
 
 
 @dataclasses.dataclass(frozen=True)
