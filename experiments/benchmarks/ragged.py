@@ -2,35 +2,51 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 
 from experiments.benchmarks import harness, memory_limit, ragged_show, record, terminal
-from experiments.benchmarks.ragged_task import KINDS, Kind, Ragged, Ready
+from experiments.benchmarks.ragged_task import (
+    ENDS,
+    KINDS,
+    MEDIAN,
+    SHORTEST,
+    SIGMA,
+    Gradient,
+    Kind,
+    Peer,
+    Ragged,
+    distance,
+)
 from experiments.benchmarks.task import Shape
 from rnnjax.errors import UsageError
 
-SHAPES = ("32,400,64,64", "64,400,128,128", "32,400,128,256")
-EPISODE_SHAPES = ("32,128,64,64", "64,128,128,128", "32,128,128,256")
-PADDED = ("rnnjax padded", "flax padded", "torch packed", "torch padded")
+SHAPES = ("32,400,64,64", "64,400,128,128")
+EPISODE_SHAPES = ("32,128,64,64", "64,128,128,128")
+PADDED = ("rnnjax padded", "torch packed", "torch padded")
 PACKED = ("rnnjax packed", "rnnjax, packing included", "rnnjax.pack")
-PEERS = {"lognormal": PACKED + PADDED, "uniform": PACKED + PADDED, "episodes": ("rnnjax resets", *PADDED)}
-"""Who is timed with which sequences."""
 REFERENCE = "flax padded"
-"""Whose loss and gradient the others are compared with."""
+"""Whose loss and gradient the others are compared with; it is the first."""
+PEERS: dict[str, tuple[str, ...]] = {
+    "lognormal": (REFERENCE, *PACKED, *PADDED),
+    "uniform": (REFERENCE, *PACKED, *PADDED),
+    "episodes": (REFERENCE, "rnnjax resets", *PADDED),
+}
+"""Who is timed with which sequences."""
 FARTHEST = {"loss": 1e-5, "gradient": 1e-3}
 """How far from these another's may be, as shares of them: float32 over hundreds of steps, summed up in other orders."""
 HOW = (
     "A layer, a dense head of ten classes at every step, the mean cross-entropy of all real steps, and its gradient by "
-    "all parameters; no optimizer. Loss and gradient of every peer are compared with Flax's before anything is timed, "
-    "and what differs is not timed. Lengths: log-normal with IMDB's median and deviation, or uniform, both within 10 "
-    "to 400; padded peers compute as many steps of each sequence as the longest has. rnnjax packs into rows of that "
-    "many steps: rnnjax.pack on the host, the sequences' way into the rows inside of the compiled step. PyTorch's "
-    "packing is timed with it. Resets: rows of 128 steps in which four episodes end on average; the padded peers, "
-    "PyTorch's packed one too, are handed these episodes cut beforehand, which is not timed."
+    "all parameters; no optimizer. The first loss and gradient of every peer are compared with Flax's, and what "
+    "differs is not timed. Lengths: log-normal as those of IMDB's reviews "
+    f"(median {MEDIAN:g} T, deviation of the logarithms {SIGMA:g}), or uniform, both within T / {1 / SHORTEST:g} to T. "
+    "Padded, each sequence has as many steps as the longest. rnnjax packs into rows of that many steps: rnnjax.pack on "
+    "the host, the sequences' way into the rows inside of the compiled step. PyTorch's packing is timed with its step. "
+    f"Resets: rows of T steps inside of which {ENDS} episodes end on average; the other peers, PyTorch's packed one "
+    "too, are handed these episodes cut beforehand, which is not timed. On two devices each has half of the sequences."
 )
 
 
@@ -50,7 +66,7 @@ class Options:
     """Shapes as B,T,D,H: sequences (or rows of episodes), the longest, input features, hidden features."""
     samples: int = 10
     """Samples of each; what is too slow for the time gets fewer."""
-    minutes: float = 3.5
+    minutes: float = 3.6
     """About how long it may take, compilation included."""
     out: Path | None = None
     """Result file."""
@@ -94,8 +110,8 @@ def run(options: Options) -> int:
     return 130 if partial else 0
 
 
-def make(task: Ragged, peer: str, devices: int = 1) -> Ready:
-    """A peer by its name, its first call done.
+def make(task: Ragged, peer: str, devices: int = 1) -> Peer:
+    """A peer by its name.
 
     Raises:
       ModuleNotFoundError: if the peer is not installed.
@@ -110,21 +126,21 @@ def make(task: Ragged, peer: str, devices: int = 1) -> Ready:
 
 
 def _tasks(options: Options) -> list[Ragged]:
-    """All that is to be timed, smaller shapes first: what they leave of their time goes to larger ones."""
+    """All that is to be timed, the cheapest first: what it leaves of its time goes to the dearer."""
     if not options.kinds or not options.cells:
         raise UsageError("--kinds and --cells must name at least one each")
-    places = range(max(len(_shapes(kind, options)) for kind in options.kinds))
-    return [
-        Ragged(kind, cell, _shapes(kind, options)[place])
-        for place in places
-        for cell in dict.fromkeys(options.cells)
-        for kind in dict.fromkeys(options.kinds)
+    tasks = [
+        Ragged(kind, cell, Shape.parse(text))
+        for cell in options.cells
+        for kind in options.kinds
+        for text in options.shapes or (EPISODE_SHAPES if kind == "episodes" else SHAPES)
     ]
+    return sorted(dict.fromkeys(tasks), key=_cost)
 
 
-def _shapes(kind: str, options: Options) -> list[Shape]:
-    usual = EPISODE_SHAPES if kind == "episodes" else SHAPES
-    return [Shape.parse(text) for text in (usual if options.shapes is None else options.shapes)]
+def _cost(task: Ragged) -> int:
+    """By PyTorch's packed sequences, which take the longest by far, and the more so the longer a sequence is."""
+    return task.shape.B * task.shape.T**2 * task.shape.H
 
 
 def _members(task: Ragged) -> list[tuple[str, int]]:
@@ -135,53 +151,48 @@ def _members(task: Ragged) -> list[tuple[str, int]]:
 
 
 def _measure(task: Ragged, samples: int, seconds: float, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Compares the peers, then times them against one another; adds their rows and returns them."""
-    began, entries, made = time.monotonic(), [], {}
-    for peer, devices in _members(task):
-        entries.append(_entry(task, peer, devices, made))
-    _compare(entries, made)
+    """Times the peers of a task against one another; adds their rows to ``rows`` and returns them."""
+    answers: list[tuple[str, float, Gradient]] = []
+    entries = [_entry(task, peer, devices, answers) for peer, devices in _members(task)]
     try:
-        harness.measure(entries, samples=samples, seconds=seconds - (time.monotonic() - began))
+        harness.measure(entries, samples=samples, seconds=seconds)
     finally:
-        # The harness' first call is the peer's second.
-        mine = [entry.result() | {"first_call_seconds": entry.row["first_call_seconds"]} for entry in entries]
+        mine = [entry.result() for entry in entries]
         rows += mine
     return mine
 
 
-def _entry(task: Ragged, peer: str, devices: int, made: dict[tuple[str, int], Ready]) -> harness.Entry:
-    """What is to be timed of a peer; what it computed goes to ``made``, if it could."""
+def _entry(task: Ragged, name: str, devices: int, answers: list[tuple[str, float, Gradient]]) -> harness.Entry:
+    """What is to be timed of a peer. Its first call, which is not timed, is compared with the first of ``answers``."""
     row: dict[str, Any] = {"kind": task.kind, "cell": task.cell, "shape": list(dataclasses.astuple(task.shape))}
     row |= {"sequences": len(task.lengths), "steps": task.steps, "longest": int(task.lengths.max())}
-    row |= {"peer": peer, "devices": devices, "first_call_seconds": None}
-    entry = harness.Entry(row, None)
-    try:
-        ready = made[peer, devices] = make(task, peer, devices)
-    except ModuleNotFoundError as error:
-        entry.error = f"not installed ({error.name})"
-    except UsageError as error:
-        entry.error = str(error)
-    except Exception as error:  # a peer that fails is a result
-        entry.error = f"failed: {harness.first_line(error)}"
-    else:
-        entry.build = lambda: ready.call
-        row |= {"implementation": ready.implementation, "computed_steps": ready.computed_steps}
-        row["first_call_seconds"] = ready.first_seconds
-    return entry
+    row |= {"peer": name, "devices": devices}
+    if name == "rnnjax resets" and task.shape.B % devices:
+        return harness.Entry(row, None, error=f"{task.shape.B} rows do not divide over {devices} devices")
+
+    def build() -> Callable[[], Any]:
+        peer = make(task, name, devices)
+        row["computed_steps"] = peer.computed_steps
+
+        def call() -> Any:
+            value = peer.call()
+            if "implementation" not in row:
+                row["implementation"] = peer.ran()
+                if peer.gradient is not None:
+                    _compare(row, float(value), peer.gradient(), answers)
+            return value
+
+        return call
+
+    return harness.Entry(row, build)
 
 
-def _compare(entries: Sequence[harness.Entry], made: dict[tuple[str, int], Ready]) -> None:
-    """Adds how far each is from the reference, or from the first that is there; what is too far is not timed."""
-    answers = [key for key, ready in made.items() if ready.loss is not None]
-    if not answers:
-        return
-    reference = (REFERENCE, 1) if (REFERENCE, 1) in made else answers[0]
-    for entry in entries:
-        key = entry.row["peer"], entry.row["devices"]
-        apart = made[key].apart(made[reference]) if key in made else None
-        if apart is None:
-            continue
-        entry.row["apart"] = {"from": reference[0], **apart}
-        if not all(apart[name] <= most for name, most in FARTHEST.items()):  # a NaN is too far
-            entry.build = None
-            entry.error = "computes something else: " + ", ".join(f"{name} {far:.1e}" for name, far in apart.items())
+def _compare(row: dict[str, Any], loss: float, gradient: Gradient, answers: list[tuple[str, float, Gradient]]) -> None:
+    """Adds how far an answer is from the first one; raises ValueError if that is too far, so that it is not timed."""
+    answers.append((terminal.peer_name(row), loss, gradient))
+    name, first, reference = answers[0]
+    apart = {"loss": abs(loss - first) / abs(first), "gradient": distance(gradient, reference)}
+    row["apart"] = {"from": name, **apart}
+    if not all(apart[part] <= most for part, most in FARTHEST.items()):  # a NaN is too far
+        said = ", ".join(f"{part} {far:.1e}" for part, far in apart.items())
+        raise ValueError(f"it computes something else than {name}: {said} apart")

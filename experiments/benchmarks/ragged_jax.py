@@ -1,7 +1,6 @@
 """The peers of the part ``ragged`` that are JAX functions: rnnjax padded, packed or with resets, and ``nn.RNN``."""
 
 import functools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,7 @@ import optax
 
 import rnnjax
 from experiments.benchmarks import peers_jax
-from experiments.benchmarks.ragged_task import Ragged, Ready
-from rnnjax.errors import UsageError
+from experiments.benchmarks.ragged_task import Gradient, Peer, Ragged
 from rnnjax.layers.convert import from_flax
 from rnnjax.layers.implementations import reporting
 from rnnjax.layers.packing import Packing
@@ -24,56 +22,45 @@ Batch = dict[str, Any]
 Apply = Callable[..., jax.Array]
 
 
-def make(task: Ragged, peer: str, devices: int) -> Ready:
-    """A peer of this module on that many devices, its first call done.
-
-    Raises:
-      UsageError: if rows do not divide over the devices.
-    """
+def make(task: Ragged, peer: str, devices: int) -> Peer:
+    """A peer of this module on that many devices; where it takes rows of episodes, they must divide over these."""
     theirs, weights = peer.startswith("flax"), task.layer.weights
     recurrent, apply = (
         peers_jax.flax_layer(task.layer) if theirs else peers_jax.rnnjax_layer(task.layer, implementation="auto")
     )
     params = {"recurrent": recurrent, "kernel": weights["kernel"], "bias": weights["bias"]}
     batch = _batch(task, peer, devices)
+    computed = batch["packing"].origins.size if "packing" in batch else batch["labels"].size
     step, params, batch = _placed(functools.partial(_loss, apply, task.steps), params, batch, devices)
     anew = _packs(task, devices) if peer.endswith("packing included") else None
-    kept: list[Any] = []
+    answer: list[Any] = []
+    seen: set[str] = set()
 
     def call() -> jax.Array:
         data = batch if anew is None else batch | {"packing": anew()}
-        kept[:] = step(params, data)
-        return jax.block_until_ready(kept)[0]
+        with reporting() as ran:  # of a call that traces
+            answer[:] = jax.block_until_ready(step(params, data))
+        seen.update(ran.values())
+        return answer[0]
 
-    began = time.perf_counter()
-    with reporting() as ran:
-        loss = float(call())
-    seconds = time.perf_counter() - began
-    gradient = jax.device_get(kept[1])
-    cell = from_flax(gradient["recurrent"], task.cell) if theirs else gradient["recurrent"]
-    flat = cell["cell"] | {"head kernel": gradient["kernel"], "head bias": gradient["bias"]}
-    seen = ", ".join(sorted(set(ran.values()))) or None
-    return Ready(call, seconds, _computed(batch), seen, loss, flat)
+    def gradient() -> Gradient:
+        found = jax.device_get(answer[1])
+        cell = from_flax(found["recurrent"], task.cell) if theirs else found["recurrent"]
+        return cell["cell"] | {"head kernel": found["kernel"], "head bias": found["bias"]}
+
+    return Peer(call, computed, lambda: ", ".join(sorted(seen)) or None, gradient)
 
 
-def make_packing(task: Ragged) -> Ready:
+def make_packing(task: Ragged) -> Peer:
     """The packing alone: what the host does for each batch before the step."""
     packs = _packs(task, 1)
-
-    def call() -> np.ndarray:
-        return packs().origins
-
-    began = time.perf_counter()
-    size = call().size
-    return Ready(call, time.perf_counter() - began, size)
+    return Peer(lambda: packs().origins, packs().origins.size, lambda: None, None)
 
 
 def _batch(task: Ragged, peer: str, devices: int) -> Batch:
     """What the loss is handed, in memory of the host; on several devices each array has their axis first."""
     if peer.endswith("resets"):
         arrays = {"inputs": task.in_rows(task.inputs), "labels": task.in_rows(task.labels), "resets": task.starts}
-        if task.shape.B % devices:
-            raise UsageError(f"{task.shape.B} rows do not divide over {devices} devices")
         return {name: _dealt(array, devices) for name, array in arrays.items()}
     batch: Batch = {"inputs": _dealt(task.inputs, devices), "labels": _dealt(task.labels, devices)}
     if peer.endswith("padded"):
@@ -136,9 +123,3 @@ def _placed(loss: Callable[..., jax.Array], params: Any, batch: Batch, devices: 
     # What pmap returns lies where pmap wants it.
     batch = parallel.spread(lambda batch: batch, (0,), 0)(batch)
     return parallel.spread(step, (None, 0), None), parallel.replicate(params), batch
-
-
-def _computed(batch: Batch) -> int:
-    """Steps that the recurrence runs over, on all devices together."""
-    packed = batch.get("packing")
-    return packed.origins.size if packed is not None else batch["labels"].size

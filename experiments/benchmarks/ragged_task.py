@@ -5,12 +5,14 @@ Axes: N sequences, S their padded steps (those of the longest), B rows and T ste
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
 from experiments.benchmarks.task import CLASSES, Shape, Task
 
+Gradient = dict[str, np.ndarray]
 Kind = Literal["lognormal", "uniform", "episodes"]
 KINDS: tuple[Kind, ...] = ("lognormal", "uniform", "episodes")
 MEDIAN, SIGMA = 190 / 400, 0.65
@@ -96,35 +98,30 @@ class Ragged:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ready:
-    """A peer that has computed its task once.
+class Peer:
+    """What computes a task.
 
     Attributes:
-      call: computes it again, and blocks until the gradient is there; returns the loss.
-      first_seconds: what the first call took, compilation included.
+      call: computes it, and blocks until the gradient is there; returns the loss.
       computed_steps: steps that it runs over, padding included.
-      implementation: by which the layer was seen to run; None where the peer has but one.
-      loss: of the first call; None of what computes no loss.
-      gradient: of the first call, by our names of the parameters, in our layout.
+      ran: after a call, the implementation by which the layer was seen to run; None where the peer has but one.
+      gradient: of the last call, by our names of the parameters and in our layout; None of what has no loss.
     """
 
-    call: Any
-    first_seconds: float
+    call: Callable[[], Any]
     computed_steps: int
-    implementation: str | None = None
-    loss: float | None = None
-    gradient: dict[str, np.ndarray] | None = None
+    ran: Callable[[], str | None]
+    gradient: Callable[[], Gradient] | None
 
-    def apart(self, other: "Ready") -> dict[str, float] | None:
-        """How far loss and gradient are from another's: of the gradient the parameter that is farthest, by norms."""
-        if self.loss is None or other.loss is None or self.gradient is None or other.gradient is None:
-            return None
-        far = [_distance(array, other.gradient[name]) for name, array in self.gradient.items()]
-        return {"loss": abs(self.loss - other.loss) / abs(other.loss), "gradient": max(far)}
+
+def distance(gradient: Gradient, reference: Gradient) -> float:
+    """Of the parameter that is farthest the Euclidean norm of the difference over that of the reference."""
+    if set(gradient) != set(reference):
+        return float("inf")
+    return float(np.max([_distance(array, reference[name]) for name, array in gradient.items()]))  # a NaN stays one
 
 
 def _distance(array: np.ndarray, reference: np.ndarray) -> float:
-    """The Euclidean norm of the difference over that of the reference; infinite where shapes differ."""
     if array.shape != reference.shape:
         return float("inf")
     wide = np.asarray(reference, np.float64)

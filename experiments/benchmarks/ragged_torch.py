@@ -1,13 +1,12 @@
 """The peer PyTorch of the part ``ragged``: its layer over packed sequences, or over padded ones and their padding."""
 
 import os
-import time
 from typing import Any
 
 import numpy as np
 
 from experiments.benchmarks import peers_torch
-from experiments.benchmarks.ragged_task import Ragged, Ready
+from experiments.benchmarks.ragged_task import Gradient, Peer, Ragged
 from rnnjax.layers.convert import from_torch
 
 torch = peers_torch.torch
@@ -16,8 +15,8 @@ _KERNELS = {"Mkldnn": "oneDNN", "Cudnn": "cuDNN"}
 """Implementations of the layer by what the names of their nodes in PyTorch's graph begin with."""
 
 
-def make(task: Ragged, packed: bool) -> Ready:
-    """PyTorch on all threads or a GPU, its first call done.
+def make(task: Ragged, packed: bool) -> Peer:
+    """PyTorch on all threads or a GPU.
 
     Args:
       task: what to compute.
@@ -44,19 +43,20 @@ def make(task: Ragged, packed: bool) -> Ready:
         scores, wanted = (outputs.data, wanted.data) if packed else (outputs.flatten(0, 1), wanted.flatten())
         return torch.nn.functional.cross_entropy(model.head(scores), wanted, ignore_index=_NO_LABEL, reduction="sum")
 
+    seen: list[str] = []
+
     def call() -> Any:
         model.zero_grad(set_to_none=True)
         loss = summed() / task.steps
+        if not seen:
+            seen.append(_seen(loss))
         loss.backward()
         if where.type == "cuda":
             torch.cuda.synchronize()
         return loss.detach()
 
-    began = time.perf_counter()
-    loss = float(call())
-    seconds = time.perf_counter() - began
     computed = task.steps if packed else task.real.size
-    return Ready(call, seconds, computed, _seen(summed()), loss, _gradient(model, task))
+    return Peer(call, computed, lambda: seen[0], lambda: _gradient(model, task))
 
 
 def _seen(loss: Any) -> str:
@@ -73,7 +73,7 @@ def _seen(loss: Any) -> str:
     return next(found, "step by step")
 
 
-def _gradient(model: Any, task: Ragged) -> dict[str, np.ndarray]:
+def _gradient(model: Any, task: Ragged) -> Gradient:
     """The gradient by our names; both of PyTorch's biases have that of the one that we have."""
     state = {name: part.grad.cpu().numpy().copy() for name, part in model.layer.named_parameters()}
     kept = 2 * task.shape.H if task.cell == "gru" else None  # the GRU's of the candidate is a parameter of ours too
