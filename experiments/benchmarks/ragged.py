@@ -46,7 +46,8 @@ HOW = (
     "Padded, each sequence has as many steps as the longest. rnnjax packs into rows of that many steps: rnnjax.pack on "
     "the host, the sequences' way into the rows inside of the compiled step. PyTorch's packing is timed with its step. "
     f"Resets: rows of T steps inside of which {ENDS} episodes end on average; the other peers, PyTorch's packed one "
-    "too, are handed these episodes cut beforehand, which is not timed. On two devices each has half of the sequences."
+    "too, are handed these episodes cut beforehand, which is not timed. On two devices each has half of the "
+    "sequences; PyTorch has all threads without that."
 )
 
 

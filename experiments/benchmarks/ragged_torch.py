@@ -12,7 +12,7 @@ from rnnjax.layers.convert import from_torch
 torch = peers_torch.torch
 _NO_LABEL = -100
 _KERNELS = {"Mkldnn": "oneDNN", "Cudnn": "cuDNN"}
-"""Implementations of the layer by what the names of their nodes in PyTorch's graph begin with."""
+"""Implementations of the layer by what the names of their nodes in PyTorch's graph begin with; else it is ATen's."""
 
 
 def make(task: Ragged, packed: bool) -> Peer:
@@ -70,7 +70,7 @@ def _seen(loss: Any) -> str:
         seen |= following
         waiting += following
     found = (kernel for start, kernel in _KERNELS.items() if any(name.startswith(start) for name in names))
-    return next(found, "step by step")
+    return next(found, "ATen")
 
 
 def _gradient(model: Any, task: Ragged) -> Gradient:
