@@ -129,8 +129,8 @@ def test_packings_of_one_shape_share_a_program_and_unequal_arrays_pack_alike():
         return packing.sequences(packing.rows(inputs))
 
     for seed in range(3):
-        lengths = np.random.default_rng(seed).permutation(LENGTHS)
-        packing = rnnjax.pack(lengths, 16, rows=3)
+        lengths = np.maximum(np.random.default_rng(seed).permutation(LENGTHS) - seed, 0)
+        packing = rnnjax.pack(lengths, 16, rows=3, longest=T)
         real = (np.arange(T) < lengths[:, None])[..., None]
         np.testing.assert_array_equal(run(packing, INPUTS), INPUTS * real)
         each = [row[:length] for row, length in zip(INPUTS, lengths, strict=True)]
@@ -147,6 +147,7 @@ PACKING = rnnjax.pack([3, 2], 5)
     [
         (lambda: rnnjax.pack([3, 9], 8), "the longest sequence has 9 steps, and a row has 8"),
         (lambda: rnnjax.pack([5, 5, 5], 8, rows=2), "take 3 rows of 8 steps, and rows is 2"),
+        (lambda: rnnjax.pack([3, 5], 8, longest=4), "the longest sequence has 5 steps, and longest is 4"),
         (lambda: rnnjax.pack([1.5]), "lengths must be integers"),
         (lambda: rnnjax.pack([[1]]), r"lengths must be integers \[N\]"),
         (lambda: rnnjax.pack([-1]), "none below 0"),

@@ -82,14 +82,10 @@ def _packs(task: Ragged, devices: int) -> Callable[[], Packing]:
     rows = max(len(rnnjax.pack(part, size).origins) for part in parts)
     if devices == 1:
         return lambda: rnnjax.pack(task.lengths, size, rows)
-    return lambda: jax.tree.map(lambda *leaves: np.stack(leaves), *(_counted(part, size, rows) for part in parts))
-
-
-def _counted(lengths: np.ndarray, size: int, rows: int) -> Packing:
-    """A packing that counts ``size`` steps to a sequence, whatever its own longest has: one form for all devices."""
-    own = rnnjax.pack(lengths, size, rows)
-    sequence, step = np.divmod(own.origins, own.steps)
-    return Packing(own.places, np.where(own.origins < 0, -1, sequence * size + step), own.lengths, size)
+    # Packings are stacked where they count their sequences alike.
+    return lambda: jax.tree.map(
+        lambda *leaves: np.stack(leaves), *(rnnjax.pack(part, size, rows, longest=size) for part in parts)
+    )
 
 
 def _loss(apply: Apply, count: int, params: Any, batch: Batch) -> jax.Array:

@@ -33,13 +33,13 @@ class Packing:
     """Where each step of N sequences lies in R rows; made by :func:`pack`.
 
     It is a tree of arrays, so that a jitted function takes it as an argument: packings of as many sequences, steps and
-    rows (``rows=`` of :func:`pack`) share one program.
+    rows, and of one padded length (``rows=`` and ``longest=`` of :func:`pack`), share one program.
 
     Attributes:
       places: ``[N]``, where each sequence starts in the rows, counted row after row.
       origins: ``[R, S]``, which step stands at a place: ``sequence * steps + step``, and -1 at padding.
       lengths: ``[N]``, steps of each sequence.
-      steps: the largest T of the sequences.
+      steps: T, the padded length of the sequences.
     """
 
     places: Any
@@ -129,7 +129,7 @@ class Packing:
         return padded
 
 
-def pack(lengths: Any, steps: int | None = None, rows: int | None = None) -> Packing:
+def pack(lengths: Any, steps: int | None = None, rows: int | None = None, longest: int | None = None) -> Packing:
     """Puts sequences into rows of one length, the longest first, each into the first row that has room for it.
 
     (First-fit decreasing; it needs at most 11/9 of the fewest rows possible, and one more: Johnson 1973, "Near-optimal
@@ -138,8 +138,9 @@ def pack(lengths: Any, steps: int | None = None, rows: int | None = None) -> Pac
     Args:
       lengths: ``[N]`` integers, steps of each sequence; one without steps takes no room.
       steps: S, of a row; as many as the longest sequence has by default. Longer rows waste less and are fewer.
-      rows: R; as many as it takes by default, but at least one. The same number for all batches compiles
-        once.
+      rows: R; as many as it takes by default, but at least one.
+      longest: T, the padded length of the sequences; that of the longest by default. With the same steps, rows and
+        longest for all batches, what is jitted compiles once.
 
     Raises:
       UsageError: if lengths are no integers, a sequence is longer than a row, or the rows do not suffice.
@@ -149,10 +150,12 @@ def pack(lengths: Any, steps: int | None = None, rows: int | None = None) -> Pac
     counts = np.asarray(lengths) if np.size(lengths) else np.zeros(0, np.int32)
     if counts.ndim != 1 or not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
         raise UsageError(f"pack: lengths must be integers [N], none below 0, got {counts.dtype} {list(counts.shape)}")
-    longest = max(1, int(counts.max(initial=0)))
-    size = longest if steps is None else steps
-    if size < longest:
-        raise UsageError(f"pack: the longest sequence has {longest} steps, and a row has {size}; give more steps")
+    most = max(1, int(counts.max(initial=0)))
+    size, longest = most if steps is None else steps, most if longest is None else longest
+    if size < most:
+        raise UsageError(f"pack: the longest sequence has {most} steps, and a row has {size}; give more steps")
+    if longest < most:
+        raise UsageError(f"pack: the longest sequence has {most} steps, and longest is {longest}")
     starts, used = _first_fit(counts, size)
     if rows is not None and used > rows:
         raise UsageError(f"pack: the sequences take {used} rows of {size} steps, and rows is {rows}")
