@@ -12,6 +12,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import pytest
 
+from tests import compiled_once
+
 jax.config.update("jax_num_cpu_devices", 8)
 # A test is of what is compiled now; the tests of the cache itself turn it on.
 jax.config.update("jax_enable_compilation_cache", False)
@@ -26,6 +28,8 @@ if _SPREAD := os.environ.get("RNNJAX_TEST_SPREAD"):
 
 _PLAIN = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] not in ("0", "false", "False", "")
 _compiled_plainly = _PLAIN
+# Where a test is of numbers alone, a program that another test has compiled is as good as its own.
+compiled_once.install(lambda: _compiled_plainly)
 
 
 @pytest.hookimpl(tryfirst=True)
