@@ -43,6 +43,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _compiled_plainly = plainly
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Appends the names of skipped tests to the file RNNJAX_TEST_SKIPPED: pytest @FILE runs them where all is there.
+
+    Of several processes, only the one that collects their reports writes.
+    """
+    path = os.environ.get("RNNJAX_TEST_SKIPPED")
+    if path and report.skipped and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(path, "a", encoding="utf-8") as names:
+            names.write(f"{report.nodeid}\n")
+
+
 @pytest.fixture
 def tfds_dir() -> Path:
     """The folder of prepared TFDS data sets, or a skip where there is none."""

@@ -315,6 +315,7 @@ def run(*arguments, folder):
 
 @pytest.mark.slow
 def test_quick_layers_from_end_to_end(tmp_path):
+    pytest.importorskip("equinox", reason="Equinox (extra bench) is not installed")
     shown, result = run("layers", "--quick", "--cells", "lstm", "--peers", "rnnjax fused", "flax", "equinox",
                         "--forms", "plain", "masked", "--modes", "train", folder=tmp_path)  # fmt: skip
     assert "LSTM B16 T5 D3 H4" in shown and "time / flax's" in shown
