@@ -186,6 +186,11 @@ PLAIN_RUN_FIRST = [
     for case in CELLS
 ]
 """The same list for tests that compile much: all but four cells wait for the run with slow tests."""
+OTHERS_LONG = [
+    case if case in CELLS else pytest.param(*case.values, marks=[pytest.mark.slow, pytest.mark.long])
+    for case in PLAIN_RUN_FIRST
+]
+"""And for tests of what is one code around every cell: all but the four wait for .ci/all."""
 LINEAR = [case for case in CELLS if case.name in ("min-gru", "lru")]
 
 

@@ -41,7 +41,7 @@ def steps_of(config: Config, parts: int, devices: int = 1, **other: Any):
         pytest.param(IMAGES, 4, 2, CLIPPED, id="images, 2 devices"),
         pytest.param(TEXTS, 2, 1, ADVERSARIAL, id="texts, adversarial"),
         pytest.param(TEXTS, 8, 1, CLIPPED, id="a part a row", marks=pytest.mark.slow),
-        pytest.param(IMAGES, 2, 4, CLIPPED, id="4 devices", marks=pytest.mark.slow),
+        pytest.param(IMAGES, 2, 4, CLIPPED, id="4 devices", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def test_parts_make_the_update_of_the_whole_batch(kind, parts, devices, optim):

@@ -243,7 +243,9 @@ def test_predict_refuses_text_for_an_image_classifier(images, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
+)
 def test_a_signal_saves_and_the_same_command_resumes(number, code, tmp_path):
     command = [sys.executable, "-m", "experiments.digits_rows", "--seeds", "0", "--train.epochs", "300"]
     command += ["--model.features", "8", "--runs-dir", str(tmp_path)]

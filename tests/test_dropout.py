@@ -8,7 +8,7 @@ import pytest
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells import LRUCell, LSTMCell, SimpleRNNCell
 from rnnjax.layers.recurrence import RNN, StackedRNN
-from tests.cell_cases import BATCH, FEATURES, PLAIN_RUN_FIRST, STEPS, close, drawn_inputs, name_of, run_case
+from tests.cell_cases import BATCH, FEATURES, OTHERS_LONG, STEPS, close, drawn_inputs, name_of, run_case
 
 KEY = {"dropout": jax.random.key(5)}
 
@@ -103,7 +103,7 @@ def test_zoneout_has_a_rate_for_each_part_of_the_carry():
     np.testing.assert_allclose(c[~kept], new_c[~kept], rtol=1e-6)
 
 
-@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
+@pytest.mark.parametrize("case", OTHERS_LONG, ids=name_of)
 def test_dropout_is_off_without_train_and_changes_results_with_it(case):
     kinds = {"input_dropout": 0.4}
     if case.make().recurrent_shape is not None:

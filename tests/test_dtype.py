@@ -39,7 +39,7 @@ def losses(program):
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(CONFIG, marks=pytest.mark.slow, id="image"),
+        pytest.param(CONFIG, marks=[pytest.mark.slow, pytest.mark.long], id="image"),
         pytest.param(WITH_CONV, id="conv"),
         pytest.param(TEXT_CONFIG, marks=pytest.mark.slow, id="text"),
     ],

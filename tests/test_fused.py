@@ -295,7 +295,13 @@ def copies_in_loops(program):
 @pytest.mark.parametrize(
     ("name", "batch", "masked"),
     [
-        pytest.param(name, *case, marks=[] if name == "lstm" or (case[1] and name != "relu") else pytest.mark.slow)
+        pytest.param(
+            name,
+            *case,
+            marks=[]
+            if name == "lstm" or (case[1] and name != "relu")
+            else [pytest.mark.slow, pytest.mark.long][: 1 + (name != "gru")],
+        )
         for name in CELLS
         for case in [(8, False), (8, True), (1, False)]
     ],

@@ -54,13 +54,18 @@ def test_nothing_deprecated_is_called(small_chunks):
     close(*both("lstm", draw(3, 12)[0]))
 
 
+LONG = [pytest.mark.slow, pytest.mark.long]
 FAST = [("lstm", 13, False), ("gru", 29, True), ("simple", 13, False)]  # the rest of a chunk, each way
 CHUNKED = [(name, steps, reverse) for name in CELLS for steps in (8, 12, 13, 29) for reverse in (False, True)]
 
 
 @pytest.mark.parametrize(
     ("name", "steps", "reverse"),
-    [pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow) for case in CHUNKED],
+    [
+        # All lengths and directions of one cell in .ci/run: how steps are cut into chunks knows no cell.
+        pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow if case[0] == "lstm" else LONG)
+        for case in CHUNKED
+    ],
 )
 def test_chunks_give_what_the_scan_gives(small_chunks, name, reverse, steps):
     inputs, mask, resets = draw(3, steps)

@@ -54,13 +54,19 @@ def scalar(name, weights, implementation, train=True, resets=False, mask="none",
     return run
 
 
-# All options at once for every cell; alone, what "all" has not: other masks, another direction, no training.
+# All options at once for every cell; alone, what "all" has not: other masks, another direction, no training. Every
+# option by itself is the LSTM's in .ci/run, and every cell's in .ci/all: one function applies them to all cells.
 ALONE = {("lstm", option) for option in ("variational dropout", "zoneout at test time", "all, backwards")}
-CASES = [
-    pytest.param(name, option, marks=[] if option == "all" or (name, option) in ALONE else pytest.mark.slow)
-    for name in CELLS
-    for option in OPTIONS
-]
+LONG = [pytest.mark.slow, pytest.mark.long]
+
+
+def how_often(name, option):
+    if option == "all" or (name, option) in ALONE:
+        return []
+    return pytest.mark.slow if name == "lstm" else LONG
+
+
+CASES = [pytest.param(name, option, marks=how_often(name, option)) for name in CELLS for option in OPTIONS]
 
 
 @pytest.mark.parametrize(("name", "option"), CASES)
@@ -139,7 +145,7 @@ def test_gradients_of_gradients_vmap_and_checkpoint(x64, name):
 @pytest.mark.parametrize(
     ("name", "reverse"),
     [pytest.param(name, True, marks=[] if name == "lstm" else pytest.mark.slow) for name in CELLS]
-    + [pytest.param(name, False, marks=[] if name == "gru" else pytest.mark.slow) for name in CELLS],
+    + [pytest.param(name, False, marks=[] if name == "gru" else LONG) for name in CELLS],
 )
 @pytest.mark.optimized
 def test_no_loop_copies_a_whole_sequence(name, reverse):

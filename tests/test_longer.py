@@ -116,7 +116,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "one-cycle" else pytest.param(name, marks=pytest.mark.slow) for name in REFUSED]
+    "name",
+    [
+        "one-cycle",
+        pytest.param("cosine", marks=[pytest.mark.slow, pytest.mark.long]),  # the same sentence with its name
+        *(pytest.param(name, marks=pytest.mark.slow) for name in REFUSED if name not in ("one-cycle", "cosine")),
+    ],
 )
 def test_where_the_length_is_part_of_what_was_trained_it_is_refused_with_the_reason(name, few, tmp_path):
     optim, reason = REFUSED[name]

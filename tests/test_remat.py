@@ -13,7 +13,7 @@ from rnnjax.layers.recurrence import RNN
 from tests.cell_cases import (
     BATCH,
     INPUTS,
-    PLAIN_RUN_FIRST,
+    OTHERS_LONG,
     STEPS,
     close,
     compiled_gradients,
@@ -27,7 +27,7 @@ RESETS = np.zeros((BATCH, STEPS), bool)
 RESETS[1, 2] = RESETS[2, 3] = True
 
 
-@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
+@pytest.mark.parametrize("case", OTHERS_LONG, ids=name_of)
 def test_remat_changes_no_number(case):
     """In chunks of 4 (the last one padded), with a mask and resets."""
     mask = np.arange(STEPS) < np.array([6, 5, 0])[:, None]
@@ -44,7 +44,7 @@ def test_any_chunk_length_without_a_mask(remat, reverse):
     close(jax.jit(gradients_of(layer.clone(remat=remat)))(params, inputs, carry), plain)
 
 
-@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
+@pytest.mark.parametrize("case", OTHERS_LONG, ids=name_of)
 def test_a_batch_without_rows(case):
     """Any batch axis of size zero, and no steps: shapes as without remat, and gradients of zero."""
     params = case.params()

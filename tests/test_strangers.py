@@ -34,8 +34,14 @@ NAMES = [*MODULES, "own_cell-by-hand"]
 each_module = pytest.mark.parametrize("name", MODULES)
 # What a run's kind changes shows with ragged arrays, a task of one's own and a carry; the other strangers are slow.
 FAST = ("ragged", "own_metric", "language_model")
+# A cell and a source of one's own are a run like any other to devices and checkpoints: .ci/all looks at these.
+LONG = ("own_cell", "own_cell-by-hand", "own_source")
 some_strangers = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in FAST else pytest.mark.slow) for n in NAMES]
+    "name",
+    [
+        pytest.param(n, marks=[] if n in FAST else [pytest.mark.slow, pytest.mark.long][: 1 + (n in LONG)])
+        for n in NAMES
+    ],
 )
 each_stranger = pytest.mark.parametrize("name", NAMES)
 

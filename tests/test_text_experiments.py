@@ -17,7 +17,11 @@ SMALL = ["--model.features", "8", "--model.embedding-features", "8", "--train.ep
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tokenizer", ["words", "plain-words", "characters", "bytes"])
+@pytest.mark.parametrize(
+    "tokenizer",
+    # With a vocabulary of the data and without; the others differ in the tokenizer alone, which has tests of its own.
+    ["words", "bytes", *(pytest.param(name, marks=pytest.mark.long) for name in ("plain-words", "characters"))],
+)
 def test_text_table_trains_and_predicts_in_one_command_each(tmp_path, monkeypatch, capsys, tokenizer):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "mine.csv", [*many(120), (" ", "a")])
