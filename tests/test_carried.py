@@ -1,6 +1,7 @@
 """A recurrence whose carry goes on from batch to batch: the layer, the plan of streams, and the road around them."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -34,8 +35,9 @@ EXPERIMENT = language_model.EXPERIMENT
 def in_parts(layer, variables, inputs, cuts, **options):
     """The outputs of one call after the other, and the last carry."""
     kept, outputs, last = {name: tree for name, tree in variables.items() if name != "carry"}, [], None
+    apply = jax.jit(lambda kept, part: layer.apply(kept, part, mutable=["carry"], **options))
     for part in np.split(inputs, cuts, axis=1):
-        (last, made), changed = layer.apply(kept, part, mutable=["carry"], **options)
+        (last, made), changed = apply(kept, part)
         kept, outputs = kept | changed, [*outputs, made]
     return last, jnp.concatenate(outputs, 1)
 
@@ -43,11 +45,11 @@ def in_parts(layer, variables, inputs, cuts, **options):
 @pytest.mark.parametrize("kind", STACKS)
 def test_call_after_call_is_one_call_over_all(kind):
     plain, layer = STACKS[kind](), Carried(STACKS[kind]())
-    variables = layer.init(jax.random.key(0), INPUTS)
+    variables = jax.jit(layer.init)(jax.random.key(0), INPUTS)
     assert jax.tree.map(jnp.shape, variables["params"]) == jax.tree.map(
-        jnp.shape, plain.init(jax.random.key(0), INPUTS)["params"]
+        jnp.shape, jax.eval_shape(plain.init, jax.random.key(0), INPUTS)["params"]
     )
-    carry, outputs = plain.apply({"params": variables["params"]}, INPUTS)
+    carry, outputs = jax.jit(plain.apply)({"params": variables["params"]}, INPUTS)
     ours, theirs = in_parts(layer, variables, INPUTS, [1, 6])
     assert_close((ours, theirs), (carry, outputs), 1e-6)
 
@@ -97,7 +99,7 @@ def test_truncated_backpropagation_through_time_is_that_of_pytorch():
             return nn.Dense(size)(outputs)
 
     model = Model()
-    params = jax.tree.map(np.asarray, model.init(jax.random.key(0), stream[:, :10])["params"])
+    params = jax.tree.map(np.asarray, jax.jit(model.init)(jax.random.key(0), stream[:, :10])["params"])
     cell = {name: torch.tensor(np.array(leaf)) for name, leaf in params["RNN_0"]["cell"].items()}
     with torch.no_grad():  # gates are i, f, g, o in both
         module.weight_ih_l0.copy_(cell["input_kernel"].T)
@@ -121,14 +123,15 @@ def test_truncated_backpropagation_through_time_is_that_of_pytorch():
 
     rows = Streams().train(np.zeros(16), seed=0, epoch=0, batch_size=4, steps_per_call=4)[0].rows  # pyright: ignore
     inputs, targets = (stream[:, d : d + 40].reshape(16, 10).astype(np.int32) for d in (0, 1))
-    kept, losses = {}, []
+
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def objective(params, kept, inputs, targets):
+        logits, changed = model.apply({"params": params, **kept}, inputs, mutable=["carry"])
+        return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean(), changed
+
+    value_and_gradients, kept, losses = jax.jit(objective), {}, []
     for batch in rows:
-
-        def objective(params, kept=kept, batch=batch):
-            logits, changed = model.apply({"params": params, **kept}, inputs[batch], mutable=["carry"])
-            return optax.softmax_cross_entropy_with_integer_labels(logits, targets[batch]).mean(), changed
-
-        (loss, kept), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+        (loss, kept), gradients = value_and_gradients(params, kept, inputs[batch], targets[batch])
         params = jax.tree.map(lambda leaf, gradient: leaf - rate * gradient, params, gradients)
         losses.append(float(loss))
     np.testing.assert_allclose(losses, theirs, rtol=1e-5)
@@ -199,7 +202,7 @@ def test_evaluation_reads_each_stream_as_one_sequence():
     steps, total = -(-len(ids) // 16), 0.0
     for first in range(0, len(ids), steps):  # a run of windows each
         rows = slice(first, first + steps)
-        logits = program.model.apply(variables, ids[rows].reshape(1, -1))
+        logits = jax.jit(program.model.apply)(variables, ids[rows].reshape(1, -1))
         total += optax.softmax_cross_entropy_with_integer_labels(logits, targets[rows].reshape(1, -1)).sum()
     assert program.evaluate(variables, "test")["loss"] == pytest.approx(float(total) / targets.size, rel=1e-5)
 

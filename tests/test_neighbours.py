@@ -1,5 +1,7 @@
 """Our cells in Flax's layers, Flax's and a stranger's cells in ours, and layers that are no recurrences in a stack."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -55,12 +57,12 @@ def test_a_cell_of_ours_runs_in_flax_with_the_same_parameters_and_numbers(case):
 def test_cells_of_ours_run_in_both_directions_of_flax():
     inputs, ways = drawn_inputs(), (nn.RNN(LSTMCell(FEATURES)), nn.RNN(GRUCell(3)))
     theirs = nn.Bidirectional(*ways, return_carry=True)
-    params = theirs.init(KEY, inputs)["params"]
-    carry, outputs = theirs.apply({"params": params}, inputs, seq_lengths=jnp.asarray(LENGTHS))
+    params = jax.jit(theirs.init)(KEY, inputs)["params"]
+    carry, outputs = jax.jit(lambda p: theirs.apply({"params": p}, inputs, seq_lengths=jnp.asarray(LENGTHS)))(params)
     ours = Bidirectional(RNN(LSTMCell(FEATURES)), RNN(GRUCell(3), reverse=True))
     renamed = {name: params[f"{name}_rnn"] for name in ("forward", "backward")}
     close(
-        ours.apply({"params": renamed}, inputs, lengths=LENGTHS),
+        jax.jit(lambda p: ours.apply({"params": p}, inputs, lengths=LENGTHS))(renamed),
         (carry, np.where(REAL[..., None], outputs, 0)),
     )
 
@@ -169,15 +171,16 @@ def mixed_stack():
 
 def test_a_stack_is_its_layers_one_after_the_other_and_sees_no_padding():
     layer, inputs = mixed_stack(), drawn_inputs()
-    params = layer.init(KEY, inputs)["params"]
-    carries, outputs = layer.apply({"params": params}, np.where(REAL[..., None], inputs, np.nan), lengths=LENGTHS)
+    params = jax.jit(layer.init)(KEY, inputs)["params"]
+    apply = jax.jit(lambda params, inputs: layer.apply({"params": params}, inputs, lengths=LENGTHS))
+    carries, outputs = apply(params, np.where(REAL[..., None], inputs, np.nan))
     assert [carry is None for carry in carries] == [True, False, True, True, True, True, False]
     for row, length in enumerate(LENGTHS):
         hidden = inputs[row : row + 1, :length]
         for depth, part in enumerate(mixed_stack().layers):
             own = {"params": params.get(f"layers_{depth}", {})}
             options = {"deterministic": True} if isinstance(part, nn.Dropout) else {}
-            hidden = part.apply(own, hidden, **options)
+            hidden = jax.jit(functools.partial(part.apply, **options))(own, hidden)
             hidden = hidden[1] if isinstance(part, RNN) else hidden
         np.testing.assert_allclose(outputs[row, :length], hidden[0], atol=1e-6)
         assert not outputs[row, length:].any()
