@@ -143,10 +143,10 @@ def _taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
     return None, arguments
 
 
-def _exported(experiment: Experiment, *options: Any) -> int:
+def _exported(experiment: Experiment, *options: Any, own: bool) -> int:
     from rnnjax.export import command  # what only this command needs, and others do not wait for
 
-    return command.export(experiment, *options)
+    return command.export(experiment, *options, own=own)
 
 
 def _endable(command: Callable[[], int], own: bool) -> int:
@@ -290,7 +290,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           batch: Rows of a call; unset: any number.
           length: Steps of a call, of a model that reads sequences of any length; unset: any number.
         """
-        return lambda: _exported(experiment, workdir, to, out, batch, length)
+        return lambda: _exported(experiment, workdir, to, out, batch, length, own=own)
 
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
     cost = f" Cost: {experiment.cost}." if experiment.cost else ""
