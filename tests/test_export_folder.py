@@ -165,6 +165,11 @@ def test_what_is_wrong_is_one_sentence(digits, tmp_path, monkeypatch):
         assert code == 2 and not said and error.count("\n") == 1 and error.startswith("error: ")
         return error
 
+    with contextlib.chdir(digits):
+        beside = digits.with_name(f"{digits.name}-onnx")
+        beside.mkdir()
+        assert f"{beside} exists" in told("--workdir", ".", "--to", "onnx")
+        beside.rmdir()
     assert "--to FORMAT: one of stablehlo, onnx, safetensors" in told("--workdir", digits)
     assert "unknown format 'tflite'" in told("--workdir", digits, "--to", "tflite")
     assert "exists; name another folder" in told("--workdir", digits, "--to", "onnx", "--out", tmp_path)
@@ -182,6 +187,7 @@ def test_what_is_wrong_is_one_sentence(digits, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("tfds_dir")
 @pytest.mark.parametrize(("name", "options"), [("mnist_rows", ()), ("imdb_lstm", ("--data.vocabulary-size", "2000"))])
 def test_models_of_real_data_answer_without_this_package(tmp_path, name, options):

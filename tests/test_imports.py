@@ -29,7 +29,7 @@ ALLOWED = {
     "testing": "data errors layers tasks training",
     "runs": "ahead config data digests errors experiment files layers tasks terminal training",
     "weights": "data digests errors experiment files layers runs",
-    "export": "data errors experiment files layers models runs terminal weights",
+    "export": "data digests errors experiment files layers models runs terminal weights",
     "options": "config errors experiment",
     "own": "config data experiment models",
     "cli": "config data errors experiment export options runs terminal training",
@@ -42,6 +42,7 @@ MAKES = {"config": "training"}
 
 # Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.
 HOMES = {
+    "flatbuffers": {"export"},
     "grain": {"training.feed"},
     "matplotlib": {"runs.plots", "tasks.confusion"},
     "optax": {"tasks.losses", "training.optim", "training.state", "training.step"},

@@ -13,10 +13,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from rnnjax.export import check
 
         code, line = check.main(list(sys.argv[1:] if arguments is None else arguments))
+        terminal.answer(line)
+    except KeyboardInterrupt:
+        terminal.tell("stopped by Ctrl-C")
+        return 130
+    except BrokenPipeError as error:
+        terminal.lose("stdout", error)  # the reader of our output has gone
+        return 1
     except (RnnjaxError, OSError) as error:
         terminal.tell(f"error: {error}")
         return getattr(error, "exit_code", 1)
-    terminal.answer(line)
     return code
 
 

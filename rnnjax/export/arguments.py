@@ -1,5 +1,6 @@
 """What an exported program is given: its arguments, of which axes are free, and a sample of them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,12 @@ class Like(NamedTuple):
     def to_json(self) -> list[Any]:
         """As JSON values."""
         return [list(self.shape), self.dtype.name]
+
+
+def plain(dtype: Any) -> np.dtype[Any]:
+    """The dtype as which NumPy's files hold it: bfloat16 and others that are not NumPy's own are float32 there."""
+    dtype = np.dtype(dtype)
+    return dtype if dtype.isbuiltin == 1 else np.dtype(np.float32)
 
 
 def arguments(predictor: Predictor, batch: int | None, length: int | None) -> dict[str, Like]:
@@ -73,7 +80,7 @@ def sample(predictor: Predictor, likes: Mapping[str, Like], folder: Path) -> tup
         steps = min((array.shape[1] for array in cut.values() if array.ndim > 1), default=0)
         cut["lengths"] = np.minimum(cut["lengths"], steps)
         cut = _without_padding(cut, likes)
-    return cut, [names[row] for row in chosen] if names else []
+    return cut, [names[row].removeprefix(f"{folder}{os.sep}") for row in chosen] if names else []
 
 
 def _read(predictor: Predictor, folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:

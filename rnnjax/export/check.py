@@ -1,18 +1,23 @@
 """Whether the model in an exported folder answers the sample in it as it did when it was exported."""
 
-import json
+import argparse
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 
+from rnnjax import digests
 from rnnjax.errors import DataError, RnnjaxError, UsageError
-from rnnjax.export import onnx_graph
+from rnnjax.export import onnx_graph, stablehlo
 from rnnjax.files import read_json
 from rnnjax.layers import target
 from rnnjax.weights import load_safetensors
+
+VERSION = 1
+"""Of ``export.json``."""
 
 STEPS = 8
 """Steps of a sample that a step's program is run for."""
@@ -27,6 +32,39 @@ def tolerance(*, half: bool = False) -> float:
     return 1e-5 if target.platform() == "cpu" and not half else 2e-2
 
 
+def described(folder: Path) -> dict[str, Any]:
+    """What ``export.json`` says, where it and the files that answer are as they were written.
+
+    Raises:
+      UsageError: if the folder holds no export.
+      DataError: if one of them is missing, damaged, or another's.
+    """
+    path = folder / "export.json"
+    if not path.is_file():
+        raise UsageError(f"{folder} holds no exported model (there is no export.json in it)")
+    said = read_json(path, "the description of an exported model")
+    if not digests.is_whole(said):
+        raise _damaged(folder, "export.json is not as it was written")
+    if said["version"] != VERSION:
+        raise DataError(f"{path}: of version {said['version']}, which this version of rnnjax does not read")
+    for name, digest in said["files"].items():
+        if not (folder / name).is_file():
+            raise _damaged(folder, f"{name} is missing")
+        if of_file(folder / name) != digest:
+            raise _damaged(folder, f"{name} is not as it was written")
+    return said
+
+
+def of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as ``sha256sum`` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(folder: Path, what: str) -> DataError:
+    return DataError(f"{folder}: an exported model that is damaged, or not whole: {what}")
+
+
 def difference(folder: Path) -> float:
     """The largest difference of an output, and of one after a step, as a share of the largest output.
 
@@ -37,9 +75,7 @@ def difference(folder: Path) -> float:
       UsageError: if it holds no export, or a package is missing.
       DataError: if a file in it is missing or damaged.
     """
-    if not (folder / "export.json").is_file():
-        raise UsageError(f"{folder} holds no exported model (there is no export.json in it)")
-    said = read_json(folder / "export.json", "the description of an exported model")
+    said = described(folder)
     try:
         with np.load(folder / "sample.npz") as stored:
             sample = dict(stored)
@@ -52,7 +88,7 @@ def difference(folder: Path) -> float:
         raise
     except Exception as error:  # a damaged file is met by whichever library reads it, each with errors of its own
         said_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(f"{folder}: an exported model that is damaged, or not whole: {said_line}") from error
+        raise _damaged(folder, said_line) from error
     return max(found)
 
 
@@ -62,8 +98,12 @@ def _share(ours: np.ndarray, theirs: Any) -> float:
         raise DataError(f"the outputs should be {list(ours.shape)}, and are {list(theirs.shape)}")
     if not ours.size:
         return 0.0
-    apart = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-    return float(np.max(apart) / max(1.0, float(np.abs(ours).max()))) if not np.isnan(apart).any() else np.inf
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))  # infinities too
+    wide = np.complex128 if np.iscomplexobj(ours) else np.float64
+    with np.errstate(invalid="ignore"):
+        apart = np.where(same, 0, np.abs(ours.astype(wide) - theirs.astype(wide)))
+    largest = float(np.max(np.abs(ours), where=np.isfinite(ours), initial=1.0))
+    return float(np.max(apart) / largest) if not np.isnan(apart).any() else np.inf
 
 
 def _stepped(folder: Path, said: Mapping[str, Any], sample: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -92,6 +132,7 @@ def _stablehlo_step(path: Path) -> Callable[..., Any]:
 def _program(path: Path) -> Any:
     from jax import export
 
+    stablehlo.package()
     return export.deserialize(bytearray(path.read_bytes()))
 
 
@@ -125,21 +166,27 @@ _RUNS = {"stablehlo": _stablehlo, "onnx": _onnx, "safetensors": _safetensors}
 _STEPS = {"stablehlo": _stablehlo_step, "onnx": _onnx_step}
 
 
+class _Arguments(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; {self.format_usage().strip()}")
+
+
 def main(arguments: list[str]) -> tuple[int, str]:
     """``FOLDER [--tolerance SHARE]``: the exit code and what to say."""
-    fine = None
-    if "--tolerance" in arguments[:-1]:
-        place = arguments.index("--tolerance")
-        try:
-            fine = float(arguments[place + 1])
-        except ValueError:
-            raise UsageError(f"--tolerance needs a number, got {arguments[place + 1]!r}") from None
-        arguments = arguments[:place] + arguments[place + 2 :]
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        raise UsageError("usage: python -m rnnjax.export FOLDER [--tolerance SHARE]")
-    folder = Path(arguments[0])
+    parser = _Arguments("python -m rnnjax.export", description="Has an exported model answer the sample in its folder.")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="what the command export wrote")
+    parser.add_argument(
+        "--tolerance",
+        metavar="SHARE",
+        type=float,
+        help="by what share of the largest output the answers may differ; by default as the folder says",
+    )
+    chosen = parser.parse_args(arguments)
+    folder, fine = chosen.folder, chosen.tolerance
+    if fine is not None and not 0 <= fine < np.inf:
+        raise UsageError(f"--tolerance must be a share of the largest output, 0 or more, got {fine:g}")
+    said = described(folder)
     found = difference(folder)
-    said = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     wanted = max(said["tolerance"], tolerance()) if fine is None else fine
     how = "as when it was exported" if found <= wanted else "otherwise than when it was exported"
     line = f"{folder}: {said['file']} answers its sample {how} (largest difference {found:.2g} of the largest output)"

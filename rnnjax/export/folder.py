@@ -3,8 +3,6 @@
 import datetime
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,14 @@ import jax
 import numpy as np
 
 import rnnjax
+from rnnjax import digests
 from rnnjax.data import preprocess as preprocessing
 from rnnjax.data.spec import nested
 from rnnjax.errors import RunError, UsageError
 from rnnjax.export import arguments, check, onnx_graph, onnx_models, readme, stablehlo, streaming
 from rnnjax.export.arguments import Like
-from rnnjax.files import ASIDE, write_file, write_text
+from rnnjax.export.aside import folder_for
+from rnnjax.files import write_file, write_text
 from rnnjax.runs.predict import Predictor
 from rnnjax.weights import save_safetensors
 
@@ -63,9 +63,7 @@ def write(
     likes = arguments.arguments(predictor, batch, length)
     stored, names = arguments.sample(predictor, likes, samples)
     said: dict[str, Any] = _said(predictor, to, likes, name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder.parent))
-    try:
+    with folder_for(folder) as aside:
         _fill(aside, said, predictor, likes, stored, names)
         difference = check.difference(aside)
         if not difference <= said["tolerance"]:
@@ -73,14 +71,6 @@ def write(
                 f"the {to} that was made answers otherwise than the model, by {difference:.3g} of its largest output; "
                 "nothing was written"
             )
-        aside.chmod(0o777 & ~_umask())
-        if folder.exists():  # since it was looked for
-            raise UsageError(f"{folder} exists; name another folder by --out")
-        aside.rename(folder)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return said
 
 
@@ -92,6 +82,8 @@ def check_target(folder: str | Path, to: str) -> None:
         raise UsageError(f"{folder} exists; name another folder by --out")
     if to == "onnx":
         onnx_graph.packages()
+    if to == "stablehlo":
+        stablehlo.package()
 
 
 def _said(predictor: Predictor, to: str, likes: Mapping[str, Like], name: str) -> dict[str, Any]:
@@ -100,7 +92,7 @@ def _said(predictor: Predictor, to: str, likes: Mapping[str, Like], name: str) -
     if to == "onnx":
         versions |= {package.__name__: package.__version__ for package in onnx_graph.packages()}
     return {
-        "version": 1,
+        "version": check.VERSION,
         "format": to,
         "name": name,
         "file": f"model.{to}",
@@ -123,16 +115,22 @@ def _fill(
     names: list[str],
 ) -> None:
     outputs = predictor.outputs(stored)
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
+    leaves = [np.asarray(leaf, arguments.plain(leaf.dtype)) for leaf in jax.tree.leaves(outputs)]
     per_step = predictor.task.generates or predictor.task.per_step
     said["outputs"] = [Like(_sizes(likes, leaf, per_step), leaf.dtype).to_json() for leaf in leaves]
-    said["tolerance"] = check.tolerance(half=_half(predictor, stored))
+    half = _half(predictor, stored)
+    said["tolerance"] = check.tolerance(half=half)
     sample = {**stored, **{f"output_{number}": leaf for number, leaf in enumerate(leaves)}}
     said["sample"] = {"from": names, "answers": _answers(predictor, outputs, stored)}
     _MAKERS[said["format"]](folder / said["file"], predictor, likes, leaves)
+    if half and said["format"] == "onnx":
+        onnx_graph.refuse("a model that computes with 16 bits; here it is written in float32")
     sample |= _step(folder, said, predictor, likes, stored)
     write_file(folder / "sample.npz", lambda path: np.savez(path, allow_pickle=False, **sample))
     preprocessing.save(predictor.preprocess, folder / "preprocess.json")
+    answering = sorted(path for path in folder.iterdir() if path.name != "sample.npz")  # which checks itself
+    said["files"] = {path.name: check.of_file(path) for path in answering}
+    said |= digests.sealed(said)
     write_text(folder / "export.json", json.dumps(said, indent=1, ensure_ascii=False) + "\n")
     write_text(folder / "README.md", readme.text(said))
 
@@ -148,7 +146,8 @@ def _half(predictor: Predictor, stored: Mapping[str, np.ndarray]) -> bool:
 def _answers(predictor: Predictor, outputs: Any, stored: Mapping[str, np.ndarray]) -> Any:
     if predictor.task.generates:
         return None
-    return predictor.task.rows(predictor.task.unpadded(outputs, stored.get("lengths")), predictor.spec)
+    rows = predictor.task.rows(predictor.task.unpadded(outputs, stored.get("lengths")), predictor.spec)
+    return json.loads(json.dumps(rows), parse_constant=lambda name: None)  # JSON has no NaN
 
 
 def _stablehlo(path: Path, predictor: Predictor, likes: Mapping[str, Like], leaves: list[np.ndarray]) -> None:
@@ -209,9 +208,3 @@ def _step(
         "carry": {name: like.to_json() for name, like in stream.carry.items()},
     }
     return {"step_outputs": outputs}
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

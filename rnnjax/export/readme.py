@@ -1,5 +1,6 @@
 """The README of an exported model: what lies in its folder, and a loader of a few lines without this package."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +68,8 @@ _LOADERS = {"stablehlo": _STABLEHLO, "onnx": _ONNX, "safetensors": _SAFETENSORS}
 _STEPS = {"stablehlo": _STABLEHLO_STEP, "onnx": _ONNX_STEP}
 
 _ABOUT = {
-    "stablehlo": "a program for CPUs, NVIDIA GPUs and TPUs, with the weights in it; it needs jax and numpy",
+    "stablehlo": "a program for CPUs, NVIDIA GPUs and TPUs, "
+    "with the weights in it; it needs jax, numpy and flatbuffers",
     "onnx": "a graph with the weights in it; it needs onnxruntime, or another runtime that reads ONNX, and numpy",
     "safetensors": "the weights by name, and what rebuilds the model with rnnjax: "
     '`rnnjax.load_safetensors("model.safetensors").predictor`',
@@ -96,6 +98,13 @@ def text(said: Mapping[str, Any]) -> str:
         "",
         f"and answers with {' and '.join(_shape(like) for like in said['outputs'])}: {_meaning(said)}",
     ]
+    if free := [size for size in ("batch", "time") if any(size in shape for shape, _ in said["inputs"].values())]:
+        lines += ["", f"{' and '.join(f'`{size}`' for size in free)} may be any number from 1."]
+    if "lengths" in said["inputs"]:
+        lines += [
+            "",
+            "`lengths` says how many steps of each row are real, from 0 to all.",
+        ]
     if said["preprocess"] in _PREPROCESSING:
         lines += ["", _PREPROCESSING[said["preprocess"]]]
     lines += ["", "In this folder, its answer to the sample in it, less the answer when it was exported:", ""]
@@ -136,11 +145,18 @@ def _shape(like: Any) -> str:
     return f"{dtype} [{', '.join(map(str, shape))}]"
 
 
+def _code(text: str) -> str:
+    """Text as Markdown shows it letter by letter, backticks too (https://spec.commonmark.org/0.31.2/#code-spans)."""
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    around = " " if "`" in text else ""
+    return f"{fence}{around}{' '.join(text.split())}{around}{fence}"
+
+
 def _meaning(said: Mapping[str, Any]) -> str:
     if said["task"] == "classification" and said["outputs"][0][0][-1] == 1 and len(said["labels"]) == 2:
-        return f"a logit, above 0 for `{said['labels'][1]}` and below for `{said['labels'][0]}`."
+        return f"a logit, above 0 for {_code(said['labels'][1])} and below for {_code(said['labels'][0])}."
     if said["labels"]:
-        listed = ", ".join(f"`{label}`" for label in said["labels"][:20])
+        listed = ", ".join(map(_code, said["labels"][:20]))
         more = ", ... (all are in `export.json`)" if len(said["labels"]) > 20 else ""
         return f"values for {listed}{more}, in this order; of classes, logits."
     return f"the outputs of the task {said['task']}."

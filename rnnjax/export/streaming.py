@@ -1,6 +1,6 @@
 """A model that reads forwards, one step at a time: a carry goes in, and one comes out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnjax.data.spec import nested
 from rnnjax.errors import UsageError
-from rnnjax.export.arguments import Like
+from rnnjax.export.arguments import Like, plain
 from rnnjax.layers.carried import CARRY, Carried
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from rnnjax.models.image import ImageClassifier
@@ -29,7 +29,8 @@ class Stream(NamedTuple):
       variables: of it, without a carry.
       predictor: that it is a step of.
       inputs: the stored arrays of one step, without an axis of time.
-      first: the arrays of the carry before the first step, of one row.
+      first: the arrays of the carry before the first step, of one row, in dtypes that NumPy's files hold.
+      dtypes: that the layer has them in.
       structure: from those to the layer's carry.
     """
 
@@ -38,6 +39,7 @@ class Stream(NamedTuple):
     predictor: Predictor
     inputs: Mapping[str, Like]
     first: Mapping[str, np.ndarray]
+    dtypes: Sequence[Any]
     structure: Any
 
     @property
@@ -48,7 +50,8 @@ class Stream(NamedTuple):
 
     def step(self, variables: Any, carry: Mapping[str, Array], stored: Mapping[str, Array]) -> tuple[Any, Any]:
         """The output ``[B, ...]`` after a step, and the carry for the next."""
-        state = jax.tree.unflatten(self.structure, [carry[name] for name in self.first])
+        before = [carry[name].astype(dtype) for name, dtype in zip(self.first, self.dtypes, strict=True)]
+        state = jax.tree.unflatten(self.structure, before)
         given = self.predictor.preprocess.on_device({name: array[:, None] for name, array in stored.items()})
         given = {name: given[name] for name in stored}
         if "lengths" in self.predictor.spec.inputs:
@@ -57,9 +60,9 @@ class Stream(NamedTuple):
             {**variables, CARRY: {**_around(self.model, state)}}, mutable=[CARRY], **nested(given)
         )
         outputs = outputs[1] if isinstance(outputs, tuple) else outputs
-        leaves = jax.tree.leaves(changed[CARRY])
+        leaves = map(_plain, jax.tree.leaves(changed[CARRY]))
         outputs = outputs if isinstance(self.model, ImageClassifier | TextClassifier) else outputs[:, 0]
-        return outputs, dict(zip(self.first, leaves, strict=True))
+        return _plain(outputs), dict(zip(self.first, leaves, strict=True))
 
     def over(self, stored: Mapping[str, np.ndarray]) -> Any:
         """The output after every step of sequences ``[B, T, ...]`` of one length, ``[B, T, ...]``."""
@@ -94,8 +97,12 @@ def stream(predictor: Predictor, likes: Mapping[str, Like]) -> Stream:
         width = int(np.prod(shape[2:]))
     first = jax.jit(nn.apply(_first, model), static_argnums=1)(variables, width)
     leaves, structure = jax.tree.flatten(first)
-    names = {f"carry_{number}": np.asarray(leaf) for number, leaf in enumerate(leaves)}
-    return Stream(model, variables, predictor, inputs, names, structure)
+    names = {f"carry_{number}": np.asarray(_plain(leaf)) for number, leaf in enumerate(leaves)}
+    return Stream(model, variables, predictor, inputs, names, [leaf.dtype for leaf in leaves], structure)
+
+
+def _plain(leaf: Array) -> Array:
+    return leaf.astype(plain(leaf.dtype))
 
 
 def _first(model: Any, width: int) -> Any:
@@ -120,7 +127,7 @@ def _carried(model: nn.Module) -> Any:
             raise UsageError(whole)
         carried = _with_carry(model)
     else:
-        raise UsageError(f"a {type(model).__name__} has no step that is known here")
+        raise UsageError(f"no step is known here of a model of class {type(model).__name__}")
     layer = carried.layer if isinstance(carried, Carried) else carried.recurrent.layer
     if (reason := _no_stream(layer)) is not None:
         raise UsageError(reason)
