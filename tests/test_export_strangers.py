@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 import rnnjax
 from rnnjax import RNN, Shape, Spec, cells, digests
 from rnnjax.data.preprocess import Preprocess
 from rnnjax.errors import DataError, UsageError
 from rnnjax.export import __main__ as checking
-from rnnjax.export import check, folder, readme, streaming
+from rnnjax.export import check, folder, readme, stablehlo, streaming
 from rnnjax.runs.predict import Predictor
 from rnnjax.tasks import Regression
 from tests import test_export_programs as programs
@@ -137,6 +138,17 @@ def test_a_stream_of_bfloat16_carries_what_numpy_reads_alone():
     np.testing.assert_allclose(steps, outputs.astype(np.float32), rtol=1e-2, atol=1e-2)
 
 
+def test_a_step_is_made_where_jax_counts_in_64_bits_too():
+    held, likes = programs.predictor("rows"), programs.likes("rows")
+    with jax.enable_x64(True):
+        stream = streaming.stream(held, likes)
+        step = export.deserialize(bytearray(stablehlo.steps(stream)))
+    assert {array.dtype.name for array in stream.first.values()} == {"float32"}
+    inputs = programs.stored_for("rows", 1)["inputs"][:, 0]
+    for got, wanted in zip(jax.tree.leaves(step.call(stream.first, inputs=inputs)), step.out_avals, strict=True):
+        assert got.dtype == wanted.dtype == np.float32
+
+
 def test_onnx_refuses_16_bits_also_where_nothing_recurs(tmp_path):
     pytest.importorskip("onnxruntime")
     held = programs.predictor("no recurrence")
@@ -225,6 +237,13 @@ def test_the_package_that_reads_and_writes_stablehlo_is_named_where_it_is_missin
         folder.check_target(tmp_path / "out", "stablehlo")
     with pytest.raises(UsageError, match=named):
         check.difference(exported)
+
+
+def test_more_weights_than_a_file_holds_are_refused_before_it_is_made(tmp_path, monkeypatch):
+    monkeypatch.setitem(folder._LARGEST, "stablehlo", 100)
+    with pytest.raises(UsageError, match=r"holds less than 100 bytes, and the model has .* bytes of weights"):
+        folder.write(predictor(Own()), tmp_path / "out", "stablehlo")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ from rnnjax.weights import save_safetensors
 
 FORMATS = ("stablehlo", "onnx", "safetensors")
 
+_LARGEST = {"stablehlo": 2**31, "onnx": 2**31}
+"""Bytes of a file of FlatBuffers or Protocol Buffers, in which places are numbers of 32 bits with a sign."""
+
 
 def write(
     predictor: Predictor,
@@ -55,10 +58,12 @@ def write(
       What ``export.json`` says.
 
     Raises:
-      UsageError: if there is such a folder, no such format, a package is missing, or the format cannot say the model.
+      UsageError: if there is such a folder, no such format, a package is missing, or the format cannot say the model
+        or has no place for its weights.
       RunError: if what was written does not answer as the model, or cannot be written.
     """
     check_target(folder, to)
+    _check_size(predictor, to)
     folder, samples = Path(folder), Path(samples) if samples is not None else Path(os.devnull)
     likes = arguments.arguments(predictor, batch, length)
     stored, names = arguments.sample(predictor, likes, samples)
@@ -84,6 +89,16 @@ def check_target(folder: str | Path, to: str) -> None:
         onnx_graph.packages()
     if to == "stablehlo":
         stablehlo.package()
+
+
+def _check_size(predictor: Predictor, to: str) -> None:
+    """Raises UsageError where the weights alone are more than a file of the format holds."""
+    weights, largest = sum(leaf.nbytes for leaf in jax.tree.leaves(predictor.variables)), _LARGEST.get(to)
+    if largest is not None and weights >= largest:
+        raise UsageError(
+            f"a file of {to} holds less than {largest:,} bytes, and the model has {weights:,} bytes of weights; "
+            "--to safetensors holds any number"
+        )
 
 
 def _said(predictor: Predictor, to: str, likes: Mapping[str, Like], name: str) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def _rnn(graph: Graph, layer: RNN, params: Params, inputs: str, lengths: str | N
 
 def _first_carry(graph: Graph, layer: RNN, params: Params, inputs: str) -> Any:
     """The names of the carry's arrays from which every row starts, which a step that is not real leaves as it is."""
-    nothing = jnp.zeros((1, 1, params["cell"]["input_kernel"].shape[0]))
+    nothing = jnp.zeros((1, 1, params["cell"]["input_kernel"].shape[0]), jnp.float32)
     first, _ = layer.clone(parent=None).apply({"params": params}, nothing, lengths=jnp.zeros(1, jnp.int32))
     shape = graph.add("Concat", graph.reshape(graph.size(inputs, 0), 1), graph.integers(1), axis=0)
     return jax.tree.map(lambda leaf: graph.add("Expand", graph.constant(leaf), shape), first)

@@ -108,7 +108,7 @@ def _plain(leaf: Array) -> Array:
 def _first(model: Any, width: int) -> Any:
     """The carry from which a row starts: the layer's own, which a step that is not real leaves as it is."""
     layer = model if isinstance(model, Carried) else model.recurrent
-    return layer.first(jnp.zeros((1, 1, width)))
+    return layer.first(jnp.zeros((1, 1, width), jnp.float32))
 
 
 def _around(model: nn.Module, state: Any) -> dict[str, Any]:
