@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rnnjax.experiment import Experiment as Experiment
     from rnnjax.experiment import Target as Target
     from rnnjax.experiment import Variant as Variant
+    from rnnjax.layers.bidirectional import Bidirectional as Bidirectional
     from rnnjax.layers.carried import Carried as Carried
     from rnnjax.layers.carries import LearnedCarry as LearnedCarry
     from rnnjax.layers.cells import CoupledLSTMCell as CoupledLSTMCell
@@ -58,9 +59,8 @@ if TYPE_CHECKING:
     from rnnjax.layers.packing import pack as pack
     from rnnjax.layers.pooling import AttentionPool as AttentionPool
     from rnnjax.layers.pooling import pool as pool
-    from rnnjax.layers.recurrence import RNN as RNN
-    from rnnjax.layers.recurrence import Bidirectional as Bidirectional
-    from rnnjax.layers.recurrence import StackedRNN as StackedRNN
+    from rnnjax.layers.rnn import RNN as RNN
+    from rnnjax.layers.stacked import StackedRNN as StackedRNN
     from rnnjax.models.config import ImageModel as ImageModel
     from rnnjax.models.config import LanguageModel as LanguageModel
     from rnnjax.models.config import ModelConfig as ModelConfig
@@ -147,9 +147,9 @@ _HOMES = {
     "AttentionPool": "layers.pooling",
     "pool": "layers.pooling",
     "load": "runs.predict",
-    "Bidirectional": "layers.recurrence",
-    "RNN": "layers.recurrence",
-    "StackedRNN": "layers.recurrence",
+    "Bidirectional": "layers.bidirectional",
+    "RNN": "layers.rnn",
+    "StackedRNN": "layers.stacked",
     "implementation": "layers.implementations",
     "reporting": "layers.implementations",
     "Weights": "weights",

@@ -19,15 +19,39 @@ STEPWISE = (nn.Dense, nn.DenseGeneral, nn.Einsum, nn.LayerNorm, nn.RMSNorm, nn.D
 
 
 def is_recurrent(layer: Any) -> bool:
-    """Whether it is called as :class:`rnnjax.RNN` is, and returns a carry; what takes any option is taken for one."""
+    """Whether it is called as :class:`rnnjax.RNN` is, and returns a carry; what takes any option is taken for one.
+
+    What is called so and returns its outputs alone says ``returns_carry = False``, as :class:`rnnjax.Outputs` does;
+    Flax' own are called in another way.
+    """
+    if isinstance(layer, nn.RNN | nn.Bidirectional) or not getattr(layer, "returns_carry", True):
+        return False
     return bool({"initial_carry", "**"} & _options(layer))
+
+
+def recurrence(where: str, layer: Any) -> Any:
+    """The layer, if it is a recurrence that returns its carry.
+
+    Args:
+      where: what it is given to, such as ``"Carried"``.
+      layer: what was given.
+
+    Raises:
+      UsageError: if it is another layer, a cell, or one of Flax' recurrences.
+    """
+    if not is_recurrent(layer):
+        got = layer.__name__ if isinstance(layer, type) else type(layer).__name__
+        raise UsageError(
+            f"{where}: give a layer that returns (carry, outputs), as in {where}(RNN(LSTMCell(64))), got {got}"
+        )
+    return layer
 
 
 def checked(layer: Any, depth: int) -> Any:
     """The layer, if a stack can hold it.
 
     Raises:
-      UsageError: if it is a cell, a class, or a recurrence that is called in another way.
+      UsageError: if it is a cell, a class, a recurrence that is called in another way, or one that returns no carry.
     """
     if isinstance(layer, nn.RNN | nn.Bidirectional):
         kind = type(layer).__name__
@@ -39,6 +63,12 @@ def checked(layer: Any, depth: int) -> Any:
         raise UsageError(f"StackedRNN: layer {depth} must be a layer, such as RNN(LSTMCell(64)), got {layer!r}")
     if all(hasattr(type(layer), name) for name in ("initialize_carry", "num_feature_axes")):
         raise UsageError(f"StackedRNN: layer {depth} is a cell; RNN({type(layer).__name__}(...)) makes a layer of it")
+    if not getattr(layer, "returns_carry", True):
+        kind = type(layer).__name__
+        raise UsageError(
+            f"StackedRNN: layer {depth} is {kind}, whose carry the stack could not pass on; give the layer in it, and "
+            f"{kind}(StackedRNN([...])) if the outputs alone are wanted"
+        )
     return layer
 
 
@@ -56,7 +86,8 @@ def applied(layer: Any, depth: int, inputs: Array, mask: Array | None, options: 
       options: what the stack was called with.
 
     Raises:
-      UsageError: if there are resets and it may read over them, or padding, and it changes T.
+      UsageError: if there are resets and it may read over them, if there is padding, and it changes T, or if what it
+        makes is no array.
     """
     kind = type(layer).__name__
     takes = _options(layer)
@@ -75,6 +106,11 @@ def applied(layer: Any, depth: int, inputs: Array, mask: Array | None, options: 
     elif mask is not None and isinstance(layer, nn.GroupNorm | nn.InstanceNorm):
         known["mask"] = (mask | ~mask.any(-1, keepdims=True))[..., None]
     outputs = layer(inputs, **{name: value for name, value in known.items() if name in takes})
+    if isinstance(outputs, tuple | list) or not hasattr(outputs, "shape"):
+        raise UsageError(
+            f"StackedRNN: layer {depth}, {kind}, returns a {type(outputs).__name__} and takes no initial_carry: it is "
+            "no recurrence, and must make [..., T, D]; what keeps its carry, as Carried, goes around the stack"
+        )
     if mask is None:
         return outputs
     if outputs.shape[:-1] != inputs.shape[:-1]:

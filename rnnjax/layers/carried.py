@@ -1,5 +1,6 @@
 """A recurrence whose carry stays from call to call: what reads a stream that is longer than a batch's rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -7,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
-from rnnjax.layers.recurrence import Bidirectional
+from rnnjax.layers.beside import recurrence
+from rnnjax.layers.bidirectional import Bidirectional
+from rnnjax.layers.cells import Carry
 
 Array = jax.Array
 
@@ -33,6 +36,10 @@ class Carried(nn.Module):
     """
 
     layer: nn.Module
+
+    def __post_init__(self):
+        recurrence("Carried", self.layer)
+        super().__post_init__()
 
     def setup(self):
         if _reads_backwards(self.layer):
@@ -68,6 +75,15 @@ class Carried(nn.Module):
     def first(self, inputs: Array) -> Any:
         """The carry that the layer starts from: that after a step which is not real, as each implementation has it."""
         return self.layer(inputs[..., :1, :], lengths=jnp.zeros(inputs.shape[:-2], jnp.int32))[0]
+
+    @property
+    def features(self) -> int:
+        """Features of the outputs."""
+        return self.layer.features  # pyright: ignore[reportAttributeAccessIssue]
+
+    def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> Carry:
+        """As :meth:`rnnjax.RNN.initialize_carry`: the carry from which the first call starts."""
+        return self.layer.initialize_carry(rng, input_shape, dtype)  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def backward_features(self) -> int:

@@ -1,6 +1,6 @@
 """How a recurrence runs over time: as a scan, fused, or as an associative scan; whole or in chunks.
 
-:class:`rnnjax.layers.recurrence.RNN` checks what it is given, settles the rules, and hands over to :func:`run`.
+:class:`rnnjax.layers.rnn.RNN` checks what it is given, settles the rules, and hands over to :func:`run`.
 To add an implementation is to add a row to :data:`IMPLEMENTATIONS`.
 
 Axes: T time (first here), B batch (any number of axes), D input features, H hidden features.

@@ -18,7 +18,7 @@ def sequence_mask(inputs: Array, lengths: Array | None, mask: Array | None) -> A
     """The boolean mask ``[..., T]`` that ``lengths`` or ``mask`` mean for ``inputs [..., T, D]``, or None.
 
     Raises:
-      UsageError: as described in :meth:`rnnjax.layers.recurrence.RNN.__call__`.
+      UsageError: as described in :meth:`rnnjax.layers.rnn.RNN.__call__`.
     """
     if inputs.ndim < 2:
         raise UsageError(f"inputs must have shape [..., T, D], got {inputs.shape}")

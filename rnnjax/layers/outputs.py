@@ -1,9 +1,13 @@
 """A recurrence that returns its outputs alone, as most modules do."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
+
+from rnnjax.layers.beside import recurrence
+from rnnjax.layers.cells import Carry
 
 Array = jax.Array
 
@@ -23,12 +27,28 @@ class Outputs(nn.Module):
 
     layer: nn.Module
 
+    returns_carry: ClassVar[bool] = False
+    """What keeps carries, as a stack, asks."""
+
+    def __post_init__(self):
+        recurrence("Outputs", self.layer)
+        super().__post_init__()
+
     def setup(self):
         nn.share_scope(self, self.layer)
 
     def __call__(self, inputs: Array, **options: Any) -> Array:
         """The outputs ``[..., T, H]`` for ``inputs [..., T, D]``; options are those of the layer's call."""
         return self.layer(inputs, **options)[1]
+
+    @property
+    def features(self) -> int:
+        """Features of the outputs."""
+        return self.layer.features  # pyright: ignore[reportAttributeAccessIssue]
+
+    def initialize_carry(self, rng: Array | None, input_shape: Sequence[int], dtype: Any = None) -> Carry:
+        """As :meth:`rnnjax.RNN.initialize_carry`, of the layer: what its call takes for ``initial_carry``."""
+        return self.layer.initialize_carry(rng, input_shape, dtype)  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def backward_features(self) -> int:

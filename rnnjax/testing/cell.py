@@ -1,6 +1,6 @@
 """What must hold for every cell, whatever its equations are.
 
-The promises are those of :class:`rnnjax.layers.recurrence.RNN` and :class:`rnnjax.layers.cells.base.RecurrentCell`:
+The promises are those of :class:`rnnjax.layers.rnn.RNN` and :class:`rnnjax.layers.cells.base.RecurrentCell`:
 masks, resets, streaming, devices and other implementations work for a cell because its step and its projection depend
 on nothing but what they are handed.
 """

@@ -222,7 +222,7 @@ class RecurrentCell(nn.RNNCellBase):
           mask: ``[T, B]`` booleans or None.
           extras: resets, dropout of the hidden state, and zoneout.
           noise: of which the kernel's mask is used here.
-          options: ``reverse`` and ``unroll`` as in :class:`rnnjax.layers.recurrence.RNN`.
+          options: ``reverse`` and ``unroll`` as in :class:`rnnjax.layers.rnn.RNN`.
 
         Returns:
           ``(carry, outputs [T, B, H])``, equal to a masked scan of :meth:`step` over :meth:`project`.
@@ -244,7 +244,7 @@ class RecurrentCell(nn.RNNCellBase):
           carry: leaves ``[B, H]``.
           lengths: ``[B]`` integers or None.
           noise: of which the kernel's mask is used here.
-          reverse: as in :class:`rnnjax.layers.recurrence.RNN`.
+          reverse: as in :class:`rnnjax.layers.rnn.RNN`.
 
         Returns:
           ``(carry, outputs [B, T, H])``.

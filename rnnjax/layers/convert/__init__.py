@@ -5,7 +5,7 @@ share no memory with what was given. Tensors that require gradients are taken wi
 bfloat16, which NumPy has not, as float32 of the same values.
 
 ``kind`` names the layer: ``"rnn"`` (torch.nn.RNN, keras SimpleRNN), ``"lstm"`` or ``"gru"``. The
-tree of one direction is ``{"cell": {...}}``, as the parameters of an :class:`~rnnjax.layers.recurrence.RNN`;
+tree of one direction is ``{"cell": {...}}``, as the parameters of an :class:`~rnnjax.layers.rnn.RNN`;
 of two directions ``{"forward": ..., "backward": ...}``, as of a ``Bidirectional``; a PyTorch module
 becomes ``{"layers_0": ..., "layers_1": ...}``, as of a ``StackedRNN``. :func:`fitted` gives a tree the form of a layer
 of yours, and says where it does not fit.
