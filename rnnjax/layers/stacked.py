@@ -15,13 +15,14 @@ from rnnjax.layers.beside import applied, checked, is_recurrent, is_stepwise, wi
 from rnnjax.layers.cells import Carry
 from rnnjax.layers.masks import sequence_mask
 from rnnjax.layers.parts import handed, one_step, own
+from rnnjax.layers.portable import Portable
 from rnnjax.layers.rnn import RNN
 from rnnjax.layers.words import Answering, answered
 
 Array = jax.Array
 
 
-class StackedRNN(Answering, nn.Module):
+class StackedRNN(Portable, Answering, nn.Module):
     """Recurrent layers one above the other, with dropout between them (Zaremba et al. 2014, arXiv:1409.2329).
 
     The weights are the layers' own, as those of :class:`RNN`: ``[layer] * 2`` makes two sets.

@@ -16,16 +16,21 @@ from rnnjax.layers.cell_names import CELL_CLASSES
 
 _HOMES = {path.rpartition(".")[2]: f"rnnjax.layers.cells.{path.partition('.')[0]}" for path in CELL_CLASSES.values()}
 _HOMES |= dict.fromkeys(("RNN", "Bidirectional", "StackedRNN"), "rnnjax.layers.recurrence")
+_HOMES |= {"ForeignCell": "rnnjax.layers.cells.foreign", "LearnedCarry": "rnnjax.layers.carries"}
 _HOMES |= dict.fromkeys(("ConvStack", "SequenceConvStack"), "rnnjax.layers.conv")
 _HOMES |= dict.fromkeys(("ImageClassifier", "MirroredImageClassifier"), "rnnjax.models.image")
 _HOMES |= {
     "AttentionPool": "rnnjax.layers.pooling",
     "Carried": "rnnjax.layers.carried",
+    "Outputs": "rnnjax.layers.outputs",
     "PooledHead": "rnnjax.models.head",
     "RecurrentLM": "rnnjax.models.language",
     "TextClassifier": "rnnjax.models.text",
 }
 _HOMES |= dict.fromkeys(("Dense", "Embed", "LayerNorm", "Dropout", "Conv", "BatchNorm", "Sequential"), "flax.linen")
+# Cells of Flax, of which some are called as ours are.
+_FLAX = ("flax.LSTMCell", "flax.OptimizedLSTMCell", "flax.GRUCell", "flax.MGUCell", "flax.SimpleCell")
+_HOMES |= dict.fromkeys(_FLAX, "flax.linen")
 """Where each module that a file may name lives. A file names no place, so that it can import nothing else."""
 
 _FUNCTIONS = {
@@ -43,8 +48,8 @@ _FUNCTIONS = {
 def to_json(model: nn.Module) -> dict[str, Any]:
     """A module's class and fields as JSON values.
 
-    Fields as the class has them by default are left out, and so are initialisers (``..._init``): they make the first
-    weights, and a file has later ones.
+    Fields as the class has them by default are left out, and so are initialisers (``init``, ``..._init``): they make
+    the first weights, and a file has later ones. That of a carry, which a cell of Flax draws in every call, is not.
 
     Raises:
       UsageError: if a part is of another class than those of this package, or a field is no plain value.
@@ -68,16 +73,25 @@ def from_json(values: Any) -> nn.Module:
 
 
 def _module(module: nn.Module, where: str) -> dict[str, Any]:
-    name = type(module).__name__
-    if name not in _HOMES or type(module) is not getattr(import_module(_HOMES[name]), name):
-        raise UsageError(f"{where}: {name} is no module of rnnjax, so that a file cannot rebuild it")
+    kind = type(module).__name__
+    name = next((name for name in (kind, f"flax.{kind}") if name in _HOMES and _class(name) is type(module)), None)
+    if name is None:
+        raise UsageError(f"{where}: {kind} is no module of rnnjax, so that a file cannot rebuild it")
     fields = {}
     for field in dataclasses.fields(module):
         value = getattr(module, field.name, None)
-        if field.name == "parent" or field.name.endswith("_init") or _is_default(field, value):
+        if field.name == "parent" or _makes_weights(field.name) or _is_default(field, value):
             continue
         fields[field.name] = _json_of(value, f"{where}.{field.name}")
     return {"module": name, "fields": fields}
+
+
+def _class(name: str) -> type[nn.Module]:
+    return getattr(import_module(_HOMES[name]), name.rpartition(".")[2])
+
+
+def _makes_weights(field: str) -> bool:
+    return (field == "init" or field.endswith("_init")) and field != "carry_init"
 
 
 def _is_default(field: dataclasses.Field, value: Any) -> bool:
@@ -122,5 +136,4 @@ def _value_of(value: Any) -> Any:
         return jnp.dtype(value["dtype"]).type
     if "function" in value:
         return _FUNCTIONS[value["function"]]
-    kind = getattr(import_module(_HOMES[value["module"]]), value["module"])
-    return kind(**{name: _value_of(part) for name, part in value["fields"].items()})
+    return _class(value["module"])(**{name: _value_of(part) for name, part in value["fields"].items()})

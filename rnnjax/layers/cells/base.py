@@ -37,6 +37,7 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.cells.initializers import at_least_float32, glorot, orthogonal, per_gate
 from rnnjax.layers.cells.noise import SILENT, Noise
 from rnnjax.layers.fused import Extras
+from rnnjax.layers.portable import Portable
 from rnnjax.layers.ranks import at_rank_of
 
 Array = jax.Array
@@ -48,7 +49,7 @@ _MAKES_A_STEP = ("project", "step", "readout", "setup", "gates", "_affine", "_in
 _MAKES_A_STEP += ("_recurrent", "_recurrent_kernel", "_masked_kernel", "_parameter")
 
 
-class RecurrentCell(nn.RNNCellBase):
+class RecurrentCell(Portable, nn.RNNCellBase):
     """What every cell has: its width, its dtypes, its initialisers and an all-zero first carry.
 
     It is a cell of Flax too: ``flax.linen.RNN`` runs it, with the same parameters and the same numbers.
