@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 
-from rnnjax.layers.beside import recurrence
+from rnnjax.errors import UsageError
+from rnnjax.layers.carried import Carried
 from rnnjax.layers.cells import Carry
 
 Array = jax.Array
@@ -31,15 +32,29 @@ class Outputs(nn.Module):
     """What keeps carries, as a stack, asks."""
 
     def __post_init__(self):
-        recurrence("Outputs", self.layer)
+        if not isinstance(self.layer, nn.Module):
+            raise UsageError(f"Outputs: give a layer, as in Outputs(RNN(LSTMCell(64))), got {self.layer!r}")
+        if isinstance(self.layer, Outputs | Carried):  # in one place for parameters both would have a `layer`
+            raise UsageError(
+                f"Outputs cannot stand around {type(self.layer).__name__}; in a module of yours, "
+                "_, outputs = Carried(layer)(inputs) gives them"
+            )
         super().__post_init__()
 
     def setup(self):
         nn.share_scope(self, self.layer)
 
     def __call__(self, inputs: Array, **options: Any) -> Array:
-        """The outputs ``[..., T, H]`` for ``inputs [..., T, D]``; options are those of the layer's call."""
-        return self.layer(inputs, **options)[1]
+        """The outputs ``[..., T, H]`` for ``inputs [..., T, D]``; options are those of the layer's call.
+
+        Raises:
+          UsageError: if the layer returns something else than a carry and outputs, and as it does.
+        """
+        made = self.layer(inputs, **options)  # pyright: ignore[reportCallIssue]
+        if not isinstance(made, tuple) or len(made) != 2:  # of outputs alone, [1] would be a row
+            kind = type(self.layer).__name__
+            raise UsageError(f"Outputs: {kind} does not return (carry, outputs), so that it needs no Outputs around it")
+        return made[1]
 
     @property
     def features(self) -> int:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from rnnjax.errors import UsageError
 from rnnjax.layers.carries import fitted, part_names
 from rnnjax.layers.cells import Carry, Noise, RecurrentCell
-from rnnjax.layers.cells.foreign import adapted
+from rnnjax.layers.cells.foreign import adapted, shown
 from rnnjax.layers.cells.noise import dropout_mask
 from rnnjax.layers.implementations import checked, run, run_chunks, settled
 from rnnjax.layers.masks import as_array, sequence_mask, sequence_starts
@@ -91,6 +91,13 @@ class RNN(Answering, nn.Module):
                 raise UsageError(f"RNN: {name} must lie in [0, 1), got {rate}")
         if not (self.remat is None or self.remat == "sqrt" or (isinstance(self.remat, int) and self.remat > 0)):
             raise UsageError(f"RNN: remat must be a positive number of steps, 'sqrt' or None, got {self.remat!r}")
+        if not isinstance(self.unroll, int) or self.unroll < 1:
+            raise UsageError(f"RNN: unroll must be a positive number of steps, got {self.unroll!r}")
+        if not (self.first_carry is None or isinstance(self.first_carry, nn.Module)):
+            raise UsageError(
+                f"RNN: first_carry must be a module, such as LearnedCarry(), got {shown(self.first_carry)}; arrays are "
+                "given to the call as initial_carry="
+            )
         checked(self.implementation)
         self.cell = own(self, adapted(self.cell))
         self.first_carry = own(self, self.first_carry)

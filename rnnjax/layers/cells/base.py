@@ -31,6 +31,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.dtypes import canonicalize_dtype, promote_dtype
 
 from rnnjax.errors import UsageError
@@ -94,6 +95,8 @@ class RecurrentCell(Portable, nn.RNNCellBase):
             )
 
     def __post_init__(self):
+        if not isinstance(self.features, int | np.integer):
+            raise UsageError(f"{type(self).__name__}: features must be an integer, got {self.features!r}")
         if self.features <= 0:
             raise UsageError(f"{type(self).__name__}: features must be positive, got {self.features}")
         super().__post_init__()

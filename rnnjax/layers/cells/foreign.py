@@ -31,7 +31,7 @@ class ForeignCell(RecurrentCell):
         if axes != 1:
             raise UsageError(
                 f"RNN: {type(self.cell).__name__} has {axes} axes of features, and RNN runs over inputs [..., T, D]; "
-                "flax.linen.RNN runs it"
+                "flax.linen.RNN runs it, with seq_lengths= for lengths="
             )
         nn.Module.__post_init__(self)
 
@@ -85,7 +85,7 @@ def adapted(cell: Any) -> RecurrentCell:
     if isinstance(cell, type):
         raise UsageError(f"RNN: give a cell, and not its class: RNN({cell.__name__}(64))")
     if not isinstance(cell, nn.Module):
-        raise UsageError(f"RNN runs a cell, such as RNN(LSTMCell(64)) for 64 features, got {cell!r}")
+        raise UsageError(f"RNN runs a cell, such as RNN(LSTMCell(64)) for 64 features, got {shown(cell)}")
     if not all(hasattr(type(cell), name) for name in ("initialize_carry", "num_feature_axes")):
         raise UsageError(
             f"RNN runs a cell, and {type(cell).__name__} is none: a cell is a rnnjax.RecurrentCell or a "
@@ -95,3 +95,10 @@ def adapted(cell: Any) -> RecurrentCell:
     return ForeignCell(
         features if isinstance(features, int) else None, cell=cell.copy(parent=None, name=None), parent=None
     )
+
+
+def shown(given: Any) -> str:
+    """What was given, as errors say it: by its type where its text is long."""
+    kind = given if isinstance(given, type) else type(given)
+    text = repr(given)
+    return text if len(text) < 60 and "\n" not in text and given is not kind else f"{kind.__module__}.{kind.__name__}"
