@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
-from rnnjax.layers import cudnn, fused, linear_scan, measured, plain_scan, target, variables
+from rnnjax.layers import cudnn, fused, linear_scan, measured, meshes, plain_scan, target, variables
 from rnnjax.layers.cells import Carry, RecurrentCell
 from rnnjax.layers.cells.base import keep_dtypes
 from rnnjax.layers.rules import Implementation, Rules, Steps
@@ -237,13 +237,17 @@ def _cudnn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
 def _scan(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """A loop: over two operations where the recurrence is linear, else over the cell's step."""
     loop = plain_scan.run if linear_scan.obstacle(cell, rules) else linear_scan.run
-    return loop(cell, carry, steps, rules)
+    return meshes.with_whole_weights(loop)(cell, carry, steps, rules)
+
+
+def _associative(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+    return meshes.with_whole_weights(linear_scan.run_associative)(cell, carry, steps, rules)
 
 
 # In the order in which "auto" asks them, after those that were measured on the platform: see measured.py.
 IMPLEMENTATIONS = (
     # On a CPU the associative scan's additional passes over the states cost more than a loop.
-    Implementation("associative", lambda name: name != "cpu", _associative_obstacle, linear_scan.run_associative, True),
+    Implementation("associative", lambda name: name != "cpu", _associative_obstacle, _associative, True),
     Implementation("fused", lambda backend: True, _fused_obstacle, _fused, carries=True),
     # Where a measurement speaks for it, that asks it first.
     Implementation("cudnn", lambda backend: False, _cudnn_obstacle, _cudnn),

@@ -1,7 +1,9 @@
 """Meshes with Explicit axes, on which JAX wants to know of every array how it lies, and derives it for few operations.
 
 On such a mesh (as ``jax.make_mesh`` makes them) a recurrence lies as its inputs do: batch axes as theirs, features on
-all devices. Axes of other kinds, and arrays that lie on no mesh, are left alone.
+all devices. Weights may lie as they like: XLA derives where a fused recurrence needs them, and a loop over a cell's own
+step, of which JAX would have to derive it, has them whole on all devices. Their gradients lie as they do. Axes of other
+kinds, and arrays that lie on no mesh, are left alone.
 
 Axes: B batch (any number of axes), T time, D input features, H hidden features.
 """
@@ -9,6 +11,7 @@ Axes: B batch (any number of axes), T time, D input features, H hidden features.
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -27,6 +30,29 @@ def laid_as(carry: Array, inputs: Array) -> Array:
     sharding = jax.typeof(inputs).sharding
     spec = PartitionSpec(*sharding.spec[: carry.ndim - 1], None)
     return jax.sharding.reshard(carry, NamedSharding(sharding.mesh, spec))
+
+
+def with_whole_weights(run: Callable[..., Any]) -> Callable[..., Any]:
+    """``run(cell, ...)``, in which a cell's parameters that are spread over Explicit axes are whole on all devices."""
+
+    def running(cell: nn.Module, *operands: Any) -> Any:
+        leaves = jax.tree.leaves(cell.variables.get("params", {}))
+        if cell.is_initializing() or not any(_is_spread(leaf) for leaf in leaves):
+            return run(cell, *operands)
+        return nn.map_variables(run, "params", lambda tree: jax.tree.map(_whole, tree))(cell, *operands)
+
+    return running
+
+
+def _is_spread(leaf: Any) -> bool:
+    return explicit(leaf) and any(axis is not None for axis in jax.typeof(leaf).sharding.spec)
+
+
+def _whole(leaf: Array) -> Array:
+    if not _is_spread(leaf):
+        return leaf
+    mesh = jax.typeof(leaf).sharding.mesh
+    return jax.sharding.reshard(leaf, NamedSharding(mesh, PartitionSpec(*[None] * leaf.ndim)))
 
 
 def automatically(function: Callable[..., Any], inputs: Array, *operands: Any) -> Any:
