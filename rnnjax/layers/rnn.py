@@ -59,7 +59,8 @@ class RNN(Answering, nn.Module):
         fastest that can run (:mod:`rnnjax.layers.measured`). These share their
         parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
         (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
-        without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does. A
+        without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does, and under
+        ``jax.vmap`` and in forward mode ``"fused"`` runs in its place. A
         :class:`rnnjax.layers.rules.Implementation` of your own runs where it names no obstacle.
       first_carry: a module that makes the carry from which sequences start, and to which resets return, of the cell's
         own and of the names of its parts, as :class:`rnnjax.LearnedCarry`; None takes the cell's own, zeros.
