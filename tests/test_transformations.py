@@ -19,7 +19,7 @@ from jax.experimental import checkify
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rnnjax import RNN, GRUCell, LSTMCell, Outputs, StackedRNN, UsageError
+from rnnjax import RNN, GRUCell, LearnedCarry, LSTMCell, Outputs, StackedRNN, UsageError
 from rnnjax.layers.cells import CELLS, SILENT
 from rnnjax.layers.convert import to_flax
 from rnnjax.layers.implementations import IMPLEMENTATIONS
@@ -204,6 +204,7 @@ def forward_mode(c: Case) -> None:
     _, along = jax.jvp(functools.partial(loss, c.layer), (c.variables, c.inputs), dots)
     parts = jax.tree.map(jnp.vdot, c.gradients, dots)
     np.testing.assert_allclose(along, sum(jax.tree.leaves(parts)), rtol=1e-4, atol=1e-4)
+    close(jax.jacfwd(functools.partial(loss, c.layer), 1)(c.variables, c.inputs), c.gradients[1], 1e-5)
     run = lambda v: c.layer.apply(v, c.inputs)[1]  # noqa: E731
     outputs, push = jax.linearize(run, c.variables)
     product = jax.vjp(run, c.variables)[1](push(c.variables))[0]
@@ -218,6 +219,22 @@ def forward_mode(c: Case) -> None:
 def no_rows_and_remat(c: Case) -> None:
     carry, outputs = c.layer.clone(remat="sqrt").apply(c.variables, c.inputs[:0])
     assert outputs.shape == (0, *c.outputs.shape[1:]) and jax.tree.leaves(carry)[0].shape[0] == 0
+
+
+def carries_and_marks_step_by_step(c: Case) -> None:
+    """A mask of integers, resets to one row for all and a learned first carry: at once, and in a stream."""
+    layer = c.layer.clone(first_carry=LearnedCarry(nn.initializers.ones))
+    variables = jax.jit(layer.init)(jax.random.key(0), c.inputs)
+    mask = (np.arange(STEPS) < LENGTHS[:, None]).astype(np.int32)
+    marks = {"mask": mask, "resets": np.arange(STEPS)[None].repeat(BATCH, 0) == 2}
+    fresh = jax.tree.map(lambda leaf: jnp.full_like(leaf[:1], 2), c.carry)
+    whole, outputs = layer.apply(variables, c.inputs, reset_carry=fresh, return_carries=True, **marks)
+    step = jax.jit(functools.partial(layer.apply, method="step"))
+    carry = layer.apply(variables, None, (BATCH, WIDTH), method="initialize_carry")
+    for at in range(STEPS):
+        here = {name: mark[:, at] for name, mark in marks.items()}
+        carry, output = step(variables, carry, c.inputs[:, at], reset_carry=fresh, **here)
+        close((carry, output), jax.tree.map(lambda leaf, at=at: leaf[:, at], (whole, outputs)))
 
 
 TRANSFORMATIONS: tuple[Callable[[Case], None], ...] = (
@@ -238,6 +255,7 @@ TRANSFORMATIONS: tuple[Callable[[Case], None], ...] = (
     in_a_sequential,
     forward_mode,
     no_rows_and_remat,
+    carries_and_marks_step_by_step,
 )
 OF_THE_SCAN = (
     gradients_inside_shard_map,
@@ -302,10 +320,18 @@ def test_every_parameter_takes_named_axes(cell, boxed):
     close(layer.apply(variables, inputs), layer.apply(plain, inputs))
 
 
-@pytest.mark.parametrize("implementation", ["fused", "scan"])
-@pytest.mark.parametrize("axes", [("data", "model"), (None, "model"), ("data", None)], ids=["both", "tensor", "data"])
-@pytest.mark.parametrize("cell", [LSTMCell, GRUCell])
-def test_sharded_training_on_a_mesh_equals_one_device(cell, axes, implementation):
+SPREAD = [
+    (kind, cell, axes, way)
+    for kind in (AxisType.Auto, AxisType.Explicit)
+    for cell in (LSTMCell, GRUCell)
+    for axes in (("data", "model"), (None, "model"), ("data", None))
+    for way in ("fused", "scan")
+    if kind == AxisType.Auto or "model" in axes[1:]  # by features, which JAX would have to derive
+]
+
+
+@pytest.mark.parametrize(("kind", "cell", "axes", "implementation"), SPREAD)
+def test_sharded_training_on_a_mesh_equals_one_device(kind, cell, axes, implementation):
     """Of a stack, its parameters by their named axes, on 2 x 2 devices."""
     named = {
         "input_init": nn.with_partitioning(nn.initializers.glorot_uniform(), axes),
@@ -313,8 +339,8 @@ def test_sharded_training_on_a_mesh_equals_one_device(cell, axes, implementation
         "bias_init": nn.with_partitioning(nn.initializers.zeros, axes[1:]),
     }
     layer = StackedRNN([RNN(cell(8, **named), implementation=implementation)] * 2)
-    inputs, devices = jax.random.normal(jax.random.key(1), (BATCH, STEPS, 6)), mesh(AxisType.Auto, 2, 2)
-    boxed = layer.init(jax.random.key(0), inputs)
+    inputs, devices = jax.random.normal(jax.random.key(1), (BATCH, STEPS, 6)), mesh(kind, 2, 2)
+    boxed = jax.jit(layer.init)(jax.random.key(0), inputs)
     alone = nn.unbox(boxed)
 
     def step(variables: Any, inputs: jax.Array) -> Any:
@@ -323,9 +349,9 @@ def test_sharded_training_on_a_mesh_equals_one_device(cell, axes, implementation
 
     shardings = nn.get_sharding(boxed, devices)
     train = jax.jit(step, in_shardings=(shardings, NamedSharding(devices, P("data"))), out_shardings=shardings)
-    spread = jax.device_put(alone, shardings)
+    spread, placed = jax.device_put(alone, shardings), jax.device_put(inputs, NamedSharding(devices, P("data")))
     for _ in range(3):
-        alone, spread = jax.jit(step)(alone, inputs), train(spread, inputs)
+        alone, spread = jax.jit(step)(alone, inputs), train(spread, placed)
     close(spread, alone, 1e-5)
     kernel = spread["params"]["layers_0"]["cell"]["recurrent_kernel"]
     assert kernel.sharding.spec == P(*axes)

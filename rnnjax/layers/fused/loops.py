@@ -139,8 +139,10 @@ def scan_replacing(step, carry, rows, steps, reverse, unroll, ahead=False) -> tu
     it copies the whole array at every step. On a CPU it can tell if
     the new row is an operand of a product of matrices, or needs a tanh. Elsewhere, and with B = 1,
     whose product is one of vectors, the loop reads ahead, from what it has just written, which
-    moves each row once more.
+    moves each row once more. Of several steps in one iteration the rows are read together and written together.
     """
+    if unroll > 1 and rows.shape[0]:
+        return _replacing_together(step, carry, rows, steps, reverse, unroll)
 
     def in_place(state, inputs):
         carry, rows = state
@@ -169,6 +171,30 @@ def scan_replacing(step, carry, rows, steps, reverse, unroll, ahead=False) -> tu
     else:
         (carry, rows), saved = scan(in_place, (carry, rows), indexed, reverse, unroll)
     return carry, rows, saved
+
+
+def _replacing_together(step, carry, rows, steps, reverse, unroll) -> tuple[Any, Any, Any]:
+    """:func:`scan_replacing` with ``unroll`` steps in one iteration, or as many fewer as divide all.
+
+    One by one, XLA's CPU compiler would take a step's row from the array once more where it is used later in the
+    iteration, after another step's row was written, and therefore copy the whole array at every step.
+    """
+    total = rows.shape[0]
+    count = max(size for size in range(1, unroll + 1) if total % size == 0) if isinstance(total, int) else 1
+    if count == 1:
+        return scan_replacing(step, carry, rows, steps, reverse, 1, ahead=True)
+    places = range(count)[:: -1 if reverse else 1]
+
+    def together(carry, rows, steps):
+        made: list[Any] = [None] * count
+        for at in places:
+            carry, *made[at] = step(carry, rows[at], jax.tree.map(lambda leaf, at=at: leaf[at], steps))
+        return carry, *jax.tree.map(lambda *each: jnp.stack(each), *made)
+
+    split = lambda leaf: leaf.reshape(total // count, count, *leaf.shape[1:])  # noqa: E731
+    blocks = jax.tree.map(split, (rows, steps))
+    carry, *arrays = scan_replacing(together, carry, blocks[0], blocks[1], reverse, 1, ahead=True)
+    return carry, *jax.tree.map(lambda leaf: leaf.reshape(total, *leaf.shape[2:]), arrays)
 
 
 def _mix(stay: Array, old: Array, new: Array) -> Array:
