@@ -50,6 +50,7 @@ HOMES = {
     "onnxruntime": {"export"},
     "orbax": {"training.checkpoint"},
     "PIL": {"data"},
+    "pyarrow": {"data"},
     "rich": {"runs.display"},
     "safetensors": {"weights"},
     "sklearn": {"data", "tasks.class_report"},
