@@ -1,7 +1,7 @@
 """Examples as arrays, checked when they come in, and data sets made of them."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,6 +158,9 @@ class Dataset:
       plan: which examples are in which step.
       notes: what a user should know of the data, a sentence each.
       sample_texts: a few documents to try prediction on.
+      documents: gives the raw texts of each split, in the split's order; None: there are none.
+      places: gives where each example of each split lies, such as its file, in the split's order; None: nobody knows.
+      understood: what was found out about the data before training, a line each.
 
     Raises:
       DataError: if the splits do not have the same arrays.
@@ -172,6 +175,9 @@ class Dataset:
     plan: Order = field(default_factory=Plan)
     notes: tuple[str, ...] = ()
     sample_texts: tuple[str, ...] = ()
+    documents: Callable[[], Mapping[str, Sequence[str]]] | None = None
+    places: Callable[[], Mapping[str, Sequence[str]]] | None = None
+    understood: tuple[str, ...] = ()
 
     def __post_init__(self):
         wanted = _rows_of(self.train)

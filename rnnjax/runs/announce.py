@@ -34,6 +34,7 @@ def print_start(program: Runner, seed: int, root: Path) -> None:
         f"{device['count']} x {device['platform']} ({device['kind']}); {program.total_steps:,} steps of "
         f"{program.experiment.data.batch_size} {rows}; recurrence: {ran or 'none'}; seed {seed} in {root}"
         f"{_padding(program, seed)}",
+        *dataset.understood,
         *_groups(program),
         *(f"note: {note}" for note in (*dataset.notes, *_late(program))),
     )

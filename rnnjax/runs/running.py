@@ -9,6 +9,7 @@ from typing import Any
 from rnnjax import digests, terminal
 from rnnjax.data import preprocess
 from rnnjax.errors import DataError, Interrupted, RnnjaxError, RunError, UsageError
+from rnnjax.files import write_text
 from rnnjax.runs import environment
 from rnnjax.runs.finish import finish
 from rnnjax.runs.init_from import Asked, Beginning, beginning
@@ -171,6 +172,18 @@ def _prepare(workdir: WorkDir, program: Runner, ours: Run, fresh: bool) -> None:
             )
         terminal.note(f"{workdir.preprocess} is not as it was written; it is written anew")
         preprocess.save(program.dataset.preprocess, workdir.preprocess)
+    _keep_understood(workdir, program)
+
+
+def _keep_understood(workdir: WorkDir, program: Runner) -> None:
+    """Writes what was understood of the data, as it is said at the start, where there is anything to say."""
+    said = [*program.dataset.understood, *(f"note: {note}" for note in program.dataset.notes)]
+    lines = "".join(f"{line}\n" for line in said).encode("utf-8", "replace").decode("utf-8")
+    try:
+        if said:
+            write_text(workdir.data, lines)
+    except OSError as error:  # it was said, and no run ends for it
+        terminal.note(f"{workdir.data} cannot be written: {error.strerror or error}")
 
 
 def _holds(workdir: WorkDir, program: Runner) -> bool:

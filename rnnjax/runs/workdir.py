@@ -46,6 +46,11 @@ class WorkDir:
         return self.root / "preprocess.json"
 
     @property
+    def data(self) -> Path:
+        """What was understood of the data, as it is said at the start."""
+        return self.root / "data.txt"
+
+    @property
     def checkpoints(self) -> Path:
         """The two newest checkpoints and the best."""
         return self.root / "checkpoints"
