@@ -140,7 +140,7 @@ def evaluate(root: Path, split: str, data_dir: str | None) -> int:
 
 
 def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
-    from rnnjax.data.text_preprocess import text_inputs
+    from rnnjax.data.text_inputs import text_inputs
     from rnnjax.runs.predict import Prediction
     from rnnjax.tasks.metrics import class_probabilities
 
@@ -225,7 +225,7 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
         """Predict the class of documents.
 
         Args:
-          inputs: Text files with a document a line, or - for lines of stdin.
+          inputs: Text files, tables and folders of them, or - for lines of stdin.
           workdir: Folder of the trained model.
           text: Documents given on the command line.
           json_lines: Print one JSON object an input.

@@ -1,12 +1,12 @@
-"""Your own texts: a bidirectional LSTM on a CSV, TSV or JSON lines, or on a folder with one sub-folder of .txt a class.
+"""Your own texts: a bidirectional LSTM on a table (CSV, TSV, JSON, Parquet) or on a folder with a sub-folder a class.
 
     python -m experiments.text_table --data.path reviews.csv
-    python -m experiments.text_table predict new.txt
+    python -m experiments.text_table predict new.csv
 
 It is ``python -m rnnjax text reviews.csv`` of an installed package, and defined in :mod:`rnnjax.own`.
 
-The first line of a table names its columns; that of the documents is `text` and that of the labels `label`, or as
---data.text-column and --data.label-column say. Two classes or many; they are what the labels are called.
+The documents are in the column `text` and the labels in `label`, or as --data.text-column and --data.label-column say.
+Two classes or many; they are what the labels are called. What was understood of the data is said before training.
 """
 
 import sys

@@ -230,6 +230,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional, of_inputs] = (),
         workdir: Path = default_run,
         text: Annotated[tuple[str, ...], of_inputs] = (),
+        lines: Annotated[bool, of_inputs] = False,
         json_lines: bool = False,
         prompt: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint=""), of_language] = None,
         number: Annotated[int, of_language] = 1,
@@ -238,9 +239,10 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         """Predict with the best checkpoint of a work folder.
 
         Args:
-          inputs: Image files, folders of images, text files with a document a line, or - for lines of stdin.
+          inputs: Files as they are trained on (images, texts, tables), folders of them, or - for lines of stdin.
           workdir: Work folder of a run.
           text: Documents given on the command line.
+          lines: A text file has a document a line, and is not one document.
           json_lines: Print one JSON object an input.
           prompt: A text that a language model goes on with.
           number: Texts to make of a prompt, side by side; more than one are printed when all are done.
@@ -249,7 +251,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         if prompt is None:
             if number != 1 or sampling != Sampling():
                 raise UsageError("--number, --length and how to sample are of --prompt TEXT, which is not given")
-            return lambda: commands.predict(experiment, workdir, inputs, text, json_lines)
+            return lambda: commands.predict(experiment, workdir, inputs, text, json_lines, lines)
         if inputs or text:
             raise UsageError("predict goes on with a --prompt, or answers inputs: give one of the two")
         return lambda: commands.generate(experiment, workdir, prompt, sampling, number=number, json_lines=json_lines)

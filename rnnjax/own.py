@@ -65,7 +65,10 @@ class Kind(NamedTuple):
 KINDS = {
     "image": Kind(IMAGES, "--data.data-dir", "a folder of images, one sub-folder a class", "photos"),
     "text": Kind(
-        TEXTS, "--data.path", "a .csv, .tsv or .jsonl, or a folder of .txt, one sub-folder a class", "texts.csv"
+        TEXTS,
+        "--data.path",
+        "a .csv, .tsv, .jsonl or .parquet, or a folder of .txt, a sub-folder a class",
+        "texts.csv",
     ),
 }
 """By the word that names it on the command line; a new kind is one line here."""

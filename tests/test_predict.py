@@ -3,12 +3,14 @@
 import io
 import os
 import types
+import zipfile
 
 import numpy as np
 import pytest
 
 from rnnjax.data import ImagePreprocess, TextPreprocess, reading
-from rnnjax.data.text_preprocess import text_inputs
+from rnnjax.data.text_columns import Reading
+from rnnjax.data.text_inputs import text_inputs
 from rnnjax.data.tokens import TOKENIZERS, Vocabulary
 from rnnjax.errors import DataError
 from rnnjax.runs.predict import Predictor, predict
@@ -38,15 +40,69 @@ def test_every_kind_of_line_end_ends_a_document(tmp_path, end):
     content = f"a b{end}{end}c{end}".encode()
     (tmp_path / "t.txt").write_bytes(content)
     expected = [("a b", "a b"), ("c", "c")]
-    assert answers(text_inputs([], [str(tmp_path / "t.txt")], None)) == expected
+    assert answers(text_inputs([], [str(tmp_path / "t.txt")], None, by_line=True)) == expected
     assert answers(text_inputs([], ["-"], stdin(content))) == expected
+
+
+def test_a_text_file_is_one_document_as_in_training(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_bytes(b"\xef\xbb\xbfa b\r\n\r\nc\n")
+    assert answers(text_inputs([], [str(path)], None)) == [(str(path), "a b\r\n\r\nc\n")]
+    path.write_bytes("schön".encode("cp1252"))
+    ((_, error),) = answers(text_inputs([], [str(path)], None))
+    assert "it looks like cp1252" in str(error)
+    as_trained = Reading(encoding="cp1252")
+    assert answers(text_inputs([], [str(path)], None, as_trained)) == [(str(path), "schön")]
+    path.write_text("schön", encoding="utf-8")
+    assert answers(text_inputs([], [str(path)], None, as_trained)) == [(str(path), "schön")]
+
+
+def test_a_table_has_a_document_a_row_whether_it_has_labels_or_not(tmp_path):
+    path, how = tmp_path / "t.csv", Reading(text_column="said", label_column="label", delimiter=None)
+    path.write_text('id;said\n1;"a, b\nc"\n2;\n')
+    assert answers(text_inputs([], [str(path)], None, how)) == [(f"{path}:2", "a, b\nc"), (f"{path}:4", "")]
+    assert answers(text_inputs([], [str(path)], None, how, by_line=True))[0][1] == "a, b\nc"
+    ((name, error),) = answers(text_inputs([], [str(path)], None, Reading(text_column="text")))
+    assert name == str(path)
+    assert "no column 'text', which the model was trained on; the columns are 'id', 'said'" in str(error)
+    lines = tmp_path / "t.jsonl"
+    lines.write_text('{"text": "a"}\n{"text": 5}\n')
+    (_, first), (_, error) = answers(text_inputs([], [str(lines)], None))
+    assert (first, str(error)) == ("a", f"{lines}:2: 'text' must be a string, got 5")
+
+
+def test_folders_and_zips_of_documents_are_answered_file_by_file(tmp_path):
+    folder = tmp_path / "docs"
+    for name, content in {
+        "b/2.txt": "two",
+        "a.txt": "one",
+        "a.md": "x",
+        ".DS_Store": "",
+        "t.csv": "text\nrow\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    found = answers(text_inputs([], [str(folder)], None))
+    assert [name for name, _ in found] == [str(folder / name) for name in ("a.md", "a.txt", "t.csv:2", "b/2.txt")]
+    assert [text for _, text in found[1:]] == ["one", "row", "two"]
+    assert "neither a .txt file nor a table" in str(found[0][1])
+    with zipfile.ZipFile(tmp_path / "docs.zip", "w") as archive:
+        for name in ("docs/1.txt", "__MACOSX/docs/._1.txt", "docs/page.html"):
+            archive.writestr(name, "one\ntwo")
+    path = str(tmp_path / "docs.zip")
+    (name, text), (_, error) = answers(text_inputs([], [path], None))
+    assert (name, text) == (f"{path}/docs/1.txt", "one\ntwo")
+    assert "no .txt file; unpack the zip" in str(error)
+    (tmp_path / "none.zip").write_bytes(b"PK")
+    ((_, error),) = answers(text_inputs([], [str(tmp_path / "none.zip")], None))
+    assert "not a zip that can be read" in str(error)
 
 
 @pytest.mark.parametrize("kind", ["text", "image"])
 @pytest.mark.parametrize("what", ["pipe", "device"])
 def test_only_regular_files_are_opened(tmp_path, kind, what):
     """Reading a pipe would wait for a writer, and a device may never end."""
-    path = tmp_path / "a.png"
+    path = tmp_path / ("a.txt" if kind == "text" else "a.png")
     if what == "pipe":
         os.mkfifo(path)
     else:

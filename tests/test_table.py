@@ -11,8 +11,9 @@ import pytest
 
 from rnnjax import data
 from rnnjax.config import TextTable
-from rnnjax.data import document_files
+from rnnjax.data import text_lines
 from rnnjax.data.document_files import read
+from rnnjax.data.text_columns import Reading
 from rnnjax.data.tokenized import bucket_lengths
 from rnnjax.errors import DataError, UsageError
 
@@ -54,8 +55,8 @@ def test_a_byte_order_mark_other_columns_and_blank_lines(tmp_path):
     assert (table.documents, table.labels) == (["fine", "poor"], ["pos", "neg"])
     assert table.places == [f"{path}:3", f"{path}:4"]
     with pytest.raises(DataError, match=r"no column 'reviw'; the columns are 'id', .*did you mean 'Review'\?"):
-        read(path, text_column="reviw")
-    assert read(path, text_column="id", label_column="Review").documents == ["1", "2"]
+        read(path, Reading(text_column="reviw"))
+    assert read(path, Reading("id", "Review")).documents == ["1", "2"]
 
 
 def test_labels_of_json_may_be_numbers(tmp_path):
@@ -77,13 +78,17 @@ def test_a_document_of_ten_megabytes(tmp_path):
 
 BAD = {
     "not UTF-8": ("a.csv", b"text,label\nfine,pos\nsch\xf6n,pos\n", r"a\.csv:3: not UTF-8: byte 4 of the line is 0xf6"),
-    "UTF-16": ("a.csv", "text,label\n".encode("utf-16"), "UTF-16 text; save the file as UTF-8"),
+    "UTF-16": ("a.csv", "text,label\n".encode("utf-16-le"), "it looks like utf-16-le: give --data.encoding"),
     "NUL": ("a.csv", b"text,label\nfi\0ne,pos\n", r"a\.csv:2: a NUL byte \(byte 3 of the line\)"),
     "empty file": ("a.csv", b"", r"a\.csv:1: the first line must name the columns"),
-    "header alone": ("a.csv", b"text,label\n", "there is no labelled document in it"),
+    "header alone": ("a.csv", b"text,label\n", "there is no row in it"),
     "no header": ("a.csv", b"fine,pos\nbad,neg\n", "no column is called text or review .*'fine', 'pos'"),
     "no label column": ("a.csv", b"text,stars\nfine,5\n", "--data.label-column"),
-    "column twice": ("a.csv", b"text,label,text\na,b,c\n", "2 columns are called 'text'"),
+    "column twice": (
+        "a.csv",
+        b"text,label,text\na,b,c\n",
+        "no column is called text or .*'text .column 1.', 'label', 'text .column 3.'",
+    ),
     "short row": ("a.csv", b'text,label\n"two\nlines",pos\nfine\n', r"a\.csv:4: 1 field where the first line names 2"),
     "long row": ("a.csv", b"text,label\nfine, really,pos\n", r"a\.csv:2: 3 fields where the first line names 2"),
     "open quote": ("a.csv", b'text,label\na,b\n"never closed,pos\nc,d\n', r"a\.csv:3: the record that begins here"),
@@ -98,12 +103,16 @@ BAD = {
     "no JSON": ("a.jsonl", b'{"text": "a", "label": 1}\n{"text": ', r"a\.jsonl:2: not a line of JSON"),
     "deep JSON": ("a.jsonl", b"[" * 100_000, r"a\.jsonl:1: not a"),
     "no object": ("a.jsonl", b'["a", 1]\n', r"a\.jsonl:1: not a JSON object"),
-    "missing key": ("a.jsonl", b'{"text": "a", "label": 1}\n{"text": "b"}\n', r"a\.jsonl:2: no key 'label'"),
+    "missing key": (
+        "a.jsonl",
+        b'{"text": "a", "label": 1}\n{"text": "b"}\n',
+        r"a\.jsonl:2: the label is empty: nothing stands in 'label'",
+    ),
     "text that is none": ("a.jsonl", b'{"text": 5, "label": 1}\n', r"a\.jsonl:1: 'text' must be a string, got 5"),
     "label that is none": (
         "a.jsonl",
         b'{"text": "a", "label": null}\n',
-        "'label' must be a string or an integer, got null",
+        "the label is empty: nothing stands in 'label'",
     ),
     "another kind": ("a.xlsx", b"PK", r"not a kind of file known here \(\.csv, "),
 }
@@ -154,7 +163,7 @@ def test_only_regular_files_are_opened(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 def test_a_line_without_end_is_refused_before_memory_is_taken(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(document_files, "_LONGEST_LINE", 2**20)
+    monkeypatch.setattr(text_lines, "LONGEST_LINE", 2**20)
     path = written(tmp_path / name, [("x" * 2**20, "a")])
     with pytest.raises(DataError, match=r":[12]: more than 1 MiB, the most that is read at once; divide it"):
         read(path)
@@ -166,7 +175,7 @@ def test_a_line_without_end_is_refused_before_memory_is_taken(tmp_path, name, mo
 
 def test_a_column_cannot_be_both(tmp_path):
     with pytest.raises(DataError, match="'text' cannot hold both the documents and the labels"):
-        read(written(tmp_path / "a.csv"), label_column="text")
+        read(written(tmp_path / "a.csv"), Reading(label_column="text"))
 
 
 def test_folders(tmp_path):
@@ -228,14 +237,16 @@ def test_a_changed_file_is_read_anew(tmp_path):
     assert "shaped" not in before.vocabulary.words
 
 
-def test_documents_that_occur_in_training_and_test_are_told(tmp_path):
-    """Six texts ten times each: every test text is trained on."""
-    path = written(tmp_path / "a.csv", [(f"text number{i % 6}", "ab"[i % 2]) for i in range(60)])
+def test_copies_of_a_text_are_in_one_split(tmp_path):
+    """Six texts ten times each: whatever is cut off by chance is trained on too."""
+    rows = [(f"text{'  ' * (i % 4)} number{i % 6}", "ab"[i % 2]) for i in range(60)]
+    path = written(tmp_path / "a.csv", rows)
     dataset = load(path)
-    assert dataset.notes == (
-        "5 of 5 validation documents are also training documents; 12 of 12 test documents are also training "
-        "documents; 43 of 43 training documents occur more than once, token for token",
-    )
+    assert dataset.notes == ("20 of 20 training documents occur more than once, token for token",)
+    assert "6 texts occur more than once, in 60 rows, and the copies of one are in one split" in dataset.understood
+    assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [20, 20, 20]
+    test = written(tmp_path / "test.csv", rows[:12])
+    assert load(path, test_path=str(test)).notes[0].startswith("8 of 12 test documents are also training documents;")
 
 
 def test_documents_of_unknown_words_are_no_repetitions(tmp_path):

@@ -36,10 +36,10 @@ def test_text_table_trains_and_predicts_in_one_command_each(tmp_path, monkeypatc
     result = json.loads((root / "result.json").read_text())
     assert result["target"] is None
     assert result["metrics"]["test"]["accuracy"] > 0.8, "a word, or the last character, tells the class"
-    assert len((root / "samples" / "samples.txt").read_text().splitlines()) == 5
+    assert len(list((root / "samples").glob("*.txt"))) == 5
 
     (tmp_path / "new.txt").write_text("shared word c\nnever seen סרט\n", encoding="utf-8")
-    assert cli.main(TEXT_TABLE, ["predict", "new.txt", "--text", "shared word b", "", "--json-lines"]) == 0
+    assert cli.main(TEXT_TABLE, ["predict", "new.txt", "--lines", "--text", "shared word b", "", "--json-lines"]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["input"] for answer in answers] == ["shared word b", "", "shared word c", "never seen סרט"]
     assert {answer["label"] for answer in answers} <= {"a", "b", "c"}

@@ -52,6 +52,24 @@ class DataConfig:
         del task
         return self
 
+    def fitting(self, examples: int, multiple: int) -> Self:
+        """The section for as few training examples as there are: one of a user's own data makes its batch smaller.
+
+        Args:
+          examples: of the training split.
+          multiple: of which a batch must be one.
+        """
+        del examples, multiple
+        return self
+
+    def with_smaller_batch(self, examples: int, multiple: int) -> Self:
+        """The section with a batch of a quarter of the examples, a multiple of that number where there are so many.
+
+        An epoch of one step would learn next to nothing in the epochs that larger data need.
+        """
+        batch = min(self.batch_size, max(examples // 4, 4, multiple), examples) // multiple * multiple
+        return dataclasses.replace(self, batch_size=batch) if batch else self
+
     def augment(self, dataset: Any) -> "Callable[[Any, Any], Any] | None":
         """What training examples undergo in the step, see :data:`rnnjax.data.augment.Augment`; None: nothing."""
         del dataset

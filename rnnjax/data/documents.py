@@ -2,12 +2,14 @@
 
 import itertools
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from rnnjax.config.checks import check, choice, option, runtime
 from rnnjax.config.data import DataConfig
 
 Tokenizer = Literal["words", "plain-words", "characters", "bytes"]
+Header = Literal["auto", "yes", "no"]
+Keep = Literal["both", "head", "tail"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,16 @@ class TextData(DataConfig):
     bucket_lengths: tuple[int, ...] = (200, 400)
     """Padded lengths in tokens; none given: by the data."""
 
+    @property
+    def longest(self) -> int | None:
+        """The most tokens of a document that are kept; None: by the tokenizer."""
+        return self.bucket_lengths[-1] if self.bucket_lengths else None
+
+    @property
+    def kept(self) -> Keep:
+        """What is kept of a longer document: its beginning and its end, or one of them."""
+        return "both"
+
     def load(self) -> Any:
         """Documents by TFDS."""
         from rnnjax.data import sources
@@ -52,7 +64,11 @@ class TextTable(TextData):
     """A user's own labelled documents.
 
     Unless they are named, the columns are the first of text, review, sentence, document, content, comment and message,
-    and the first of label, class, category, sentiment and target.
+    and the first of label, class, category, sentiment and target; or else those of which one alone holds long texts,
+    and one alone a few short labels. What was found is said before training.
+
+    Where there is no test split it is cut from train, and so is the validation split: by class, the same way each time,
+    with all copies of a text, and all rows of a group, in one of them.
     """
 
     kind: ClassVar[str] = "text_table"
@@ -62,7 +78,7 @@ class TextTable(TextData):
     data_dir: str | None = option(None, runtime=True, offered=False)
     """Not used: --data.path names the documents."""
     path: str = runtime("")
-    """Your .csv, .tsv or .jsonl, or a folder of sub-folders of .txt."""
+    """Your .csv, .tsv, .json, .jsonl or .parquet, or a folder of sub-folders of .txt."""
     test_path: str | None = runtime(None)
     """Likewise, to test on; unset: a part of --data.path, always the same."""
     test_fraction: float = option(0.2, rare=True)
@@ -71,6 +87,20 @@ class TextTable(TextData):
     """Column of the documents; unset: text, or a name like it."""
     label_column: str | None = None
     """Column of the labels; unset: label, or a name like it."""
+    group_column: str | None = option(None, rare=True)
+    """Column whose equal values stay in one split, such as an author; unset: copies of a text alone do."""
+    delimiter: str | None = runtime(None, rare=True)
+    """What stands between fields: a character, or tab; unset: found out."""
+    encoding: str | None = runtime(None, rare=True)
+    """Encoding of your files, such as cp1252 or utf-16; unset: UTF-8."""
+    header: Header = runtime("auto", rare=True)
+    """Whether the first line names the columns; auto: unless it is plainly a row of data."""
+    max_length: int | None = None
+    """Most tokens of a document that are read; unset: 400 words, or 1,600 characters or bytes."""
+    keep: Keep = option("both", rare=True)
+    """What is read of a longer one: its head, its tail, or a first quarter and last three quarters."""
+    spaceless_characters: bool = option(True, rare=True, off="Read plain words also where most texts have no spaces.")
+    """Read characters where --data.tokenizer is plain-words and most texts have no spaces between words."""
     tokenizer: Tokenizer = "plain-words"
     """What a token is."""
     bucket_lengths: tuple[int, ...] = ()
@@ -85,3 +115,23 @@ class TextTable(TextData):
     def __post_init__(self):
         super().__post_init__()
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
+        choice(self, "header", Header)
+        choice(self, "keep", Keep)
+        longest, buckets = self.max_length, self.bucket_lengths
+        check(longest is None or longest > 0, self, "max_length", "positive")
+        fits = longest is None or not buckets or buckets[-1] == longest
+        check(fits, self, "max_length", f"the last of --data.bucket-lengths ({buckets[-1:]}), or left out")
+
+    def fitting(self, examples: int, multiple: int) -> Self:
+        """The section with a batch that few documents fill."""
+        return self.with_smaller_batch(examples, multiple)
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens of a document that are kept; None: by the tokenizer."""
+        return self.max_length or super().longest
+
+    @property
+    def kept(self) -> Keep:
+        """What is kept of a longer document."""
+        return self.keep

@@ -7,17 +7,23 @@ _FEW = 0.25
 """Of a western text, at most this share of the letters lies outside ASCII."""
 
 
-def hint(data: bytes) -> str | None:
+def hint(data: bytes, failed: str = "") -> str | None:
     """The name of an encoding in which bytes look like text, or None.
 
-    UTF-16 is known by its zero bytes; others by what they decode to: kana, Hangul, Han, Cyrillic, or a few accented
-    letters and typographic marks among many of ASCII.
+    UTF-16 is known by its zero bytes, UTF-8 by its form; others by what they decode to: kana, Hangul, Han, Cyrillic, or
+    a few accented letters and typographic marks among many of ASCII.
+
+    Args:
+      data: the beginning of a file, or a line of it.
+      failed: an encoding that it is known not to be in.
     """
     if utf16 := _utf16(data):
         return utf16
     if not any(byte >= 0x80 for byte in data):
         return None
-    return next((name for name, looks in _LOOKS if looks(_decoded(data, name))), None)
+    if failed != "utf-8" and not _decoded(data, "utf-8").isascii():
+        return "utf-8"
+    return next((name for name, looks in _LOOKS if name != failed and looks(_decoded(data, name))), None)
 
 
 def _utf16(data: bytes) -> str | None:

@@ -67,6 +67,23 @@ class Preprocess:
         """
         raise UsageError(f"predict reads no files of this kind of data; give {self.wanted}")
 
+    def by_lines(self) -> Self:
+        """The same, for which a text file has an input a line.
+
+        Raises:
+          UsageError: if texts are not what this reads.
+        """
+        raise UsageError(f"--lines is for models of texts; give {self.wanted}")
+
+    def labelled(self, path: str | Path) -> Any:
+        """The labelled examples of a file or folder, an :class:`rnnjax.data.Examples`, as training stores them.
+
+        Raises:
+          DataError: if it cannot be read, or does not fit what the model was trained on.
+          UsageError: if files of this kind of data are not read.
+        """
+        raise UsageError(f"{path}: there are no labelled files of this kind of data")
+
     def example(self) -> str:
         """What a command line may give ``predict`` beside sample files."""
         return ""
@@ -98,11 +115,20 @@ class Preprocess:
         """As JSON values, ``kind`` among them."""
         return {"kind": self.kind}
 
+    def identity(self) -> dict[str, Any]:
+        """As JSON values, see :func:`identity_of`; it tells runs apart."""
+        return identity_of(self.to_json())
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_json`; raises ValueError, KeyError or TypeError at what is none."""
         del values
         return cls()
+
+
+def identity_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values of a preprocessing but for ``reading``: how files are read changes nothing of what is in them."""
+    return {name: value for name, value in values.items() if name != "reading"}
 
 
 def save(preprocess: Preprocess, path: Path) -> None:

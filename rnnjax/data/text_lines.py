@@ -68,6 +68,11 @@ def encoding_of(path: Path, encoding: str | None) -> str:
     return named  # pyright: ignore[reportReturnType]
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether the beginning of a file is UTF-8 with characters outside ASCII: it is hardly ever anything else."""
+    return hint(_start(path, _SAMPLE)) == "utf-8"
+
+
 def lines(path: Path, encoding: str | None = None) -> Generator[str, None, None]:
     """The lines of a text file, line ends included, a byte order mark at the start left out.
 
@@ -86,7 +91,9 @@ def lines(path: Path, encoding: str | None = None) -> Generator[str, None, None]
             for number, line in enumerate(iter(lambda: text.readline(LONGEST_LINE + 1), ""), 1):
                 yield _checked(path, number, line.removeprefix("\ufeff") if number == 1 else line, encoding)
     except UnicodeError as error:
-        raise DataError(f"{path}:{number + 1}: not {encoding} from here on ({error}); {_which(path)}") from error
+        raise DataError(
+            f"{path}:{number + 1}: not {encoding} from here on ({error}); {_which(path, encoding)}"
+        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: cannot be unpacked ({error}); pack it anew by gzip, or unpack it") from error
     except OSError as error:
@@ -104,7 +111,9 @@ def _by_bytes(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
             text = line.decode(encoding)
         except UnicodeDecodeError as error:
             where = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
-            raise DataError(f"{path}:{number}: not {encoding.upper()}: {where}; {_which(path, line)}") from error
+            raise DataError(
+                f"{path}:{number}: not {encoding.upper()}: {where}; {_which(path, encoding, line)}"
+            ) from error
         yield _checked(path, number, text, encoding)
 
 
@@ -114,7 +123,7 @@ def _checked(path: Path, number: int, line: str, encoding: str) -> str:
     if "\0" in line:
         place = len(line[: line.index("\0")].encode(encoding, "replace")) + 1
         raise DataError(
-            f"{path}:{number}: a NUL byte (byte {place} of the line); this is no text file, or {_which(path)}"
+            f"{path}:{number}: a NUL byte (byte {place} of the line); this is no text file, or {_which(path, encoding)}"
         )
     return line
 
@@ -132,9 +141,10 @@ def _byte_lines(file: BinaryIO) -> Iterator[bytes]:
     yield from iter(lambda: file.readline(LONGEST_LINE + 1), b"")
 
 
-def _which(path: Path, line: bytes = b"") -> str:
+def _which(path: Path, failed: str, line: bytes = b"") -> str:
     """What to do: the encoding that a file looks like, or else to save it as UTF-8."""
-    found = hint(line or _start(path, _SAMPLE)) or hint(_start(path, _SAMPLE))
+    start = _start(path, _SAMPLE)
+    found = hint(line or start, failed) or hint(start, failed)
     if not found:
         return "save the file as UTF-8, or name its encoding by --data.encoding"
     return f"it looks like {found}: give --data.encoding {found}, or save the file as UTF-8"

@@ -1,18 +1,24 @@
 """Documents as token ids with lengths."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from rnnjax.data.preprocess import Preprocess, require, strings
-from rnnjax.data.reading import Input, documents, line, unreadable
+from rnnjax.data.reading import Input
 from rnnjax.data.spec import Shape, Spec
+from rnnjax.data.text_columns import Reading
+from rnnjax.data.text_inputs import text_inputs
 from rnnjax.data.tokens import TOKENIZERS, UNKNOWN, Vocabulary
 from rnnjax.errors import DataError
 from rnnjax.files import write_text
+
+if TYPE_CHECKING:
+    from rnnjax.data.examples import Examples
 
 
 @dataclass(frozen=True)
@@ -24,14 +30,20 @@ class TextPreprocess(Preprocess):
       max_length: the most tokens of a document that are kept.
       class_names: names of the classes in the order of their numbers.
       tokenizer: name of what splits a document, in :data:`rnnjax.data.tokens.TOKENIZERS`.
+      keep: which part of a longer document, see :meth:`rnnjax.data.tokens.Vocabulary.encode`.
+      reading: how files are read; it changes nothing of what becomes of a document.
+      by_line: a text file has a document a line.
     """
 
     kind: ClassVar[str] = "text"
-    wanted: ClassVar[str] = "--text LINE, text files or -"
+    wanted: ClassVar[str] = "--text LINE, text files, tables, folders or -"
     vocabulary: Vocabulary
     max_length: int
     class_names: tuple[str, ...]
     tokenizer: str = "words"
+    keep: str = "both"
+    reading: Reading | None = field(default=None, compare=False)
+    by_line: bool = field(default=False, compare=False)
 
     @property
     def spec(self) -> Spec:
@@ -44,26 +56,48 @@ class TextPreprocess(Preprocess):
         """Ids ``[N, max_length]`` and ``lengths [N]`` of a list of documents."""
         if isinstance(raw, str) or not all(isinstance(document, str) for document in raw):
             raise DataError("documents must be a list of strings, such as ['one document']")
-        ids, lengths = self.vocabulary.encode(map(TOKENIZERS[self.tokenizer], raw), self.max_length)
+        ids, lengths = self.vocabulary.encode(map(TOKENIZERS[self.tokenizer], raw), self.max_length, self.keep)
         return {"inputs": ids, "lengths": lengths}
 
     def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> list[Input]:
-        """Documents, text files with a document a line (blank lines skipped), and stdin (``-``)."""
-        return text_inputs(texts, paths, stdin)
+        """Documents, tables, text files and folders of them, and stdin (``-``); see :func:`text_inputs`."""
+        return text_inputs(texts, paths, stdin, self.reading, by_line=self.by_line)
+
+    def by_lines(self) -> Self:
+        """The same, for which a text file has a document a line."""
+        return dataclasses.replace(self, by_line=True)
+
+    def labelled(self, path: str | Path) -> "Examples":
+        """The documents of a labelled table, or of a folder with a sub-folder a class, as examples.
+
+        Raises:
+          DataError: if it cannot be read, or a label is none of the classes.
+        """
+        from rnnjax.data.document_files import read
+        from rnnjax.data.examples import labelled
+        from rnnjax.data.own_documents import class_numbers
+
+        texts = read(Path(path).expanduser(), self.reading or Reading())
+        labels = class_numbers(texts, self.class_names, "is none of the classes that the model knows")
+        encoded = self.encode(texts.documents)
+        return labelled(encoded["inputs"], labels, encoded["lengths"])
 
     def example(self) -> str:
         """A document."""
         return "Your text."
 
     def save_samples(self, dataset: Any, texts: Sequence[str], folder: Path) -> None:
-        """One file with a document a line: ``texts``, or else the data set's own."""
-        lines = "".join(f"{' '.join(text.split())}\n" for text in texts or dataset.sample_texts)
-        if lines:
-            write_text(folder / "samples.txt", lines.encode("utf-8", "replace").decode("utf-8"))
+        """One file a document: ``texts``, or else the data set's own."""
+        for number, text in enumerate(texts or dataset.sample_texts, 1):
+            line = f"{' '.join(text.split())}\n".encode("utf-8", "replace").decode("utf-8")
+            write_text(folder / f"{number}.txt", line)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"kind": self.kind, "vocabulary": list(self.vocabulary.words)}
+        """As JSON values; what an earlier version did not know is left out where it is as it was then."""
+        values = {name: getattr(self, name) for name in ("max_length", "class_names", "tokenizer")}
+        values |= {} if self.keep == "both" else {"keep": self.keep}
+        values |= {} if self.reading is None else {"reading": self.reading.to_json()}
+        return {"vocabulary": list(self.vocabulary.words), **values, "kind": self.kind}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -73,16 +107,8 @@ class TextPreprocess(Preprocess):
             raise ValueError(f"no tokenizer {tokenizer!r}")
         longest = values["max_length"]
         require(type(longest) is int and longest > 0, "max_length", longest)
+        keep, reading = values.get("keep", "both"), values.get("reading")
+        require(keep in ("both", "head", "tail"), "keep", keep)
         vocabulary = Vocabulary(strings(values, "vocabulary", UNKNOWN + 1))
-        return cls(vocabulary, longest, strings(values, "class_names", 2), tokenizer)
-
-
-def text_inputs(texts: Sequence[str], paths: Sequence[str], stdin: Any) -> list[Input]:
-    """Inputs for documents, for text files with a document a line (blank lines skipped), and for stdin (``-``)."""
-    inputs = [line(text) for text in texts]
-    for path in paths:
-        try:
-            inputs += map(line, documents(path, stdin))
-        except DataError as error:
-            inputs.append((path, unreadable(str(error))))
-    return inputs
+        how = None if reading is None else Reading.from_json(reading)
+        return cls(vocabulary, longest, strings(values, "class_names", 2), tokenizer, keep, how)

@@ -12,6 +12,7 @@ from rnnjax.data.documents import TextData
 from rnnjax.data.examples import Dataset, Examples, hold_out, labelled
 from rnnjax.data.lengths import bucket_lengths
 from rnnjax.data.plan import Plan
+from rnnjax.data.text_columns import Reading
 from rnnjax.data.text_preprocess import TextPreprocess
 from rnnjax.data.tokens import TOKENIZERS, Vocabulary
 
@@ -23,6 +24,8 @@ SPLITS = ("train", "validation", "test")
 LONGEST = {"words": 400, "plain-words": 400, "characters": 1600, "bytes": 1600}
 """The most tokens of a document that are kept where no bucket's length says so."""
 
+_CALLED = {"words": "words", "plain-words": "words", "characters": "characters", "bytes": "bytes"}
+
 
 def dataset(
     name: str,
@@ -31,8 +34,9 @@ def dataset(
     *,
     source: Mapping[str, Any],
     read: Callable[[], Mapping[str, Documents]],
+    reading: Reading | None = None,
 ) -> Dataset:
-    """Tokenized documents; the validation split is cut from the training split.
+    """Tokenized documents; the validation split is cut from the training split, unless it is given.
 
     Without ``config.bucket_lengths`` the data set chooses its own, see :func:`bucket_lengths`.
 
@@ -42,6 +46,7 @@ def dataset(
       class_names: names of the classes in the order of their numbers.
       source: what identifies the documents, as JSON values; with ``config`` it names the cached arrays.
       read: gives the documents of ``train`` and ``test``; called where the cache does not hold their ids.
+      reading: how files of them are read, also for prediction.
     """
     content = {
         "kind": "text",
@@ -51,23 +56,37 @@ def dataset(
         "vocabulary_size": config.vocabulary_size,
         "max_length": max_length(config),
         "validation_fraction": config.validation_fraction,
+        **({} if config.kept == "both" else {"keep": config.kept}),
     }
     cached = cache.arrays(cache.folder(config.cache_dir), content, lambda: _encoded(read(), config))
     vocabulary = Vocabulary(tuple(json.loads(bytes(cached["vocabulary"]))))
-    preprocess = TextPreprocess(vocabulary, max_length(config), tuple(class_names), config.tokenizer)
+    preprocess = TextPreprocess(
+        vocabulary, max_length(config), tuple(class_names), config.tokenizer, config.kept, reading
+    )
     longest = max(int(cached[f"{split}_lengths"].max(initial=0)) for split in SPLITS)
     buckets = config.bucket_lengths or bucket_lengths(cached["train_lengths"], longest)
     train, validation, test = (_examples(cached, split, buckets[-1]) for split in SPLITS)
-    return Dataset(name, train, validation, test, preprocess, plan=Plan(buckets))
+    return Dataset(
+        name,
+        train,
+        validation,
+        test,
+        preprocess,
+        plan=Plan(buckets),
+        documents=lambda: {split: part[0] for split, part in three_splits(read(), config.validation_fraction).items()},
+        understood=_lengths(cached, config),
+    )
 
 
 def max_length(config: TextData) -> int:
     """The most tokens of a document that are kept."""
-    return config.bucket_lengths[-1] if config.bucket_lengths else LONGEST[config.tokenizer]
+    return config.longest or LONGEST[config.tokenizer]
 
 
 def three_splits(given: Mapping[str, Documents], validation_fraction: float) -> dict[str, Documents]:
-    """Train, validation and test from train and test."""
+    """Train, validation and test from train and test; as they are, where all three are given."""
+    if "validation" in given:
+        return dict(given)
     kept, held = cut(given["train"], validation_fraction)
     return {"train": kept, "validation": held, "test": given["test"]}
 
@@ -88,9 +107,26 @@ def _encoded(given: Mapping[str, Documents], config: TextData) -> dict[str, np.n
         vocabulary = Vocabulary.fit(map(tokenize, splits["train"][0]), config.vocabulary_size)
     out = {"vocabulary": np.frombuffer(json.dumps(vocabulary.words).encode("ascii"), np.uint8)}
     for split, (documents, labels) in splits.items():
-        ids, lengths = vocabulary.encode(map(tokenize, documents), max_length(config))
+        ids, counts = vocabulary.encode_counted(map(tokenize, documents), max_length(config), config.kept)
+        lengths = np.minimum(counts, max_length(config)).astype(np.int32)
         out |= {f"{split}_inputs": ids, f"{split}_lengths": lengths, f"{split}_labels": labels}
+        out[f"{split}_counts"] = counts
     return out
+
+
+def _lengths(cached: Mapping[str, np.ndarray], config: TextData) -> tuple[str, ...]:
+    """A line on how long documents are, and how many are cut where; none of arrays that an earlier version cached."""
+    if "train_counts" not in cached:
+        return ()
+    counts, most = np.concatenate([cached[f"{split}_counts"] for split in SPLITS]), max_length(config)
+    said = f"lengths: median {int(np.median(counts)):,} {_CALLED[config.tokenizer]}, longest {int(counts.max()):,}"
+    cut = int((counts > most).sum())
+    if not cut:
+        return (said,)
+    head = most // 4
+    both = f"the first {head:,} and the last {most - head:,}"
+    kept = {"head": f"the first {most:,}", "tail": f"the last {most:,}"}.get(config.kept, both)
+    return (f"{said}; of {cut:,} of {len(counts):,} only {kept} are read (--data.max-length, --data.keep)",)
 
 
 def _examples(cached: Mapping[str, np.ndarray], split: str, longest: int) -> Examples:

@@ -132,27 +132,43 @@ class Vocabulary:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self):,} tokens)"  # all of them would fill pages where a predictor is shown
 
-    def encode(self, documents: Iterable[Iterable[str]], max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    def encode(
+        self, documents: Iterable[Iterable[str]], max_length: int, keep: str = "both"
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Ids and lengths of tokenized documents.
 
         A document longer than ``max_length`` tokens keeps its first quarter and its last three
         quarters of that many: reviews tend to end with their verdict.
 
+        Args:
+          documents: their tokens.
+          max_length: the most that are kept.
+          keep: ``head`` or ``tail``: that end of a longer document, and nothing of the other.
+
         Returns:
           ``(ids [N, max_length] int32, lengths [N] int32)``, padded behind with ``PADDING``.
         """
+        ids, counts = self.encode_counted(documents, max_length, keep)
+        return ids, np.minimum(counts, max_length).astype(np.int32)
+
+    def encode_counted(
+        self, documents: Iterable[Iterable[str]], max_length: int, keep: str = "both"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`encode`, with the tokens that each document has, kept or not, in place of those that are kept."""
         index = {token: i for i, token in enumerate(self.words)}
-        head = max_length // 4
-        tail = max_length - head
-        rows = []
+        head = {"head": max_length, "tail": 0, "both": max_length // 4}[keep]
+        rows, counts = [], []
         for document in documents:  # which may be long: no more of it is held than what is kept
             rest = iter(document)
-            tokens = [*itertools.islice(rest, head), *deque(rest, tail)]
+            tokens = list(itertools.islice(rest, head))
+            numbered = deque(enumerate(rest, len(tokens) + 1), max(max_length - head, 1))
+            counts.append(numbered[-1][0] if numbered else len(tokens))
+            tokens += [token for _, token in numbered] if head < max_length else []
             rows.append(np.fromiter((index.get(token, UNKNOWN) for token in tokens), np.int32, len(tokens)))
         ids = np.full((len(rows), max_length), PADDING, np.int32)
         for row, values in zip(ids, rows, strict=True):
             row[: len(values)] = values
-        return ids, np.array([len(values) for values in rows], np.int32)
+        return ids, np.array(counts, np.int64)
 
 
 def _found(pattern: re.Pattern[str], text: str) -> Iterator[str]:

@@ -94,8 +94,9 @@ def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path 
     with quietly():  # a plug-in for GPUs that are not here says so when JAX is imported
         from rnnjax import data
         from rnnjax.ahead import batches, report, show
+        from rnnjax.runs import small
     machine.devices()  # what is missing is said before the data are read
-    dataset = data.load(experiment.data)
+    experiment, dataset = small.fitted(experiment, data.load(experiment.data), len(machine.devices()))
     found = []
     if find_batch:
         terminal.say(f"the training step at batches of up to {len(dataset.train)}, to 3 %, on {machine.shown}:")
@@ -113,14 +114,22 @@ def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path 
     return 0 if said["fits"] else 1
 
 
-def predict(experiment: Experiment, root: Path, paths: Sequence[str], texts: Sequence[str], json_lines: bool) -> int:
+def predict(
+    experiment: Experiment,
+    root: Path,
+    paths: Sequence[str],
+    texts: Sequence[str],
+    json_lines: bool,
+    by_line: bool = False,
+) -> int:
     """Prints the answers to files, documents, or lines of the standard input; returns the exit code."""
     from rnnjax.runs import predict as predicting
 
     predictor = _loaded(experiment, root)
     if predictor.task.generates:
         raise UsageError(f"{root} holds a language model, which goes on with a text: give --prompt TEXT")
-    inputs = predictor.preprocess.read(paths, texts, sys.stdin)
+    reader = predictor.preprocess.by_lines() if by_line else predictor.preprocess
+    inputs = reader.read(paths, texts, sys.stdin)
     if not inputs:
         raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
     return print_predictions(predicting.predict(predictor, inputs), predictor.task.line, json_lines)

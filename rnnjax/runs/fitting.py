@@ -11,7 +11,7 @@ from typing import Any
 from rnnjax import terminal
 from rnnjax.errors import Interrupted, RunError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.runs import announce, longer
+from rnnjax.runs import announce, longer, small
 from rnnjax.runs.init_from import Asked, asked
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.loggers import Logger, check_installed, check_loggers
@@ -145,9 +145,11 @@ class Started:
                 raise
             terminal.note(f"{str(error).split(';')[0]}; the training goes on with those")
         parallel.keep_compiled(cache.folder(None) / "xla" if experiment.train.compilation_cache else None)
-        self.experiment, dataset = experiment, data.load(experiment.data)
+        self.experiment, dataset = small.fitted(
+            experiment, data.load(experiment.data), parallel.DataParallel().device_count
+        )
         self.before = {"imports": imported - (began or imported), "data": time.perf_counter() - imported}
-        self.program = Runner(experiment, dataset)
+        self.program = Runner(self.experiment, dataset)
 
     def fit(
         self,

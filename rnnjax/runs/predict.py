@@ -225,7 +225,7 @@ def load(workdir: str | Path, experiment: Experiment | None = None) -> Predictor
 def _preprocess(folder: WorkDir, run: Run, experiment: Experiment | None) -> Preprocess:
     section = run.config.data if experiment is None else experiment.data
     preprocess = preprocessing.load(folder.preprocess, getattr(section, "preprocesses", tuple)())
-    if run.digested and digests.of_json(preprocess.to_json()) != run.preprocess:
+    if run.digested and digests.of_json(preprocess.identity()) != run.preprocess:
         raise RunError(f"{folder.preprocess} is not as it was written; the command that trained it mends it")
     return preprocess
 

@@ -137,7 +137,7 @@ def _described(program: Runner, seed: int, begins: Beginning) -> Run:
         seed,
         experiment.config,
         data=dataset.fingerprint,
-        preprocess=digests.of_json(dataset.preprocess.to_json()),
+        preprocess=digests.of_json(dataset.preprocess.identity()),
         model=program.model_identity,
         parts=described_parts(program.task, experiment.optim),
         spec=dataset.spec.to_json(),

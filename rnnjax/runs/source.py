@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from rnnjax import digests, terminal
+from rnnjax.data.preprocess import identity_of
 from rnnjax.errors import RunError, UsageError
 from rnnjax.experiment import known_task
 from rnnjax.files import read_json
@@ -147,7 +148,7 @@ def _tokens(workdir: WorkDir, record: Mapping[str, Any]) -> Tokens:
     """What ids stand for, where the folder's preprocessing says it."""
     said = read_json(workdir.preprocess, "a preprocessing") if workdir.preprocess.is_file() else {}
     wanted = record.get("preprocess", "")
-    if wanted and digests.of_json(said) != wanted:
+    if wanted and digests.of_json(identity_of(said)) != wanted:
         raise RunError(f"{workdir.preprocess} is not as it was written; the command that trained it mends it")
     return tokens_of(said, (record.get("spec") or {}).get("vocabulary"))
 

@@ -1,0 +1,109 @@
+"""Splits that keep together what belongs together: copies of one text, and rows of one group."""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from rnnjax.data.examples import hold_out
+from rnnjax.errors import DataError
+
+
+def groups_of(*keys: Sequence[Hashable | None]) -> np.ndarray:
+    """A number for each row, the same for rows that share a key in any of the sequences, directly or by others.
+
+    Args:
+      keys: sequences of one length; a row of None shares nothing there.
+
+    Returns:
+      ``[N]`` int64, numbered in the order in which groups begin.
+    """
+    parent = list(range(len(keys[0])))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for sequence in keys:
+        first: dict[Hashable, int] = {}
+        for row, key in enumerate(sequence):
+            if key is not None:
+                one, other = sorted((root(first.setdefault(key, row)), root(row)))
+                parent[other] = one
+    return np.unique([root(row) for row in range(len(parent))], return_inverse=True)[1]
+
+
+def hold_out_groups(
+    labels: np.ndarray, groups: np.ndarray, fraction: float, names: Sequence[str], seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`rnnjax.data.examples.hold_out`, with every group whole in one part.
+
+    Without groups of several rows it is that cut. Else the groups of several rows go, the largest first and in an
+    order by ``seed``, to where the shares of the classes come nearer to the fraction; then single rows fill each class
+    up. Every class that has two groups is in both parts.
+
+    Args:
+      labels: ``[N]`` class numbers.
+      groups: ``[N]``, see :func:`groups_of`.
+      fraction: to hold out.
+      names: of the classes, for the error's sentence.
+      seed: of the order.
+
+    Raises:
+      DataError: if all rows of a class are one group, so that one part would lack the class.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    members: dict[int, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups.tolist()):
+        members[group].append(row)
+    _require_two(labels, groups, counts, names)
+    if len(members) == len(labels):
+        return hold_out(labels, fraction, seed)
+    rng = np.random.default_rng(seed)
+    several = [rows for rows in members.values() if len(rows) > 1]
+    order = sorted(rng.permutation(len(several)).tolist(), key=lambda number: -len(several[number]))
+    held_counts, wanted = np.zeros(len(names)), fraction * counts
+    held: list[int] = []
+    for number in order:
+        of_group = np.bincount(labels[several[number]], minlength=len(names))
+        gap = (held_counts - wanted) / np.maximum(counts, 1)
+        if np.sum((gap + of_group / np.maximum(counts, 1)) ** 2) < np.sum(gap**2):
+            held += several[number]
+            held_counts = held_counts + of_group
+    singles = np.array(sorted(rows[0] for rows in members.values() if len(rows) == 1), int)
+    for label in range(len(names)):
+        of_class = rng.permutation(singles[labels[singles] == label])
+        held += of_class[: max(0, round(wanted[label] - held_counts[label]))].tolist()
+    inside = np.zeros(len(labels), bool)
+    inside[held] = True
+    _in_both(labels, groups, members, inside)
+    return np.flatnonzero(~inside), np.flatnonzero(inside)
+
+
+def _require_two(labels: np.ndarray, groups: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> None:
+    pairs = np.unique(np.stack([labels, groups]), axis=1)[0]
+    for label, number in enumerate(np.bincount(pairs, minlength=len(names))):
+        if number < 2:
+            raise DataError(
+                f"the class {names[label]!r} cannot be split in two: its {counts[label]} rows are "
+                + ("copies of one text, or one group" if counts[label] > 1 else "too few")
+                + "; give other texts of it, or leave the class out"
+            )
+
+
+def _in_both(labels: np.ndarray, groups: np.ndarray, members: dict[int, list[int]], inside: np.ndarray) -> None:
+    """Moves the smallest group of a class that a part lacks; ``inside`` is changed."""
+    for label in np.unique(labels).tolist():
+        rows = np.flatnonzero(labels == label)
+        for part in (True, False):
+            if (inside[rows] == part).any():
+                continue
+            sizes = Counter(groups[rows].tolist())
+            for group in sorted(sizes, key=lambda group: (len(members[group]), group)):
+                others = [other for row in members[group] if (other := int(labels[row])) != label]
+                left = [((labels == other) & (inside != part)).sum() > others.count(other) for other in set(others)]
+                if all(left):  # no other class loses its last there
+                    inside[members[group]] = part
+                    break

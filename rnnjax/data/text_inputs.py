@@ -1,0 +1,128 @@
+"""What ``predict`` reads of documents: tables, text files, folders and zips of them, lines of stdin."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rnnjax.data import files, reading
+from rnnjax.data.document_files import document
+from rnnjax.data.files import hidden
+from rnnjax.data.reading import Input, line, unreadable
+from rnnjax.data.tables import is_table, open_table
+from rnnjax.data.text_columns import Reading, find_text
+from rnnjax.data.text_lines import is_utf8, lines
+from rnnjax.errors import DataError
+
+_MOST_BYTES = 2**30
+"""Of a text file within a zip: it is read at once."""
+
+
+def text_inputs(
+    texts: Sequence[str], paths: Sequence[str], stdin: Any, how: Reading | None = None, *, by_line: bool = False
+) -> list[Input]:
+    """Inputs for documents, files and folders, and for the lines of stdin (``-``) that are not blank.
+
+    Args:
+      texts: documents.
+      paths: a table has a document a row; any other file is one document; a folder and a zip hold such.
+      stdin: a document a line.
+      how: tables are read, and in which encoding; None: as files that say it themselves.
+      by_line: a file that is no table has a document a line, and blank lines are none.
+    """
+    how, inputs = how or Reading(), [line(text) for text in texts]
+    for path in paths:
+        try:
+            inputs += _of_path(path, stdin, how, by_line)
+        except DataError as error:
+            inputs.append((path, unreadable(str(error))))
+        except OSError as error:
+            inputs.append((path, unreadable(f"{error.filename or path}: {error.strerror or error}")))
+    return inputs
+
+
+def _of_path(path: str, stdin: Any, how: Reading, by_line: bool) -> list[Input]:
+    if path == "-" or (by_line and not is_table(Path(path)) and not os.path.isdir(path)):
+        return [line(text) for text in reading.documents(path, stdin)]
+    if os.path.isdir(path):
+        return _of_folder(Path(path), how)
+    how = _encoded(Path(path), how)
+    if is_table(Path(path)):
+        return list(_rows(Path(path), how))
+    if path.lower().endswith(".zip"):
+        return list(_of_zip(path, how.encoding))
+    return [(path, functools.partial(_whole, Path(path), how.encoding))]
+
+
+def _encoded(path: Path, how: Reading) -> Reading:
+    """How a file is read: one that is plainly UTF-8 is, whatever the files of the training were."""
+    files.regular(path, "; give - to read standard input")
+    return dataclasses.replace(how, encoding=None) if how.encoding is not None and is_utf8(path) else how
+
+
+def _rows(path: Path, how: Reading) -> Iterator[Input]:
+    table = open_table(path, **how.of_table)
+    with contextlib.closing(table.rows):
+        name = find_text(table.columns, path, how.text_column)
+        column = table.columns.index(name)
+        for place, row in table.rows:
+            yield place, functools.partial(document, place, name, row[column])
+
+
+def _of_folder(folder: Path, how: Reading) -> list[Input]:
+    """All documents below a folder, in the order of their names; other files are named and not answered."""
+    inputs: list[Input] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not hidden(name))
+        for path in (Path(place) / name for name in sorted(names) if not hidden(name)):
+            if is_table(path) or path.suffix.lower() == ".txt":
+                inputs += text_inputs([], [str(path)], None, how)
+            else:
+                inputs.append((str(path), unreadable(f"{path}: neither a .txt file nor a table; name it by itself")))
+    if not inputs:
+        raise DataError(f"{folder}: no .txt file and no table in this folder")
+    return inputs
+
+
+def _whole(path: Path, encoding: str | None) -> str:
+    if os.path.getsize(files.regular(path)) > _MOST_BYTES:
+        raise files.too_large(path, _MOST_BYTES)
+    return "".join(lines(path, encoding))
+
+
+def _of_zip(path: str, encoding: str | None) -> Iterator[Input]:
+    """The .txt files of an archive, read when they are asked for."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{path}: not a zip that can be read ({error})") from error
+    names = [name for name in names if not any(map(hidden, PurePosixPath(name).parts))]
+    for name in names:
+        if name.lower().endswith(".txt"):
+            yield f"{path}/{name}", functools.partial(_zipped, path, name, encoding)
+        else:
+            yield f"{path}/{name}", unreadable(f"{path}/{name}: no .txt file; unpack the zip to read it")
+    if not names:
+        raise DataError(f"{path}: no .txt file in this zip")
+
+
+def _zipped(path: str, name: str, encoding: str | None) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+            data = file.read(_MOST_BYTES + 1)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, RuntimeError, zlib.error) as error:
+        raise DataError(f"{path}/{name}: cannot be unpacked ({error})") from error
+    if len(data) > _MOST_BYTES:
+        raise files.too_large(f"{path}/{name}", _MOST_BYTES)
+    try:
+        with io.TextIOWrapper(io.BytesIO(data), encoding or "utf-8-sig", newline="") as text:
+            return text.read()
+    except UnicodeError as error:
+        raise DataError(f"{path}/{name}: not {encoding or 'UTF-8'} ({error})") from error
