@@ -320,3 +320,41 @@ def test_a_thousand_reviews_as_parquet_are_trained_on_evaluated_and_predicted(tm
     assert [answer["input"] for answer in answers] == [f"new.parquet, row {i}" for i in range(1, len(reviews) - 999)]
     right = [answer["label"] == row["sentiment"] for answer, row in zip(answers, reviews[1000:], strict=True)]
     assert np.mean(right) > 0.6
+
+
+ODD_LABELS = st.sampled_from(["a", "b", "nan", "A", " a", "1", "1.0", "é", "\u200b", "?"])
+ODD_TEXTS = st.one_of(
+    st.text(max_size=20), st.sampled_from(["", "same", "这部电影很好看", "a b c", "\ud800", "x" * 300])
+)
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(
+    texts=st.lists(ODD_TEXTS, min_size=1, max_size=8),
+    labels=st.lists(ODD_LABELS, min_size=2, max_size=4),
+    rows=st.integers(8, 40),
+    alike=st.integers(1, 4),
+    options=st.fixed_dictionaries(
+        {},
+        optional={
+            "keep": st.sampled_from(["head", "tail"]),
+            "max_length": st.integers(1, 5),
+            "tokenizer": st.sampled_from(["characters", "bytes", "words"]),
+            "test_fraction": st.floats(0.05, 0.95),
+        },
+    ),
+)
+def test_of_odd_documents_nothing_comes_out_but_a_data_set_or_our_error(
+    tmp_path_factory, texts, labels, rows, alike, options
+):
+    base = tmp_path_factory.getbasetemp()
+    made = [(f"{texts[i % len(texts)]} {i // alike}", labels[i % len(labels)]) for i in range(rows)]
+    path = written(base / "odd.jsonl", made)
+    try:
+        dataset = load(path, cache_dir=str(base / "cache"), **options)
+    except DataError as error:
+        assert str(path) in str(error) or "odd.jsonl" in str(error)
+        return
+    found = [set(map(text_facts.key, documents)) - {None} for documents in dataset.documents().values()]
+    assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2], "copies in two splits"
+    assert sum(map(len, dataset.splits().values())) == rows

@@ -1,6 +1,7 @@
 """Examples as arrays, checked when they come in, and data sets made of them."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,10 +224,20 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.nda
         kept, held = train_test_split(np.arange(len(labels)), test_size=fraction, stratify=labels, random_state=seed)
     except ValueError as error:
         raise DataError(
-            f"cannot hold out {fraction:g} of {len(labels)} examples by class: {str(error).rstrip('.')}; "
+            f"cannot hold out {fraction:g} of {len(labels)} examples by class: {_too_few(labels, fraction)}; "
             "give more examples of each class, or hold out another fraction"
         ) from error
     return np.sort(kept), np.sort(held)
+
+
+def _too_few(labels: np.ndarray, fraction: float) -> str:
+    """Why no stratified part can be cut."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(counts) and counts.min() < 2:
+        return f"class {classes[counts.argmin()]} has {counts.min()}, and both parts need one"
+    held = math.ceil(fraction * len(labels))
+    part = min(held, len(labels) - held)
+    return f"a part of {part} has no room for {len(classes)} classes"
 
 
 def hold_out_rows(examples: int, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

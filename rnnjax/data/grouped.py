@@ -86,10 +86,10 @@ def _require_two(labels: np.ndarray, groups: np.ndarray, counts: np.ndarray, nam
     pairs = np.unique(np.stack([labels, groups]), axis=1)[0]
     for label, number in enumerate(np.bincount(pairs, minlength=len(names))):
         if number < 2:
+            why = f"its {counts[label]} rows are copies of one text, or one group"
+            why = why if counts[label] > 1 else f"{counts[label]} of {len(labels)} rows is left for it"
             raise DataError(
-                f"the class {names[label]!r} cannot be split in two: its {counts[label]} rows are "
-                + ("copies of one text, or one group" if counts[label] > 1 else "too few")
-                + "; give other texts of it, or leave the class out"
+                f"the class {names[label]!r} cannot be split in two: {why}; give other texts of it, or leave it out"
             )
 
 
