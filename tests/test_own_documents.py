@@ -14,7 +14,7 @@ from rnnjax import data
 from rnnjax.__main__ import main
 from rnnjax.config import TextTable
 from rnnjax.data import text_facts
-from rnnjax.data.document_files import read
+from rnnjax.data.document_files import key, read
 from rnnjax.data.examples import hold_out
 from rnnjax.data.grouped import groups_of, hold_out_groups
 from rnnjax.data.preprocess import load as load_preprocess
@@ -355,6 +355,6 @@ def test_of_odd_documents_nothing_comes_out_but_a_data_set_or_our_error(
     except DataError as error:
         assert str(path) in str(error) or "odd.jsonl" in str(error)
         return
-    found = [set(map(text_facts.key, documents)) - {None} for documents in dataset.documents().values()]
+    found = [set(map(key, documents)) - {None} for documents in dataset.documents().values()]
     assert not found[0] & found[1] and not found[0] & found[2] and not found[1] & found[2], "copies in two splits"
     assert sum(map(len, dataset.splits().values())) == rows

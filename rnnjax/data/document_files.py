@@ -6,6 +6,7 @@ a word, and every refusal names the file and the line.
 
 import dataclasses
 import decimal
+import functools
 import json
 import math
 import unicodedata
@@ -42,6 +43,17 @@ class Texts:
     groups: list[str | None] | None = None
     notes: list[str] = field(default_factory=list)
     understood: list[str] = field(default_factory=list)
+
+    @functools.cached_property
+    def keys(self) -> list[str | None]:
+        """What copies of a document have in common, see :func:`key`, once all are read."""
+        return list(map(key, self.documents))
+
+
+def key(document: str) -> str | None:
+    """What copies of a document have in common: its text, whatever its blanks; None where that says nothing."""
+    text = " ".join(document.split())
+    return text if any(character.isalnum() or not character.isascii() for character in text) else None
 
 
 def read(path: Path, reading: Reading = Reading()) -> Texts:  # noqa: B008

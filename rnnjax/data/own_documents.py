@@ -102,7 +102,7 @@ def _rows(
     """
     train = given["train"]
     labels = _numbers(train, names, train)
-    keys = [[text_facts.key(document) for document in train.documents], *([train.groups] if train.groups else [])]
+    keys = [train.keys, *([train.groups] if train.groups else [])]
     groups, rest, rows, fraction = groups_of(*keys), np.arange(len(labels)), {}, config.validation_fraction
     for split in ("test", "validation"):
         if split in given:
@@ -174,7 +174,7 @@ def _understood(given: Mapping[str, Texts], names: Sequence[str], groups: np.nda
     """What was found out of the documents, a line each."""
     train, said = given["train"], all_of(list(given.values()), "understood")
     said.append(text_facts.classes(names, Counter(train.labels)))
-    texts, rows = text_facts.copies(train.documents)
+    texts, rows = text_facts.copies(train)
     if texts:
         alone = {"test", "validation"} <= set(given)
         where = "" if alone else ", and the copies of one are in one split"

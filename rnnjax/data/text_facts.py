@@ -21,12 +21,6 @@ _MANY = 20
 """Different numbers among labels, from which on they look like measurements."""
 
 
-def key(document: str) -> str | None:
-    """What copies of a document have in common: its text, whatever its blanks; None where that says nothing."""
-    text = " ".join(document.split())
-    return text if any(character.isalnum() or not character.isascii() for character in text) else None
-
-
 def spaceless(documents: Sequence[str]) -> bool:
     """Whether most documents are of a script without spaces between words, and have none."""
     step = max(1, len(documents) // _SAMPLE)
@@ -57,7 +51,7 @@ def notes(texts: Texts) -> list[str]:
 
 def check_varied(texts: Texts) -> None:
     """Raises DataError where all documents are one: the column holds something else."""
-    different = {key(document) for document in texts.documents}
+    different = set(texts.keys)
     if len(texts.documents) > 1 and len(different) == 1 and None not in different:
         column = texts.reading.text_column
         rest = f" in {column!r}; name another column by --data.text-column" if column else ""
@@ -131,8 +125,7 @@ def _called_none(texts: Texts, counts: Mapping[str, int]) -> Iterator[str]:
 def _contradictions(texts: Texts) -> Iterator[str]:
     said: dict[str, tuple[str, str]] = {}
     found: dict[str, str] = {}
-    for document, label, place in zip(texts.documents, texts.labels, texts.places, strict=True):
-        text = key(document)
+    for text, label, place in zip(texts.keys, texts.labels, texts.places, strict=True):
         if text is None:
             continue
         first, where = said.setdefault(text, (label, place))
@@ -145,7 +138,7 @@ def _contradictions(texts: Texts) -> Iterator[str]:
         )
 
 
-def copies(documents: Sequence[str]) -> tuple[int, int]:
+def copies(texts: Texts) -> tuple[int, int]:
     """How many texts occur more than once, and in how many rows."""
-    several = [count for text, count in Counter(map(key, documents)).items() if text is not None and count > 1]
+    several = [count for text, count in Counter(texts.keys).items() if text is not None and count > 1]
     return len(several), sum(several)
