@@ -226,7 +226,11 @@ def test_predict_texts_from_the_command_line_a_file_and_stdin(texts, tmp_path, c
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"c c\n"), encoding="utf-8"))
     inputs = [str(tmp_path / "lines.txt"), str(tmp_path / "binary"), "-", str(tmp_path / "gone.txt")]
     assert (
-        main(DIGITS, ["predict", *inputs, "--workdir", str(texts), "--text", "a d", "", "\udcff", "--json-lines"]) == 1
+        main(
+            DIGITS,
+            ["predict", *inputs, "--lines", "--workdir", str(texts), "--text", "a d", "", "\udcff", "--json-lines"],
+        )
+        == 1
     )
     captured = capsys.readouterr()
     answers = [json.loads(line) for line in captured.out.splitlines()]
