@@ -18,6 +18,7 @@ NAMES = (
     "bag_of_words",
     "image_folder",
     "text_table",
+    "sequence_table",
     "imagenet_cnn_rnn",
 )
 """All experiments, in the order in which they are shown."""

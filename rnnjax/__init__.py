@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rnnjax.data.plan import Plan as Plan
     from rnnjax.data.plan import Streams as Streams
     from rnnjax.data.preprocess import Preprocess as Preprocess
+    from rnnjax.data.sequence_table import SequenceTable as SequenceTable
     from rnnjax.data.spec import Shape as Shape
     from rnnjax.data.spec import Spec as Spec
     from rnnjax.errors import DataError as DataError
@@ -64,10 +65,12 @@ if TYPE_CHECKING:
     from rnnjax.models.config import ImageModel as ImageModel
     from rnnjax.models.config import LanguageModel as LanguageModel
     from rnnjax.models.config import ModelConfig as ModelConfig
+    from rnnjax.models.config import SequenceModel as SequenceModel
     from rnnjax.models.config import TextModel as TextModel
     from rnnjax.models.head import PooledHead as PooledHead
     from rnnjax.models.image import ImageClassifier as ImageClassifier
     from rnnjax.models.language import RecurrentLM as RecurrentLM
+    from rnnjax.models.sequence import SequenceNet as SequenceNet
     from rnnjax.models.text import TextClassifier as TextClassifier
     from rnnjax.runs.fitting import Result as Result
     from rnnjax.runs.fitting import fit as fit
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
     from rnnjax.runs.predict import load as load
     from rnnjax.tasks import Classification as Classification
     from rnnjax.tasks import Metric as Metric
+    from rnnjax.tasks import MultiLabel as MultiLabel
     from rnnjax.tasks import NextToken as NextToken
     from rnnjax.tasks import PerStep as PerStep
     from rnnjax.tasks import Regression as Regression
@@ -97,6 +101,7 @@ _HOMES = {
     "CorpusData": "data.corpus",
     "TextData": "data.documents",
     "TextTable": "data.documents",
+    "SequenceTable": "data.sequence_table",
     "DataConfig": "config",
     "OptimConfig": "config",
     "TrainConfig": "config",
@@ -105,10 +110,12 @@ _HOMES = {
     "ImageModel": "models.config",
     "LanguageModel": "models.config",
     "TextModel": "models.config",
+    "SequenceModel": "models.config",
     "Task": "tasks",
     "Metric": "tasks",
     "Report": "tasks",
     "Classification": "tasks",
+    "MultiLabel": "tasks",
     "NextToken": "tasks",
     "PerStep": "tasks",
     "Regression": "tasks",
@@ -139,6 +146,7 @@ _HOMES = {
     "sequence_mask": "layers.masks",
     "ImageClassifier": "models.image",
     "PooledHead": "models.head",
+    "SequenceNet": "models.sequence",
     "RecurrentLM": "models.language",
     "TextClassifier": "models.text",
     "Outputs": "layers.outputs",

@@ -15,9 +15,11 @@ from rnnjax.data.documents import TextData as TextData
 from rnnjax.data.documents import TextTable as TextTable
 from rnnjax.data.images import ImageData as ImageData
 from rnnjax.data.images import ImageFolderData as ImageFolderData
+from rnnjax.data.sequence_table import SequenceTable as SequenceTable
 from rnnjax.errors import UsageError
 from rnnjax.models.config import ImageModel as ImageModel
 from rnnjax.models.config import LanguageModel as LanguageModel
+from rnnjax.models.config import SequenceModel as SequenceModel
 from rnnjax.models.config import TextModel as TextModel
 from rnnjax.tasks import TASKS, Classification, Task
 
@@ -153,6 +155,11 @@ class Experiment(Listed):
         """The experiment with other sections."""
         sections = {section.name: getattr(config, section.name) for section in dataclasses.fields(Config)}
         return dataclasses.replace(self, **sections)
+
+    def settled(self, dataset: Any) -> Self:
+        """The experiment with the task that its data ask for, where it leaves that to them."""
+        task = self.task.chosen(dataset)
+        return self if task is self.task else dataclasses.replace(self, task=task)
 
     def variant(self, name: str) -> "Experiment":
         """The experiment with the settings of that variant.

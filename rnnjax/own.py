@@ -5,8 +5,10 @@ from typing import NamedTuple
 from rnnjax.config import OptimConfig, TrainConfig
 from rnnjax.data.documents import TextTable
 from rnnjax.data.images import ImageFolderData
+from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.experiment import Experiment
-from rnnjax.models.config import ImageModel, TextModel
+from rnnjax.models.config import ImageModel, SequenceModel, TextModel
+from rnnjax.tasks.by_data import ByData
 
 IMAGES = Experiment(
     name="image_folder",
@@ -46,6 +48,25 @@ TEXTS = Experiment(
 )
 
 
+SEQUENCES = Experiment(
+    name="sequence_table",
+    summary="a bidirectional GRU learns your own numeric sequences or recordings: --data.path FILE",
+    target=None,
+    cost="grows with the number of sequences and their lengths",
+    data=SequenceTable(batch_size=32),
+    model=SequenceModel(
+        cell="gru",
+        features=(64,),
+        bidirectional=True,
+        pooling=("mean", "max", "last"),
+        dropout=0.2,
+    ),
+    task=ByData(),
+    optim=OptimConfig(learning_rate=3e-3, schedule="cosine", warmup_fraction=0.05, weight_decay=1e-2, ema_decay=0.99),
+    train=TrainConfig(epochs=30, steps_per_call=8),
+)
+
+
 class Kind(NamedTuple):
     """A kind of data of one's own.
 
@@ -69,6 +90,9 @@ KINDS = {
         "--data.path",
         "a .csv, .tsv, .jsonl or .parquet, or a folder of .txt, a sub-folder a class",
         "texts.csv",
+    ),
+    "sequence": Kind(
+        SEQUENCES, "--data.path", "a table, a .ts file, or a folder or zip with a .csv, .npy or .wav each", "series.csv"
     ),
 }
 """By the word that names it on the command line; a new kind is one line here."""

@@ -31,7 +31,7 @@ ALLOWED = {
     "weights": "data digests errors experiment files layers runs",
     "export": "data digests errors experiment files layers models runs terminal weights",
     "options": "config errors experiment",
-    "own": "config data experiment models",
+    "own": "config data experiment models tasks",
     "cli": "config data errors experiment export options runs terminal training",
     "__main__": "cli errors own terminal",
     **dict.fromkeys(("cells", "convert", "pooling", "recurrence", "sequences"), "layers"),  # earlier names

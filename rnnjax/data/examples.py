@@ -162,6 +162,8 @@ class Dataset:
       documents: gives the raw texts of each split, in the split's order; None: there are none.
       places: gives where each example of each split lies, such as its file, in the split's order; None: nobody knows.
       understood: what was found out about the data before training, a line each.
+      target: what its targets are where the data say it (class, labels, number or steps), for an experiment whose task
+        follows the data.
 
     Raises:
       DataError: if the splits do not have the same arrays.
@@ -178,6 +180,7 @@ class Dataset:
     sample_texts: tuple[str, ...] = ()
     documents: Callable[[], Mapping[str, Sequence[str]]] | None = None
     places: Callable[[], Mapping[str, Sequence[str]]] | None = None
+    target: str = ""
     understood: tuple[str, ...] = ()
 
     def __post_init__(self):

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnjax.data import given
 from rnnjax.data.reading import Input
-from rnnjax.data.spec import Spec, nested
+from rnnjax.data.spec import Shape, Spec, nested
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 from rnnjax.files import read_json, write_text
 
@@ -39,6 +39,10 @@ class Preprocess:
     def spec(self) -> Spec:
         """What goes into a model and is to come out; a data set may say it in its place."""
         raise UsageError(f"{type(self).__name__} does not tell a model's inputs; give the data set a Spec")
+
+    def stored(self, spec: Spec) -> dict[str, Shape]:
+        """What :meth:`encode` gives for each input of a specification, as a batch of one example."""
+        return {name: Shape(like.shape, np.dtype(self.read_as or like.dtype)) for name, like in spec.inputs.items()}
 
     def encode(self, raw: Any) -> dict[str, np.ndarray]:
         """Raw inputs as they are stored, ``[N, ...]`` by name, ``lengths`` among them where rows differ in length.
@@ -167,10 +171,11 @@ def restored(data: Mapping[str, Any], kinds: Sequence[type[Preprocess]] = ()) ->
 
 def _kinds() -> tuple[type[Preprocess], ...]:
     from rnnjax.data.image_preprocess import ImagePreprocess
+    from rnnjax.data.sequence_preprocess import SequencePreprocess
     from rnnjax.data.text_preprocess import TextPreprocess
     from rnnjax.data.window_preprocess import WindowPreprocess
 
-    return ImagePreprocess, TextPreprocess, WindowPreprocess, Preprocess
+    return ImagePreprocess, SequencePreprocess, TextPreprocess, WindowPreprocess, Preprocess
 
 
 def strings(data: Mapping[str, Any], name: str, least: int) -> tuple[str, ...]:

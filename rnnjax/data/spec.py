@@ -27,12 +27,14 @@ class Spec(NamedTuple):
       outputs: how many values the targets have: classes, or columns.
       vocabulary: number of token ids; 0 where the inputs are no tokens.
       names: of the outputs, such as those of classes, in their order.
+      per_step: whether there are such outputs at each step of a sequence.
     """
 
     inputs: Mapping[str, Shape]
     outputs: int = 1
     vocabulary: int = 0
     names: tuple[str, ...] = ()
+    per_step: bool = False
 
     def zeros(self) -> dict[str, Any]:
         """Arguments of a model for one example, to find out the shapes of what it makes of them."""
@@ -44,13 +46,15 @@ class Spec(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         inputs = {name: [list(like.shape), like.dtype.name] for name, like in self.inputs.items()}
-        return {"inputs": inputs, "outputs": self.outputs, "vocabulary": self.vocabulary, "names": list(self.names)}
+        said = {"inputs": inputs, "outputs": self.outputs, "vocabulary": self.vocabulary, "names": list(self.names)}
+        return said | ({"per_step": True} if self.per_step else {})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_json`; raises ValueError, KeyError or TypeError at what is none."""
         inputs = {name: Shape(tuple(shape), np.dtype(dtype)) for name, (shape, dtype) in values["inputs"].items()}
-        return cls(inputs, values["outputs"], values["vocabulary"], tuple(values["names"]))
+        names, per_step = tuple(values["names"]), bool(values.get("per_step", False))
+        return cls(inputs, values["outputs"], values["vocabulary"], names, per_step)
 
 
 def flat(name: str, tree: Any) -> dict[str, Any]:

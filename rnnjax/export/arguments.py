@@ -46,18 +46,17 @@ def arguments(predictor: Predictor, batch: int | None, length: int | None) -> di
     for name, size in (("--batch", batch), ("--length", length)):
         if size is not None and size < 1:
             raise UsageError(f"{name} must be positive, got {size}")
-    spec, read_as = predictor.spec, predictor.preprocess.read_as
-    sequences = [like.shape[1] for like in spec.inputs.values() if len(like.shape) > 1]
+    spec, stored = predictor.spec, predictor.preprocess.stored(predictor.spec)
+    sequences = [like.shape[1] for like in stored.values() if len(like.shape) > 1]
     several = "lengths" in spec.inputs or predictor.task.generates
     if length is not None and not several:
         raise UsageError("--length is of models that read sequences of any length; this one reads examples of one size")
     free = several and len(set(sequences)) == 1
     steps = ("time" if length is None else length,) if free else ()
     found = {}
-    for name, like in spec.inputs.items():
+    for name, like in stored.items():
         rest = (*steps, *like.shape[2:]) if steps and len(like.shape) > 1 else like.shape[1:]
-        dtype = np.dtype(read_as or like.dtype)
-        found[name] = Like(("batch" if batch is None else batch, *rest), dtype)
+        found[name] = Like(("batch" if batch is None else batch, *rest), like.dtype)
     return found
 
 
@@ -95,11 +94,12 @@ def _read(predictor: Predictor, folder: Path) -> tuple[dict[str, np.ndarray], li
 
 def _drawn(predictor: Predictor, likes: Mapping[str, Like]) -> dict[str, np.ndarray]:
     draw, drawn = np.random.default_rng(0), {}
-    for name, like in predictor.spec.inputs.items():
+    stored = predictor.preprocess.stored(predictor.spec)
+    for name, like in stored.items():
         shape = (_ROWS, *like.shape[1:])
         dtype = likes[name].dtype
         if name == "lengths":
-            steps = min(other.shape[1] for other in predictor.spec.inputs.values() if len(other.shape) > 1)
+            steps = min(other.shape[1] for other in stored.values() if len(other.shape) > 1)
             drawn[name] = draw.integers(1, steps + 1, _ROWS).astype(dtype)
         elif np.issubdtype(dtype, np.integer):
             most = predictor.spec.vocabulary or (256 if dtype == np.uint8 else 2)

@@ -13,10 +13,11 @@ from rnnjax.layers.carried import Carried
 from rnnjax.layers.cells import CELLS
 from rnnjax.layers.conv import ConvStack, SequenceConvStack
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
-from rnnjax.models.config import ImageModel, LanguageModel, RecurrentModel, TextModel
-from rnnjax.models.head import PooledHead
+from rnnjax.models.config import ImageModel, LanguageModel, RecurrentModel, SequenceModel, TextModel
+from rnnjax.models.head import PooledHead, StepHead
 from rnnjax.models.image import ImageClassifier, MirroredImageClassifier
 from rnnjax.models.language import RecurrentLM
+from rnnjax.models.sequence import SequenceNet
 from rnnjax.models.text import TextClassifier
 
 AXIS = "batch"
@@ -38,6 +39,23 @@ def text_model(config: TextModel, spec: Spec, width: int) -> nn.Module:
         embedding_dropout=config.embedding_dropout,
         word_dropout=config.word_dropout,
         word_dropout_of=config.word_dropout_of,
+        conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
+        if config.conv
+        else None,
+        precision=config.precision,
+    )
+
+
+def sequence_model(config: SequenceModel, spec: Spec, width: int) -> nn.Module:
+    """A model of numeric sequences; raises UsageError where the inputs are none ``[B, T, D]`` with lengths."""
+    if spec.vocabulary or set(spec.inputs) != {"inputs", "lengths"} or len(spec.inputs["inputs"].shape) != 3:
+        raise UsageError(_misfit(config, spec, "numeric sequences [B, T, channels] with lengths"))
+    if spec.per_step and config.conv and config.conv_pool > 1:
+        raise UsageError("an answer at each step needs all steps: give --model.conv-pool 1, or no --model.conv")
+    head = PooledHead(width, config.pooling, config.dropout, config.dense)
+    return SequenceNet(
+        recurrent=_stack(config),
+        head=StepHead(width, config.dropout, config.dense) if spec.per_step else head,
         conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
         if config.conv
         else None,

@@ -174,6 +174,36 @@ class TextModel(RecurrentModel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SequenceModel(RecurrentModel):
+    """A numeric sequence read step by step, after an optional stack of convolutions over time.
+
+    Where the data have a class at each step there is an answer at each, and nothing is pooled.
+    """
+
+    kind: ClassVar[str] = "sequence"
+    cell: Cell = "gru"
+    """Recurrent cell; in Python, also a class of one's own."""
+    conv: tuple[int, ...] = ()
+    """Channels of convolutions before the recurrence."""
+    conv_kernel: int = option(5, rare=True)
+    """Steps that a kernel of these convolutions sees."""
+    conv_pool: int = option(2, rare=True)
+    """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
+
+    def build(self, spec: "Spec", width: int) -> Any:
+        """An :class:`rnnjax.models.sequence.SequenceNet`."""
+        from rnnjax.models.build import sequence_model
+
+        return sequence_model(self, spec, width)
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("conv_kernel", "conv_pool"):
+            positive(self, name)
+        check(all(c > 0 for c in self.conv), self, "conv", "positive numbers of channels")
+
+
+@dataclass(frozen=True, kw_only=True)
 class LanguageModel(ModelConfig):
     """A text read token by token, with the token that follows as the answer to each.
 

@@ -1,6 +1,7 @@
 """From a sequence to logits."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -38,6 +39,31 @@ class PooledHead(nn.Module):
         return nn.Dense(self.outputs)(pooled)
 
 
-def backward_features(head: PooledHead, recurrent: nn.Module) -> int:
+class StepHead(nn.Module):
+    """Maps each step of a sequence to logits of its own.
+
+    Attributes:
+      outputs: number of logits.
+      dropout: rate of dropout on the features, one mask for all steps of a sequence.
+      dense: features of the hidden layers before the logits, each followed by ReLU.
+    """
+
+    outputs: int
+    pooling: ClassVar[Sequence[str]] = ()
+    dropout: float = 0.0
+    dense: Sequence[int] = ()
+
+    @nn.compact
+    def __call__(self, outputs: Array, mask: Array | None, *, train: bool, backward: int = 0) -> Array:
+        """``[B, T, H]`` to logits ``[B, T, outputs]``, float32 or wider; called as :class:`PooledHead` is."""
+        del mask, backward
+        outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+        outputs = nn.Dropout(self.dropout, broadcast_dims=(1,))(outputs, deterministic=not train)
+        for features in self.dense:
+            outputs = nn.relu(nn.Dense(features)(outputs))
+        return nn.Dense(self.outputs)(outputs)
+
+
+def backward_features(head: PooledHead | StepHead, recurrent: nn.Module) -> int:
     """How many of the outputs' last features were read from the end; a layer of another library has none."""
     return getattr(recurrent, "backward_features", 0) if "last" in head.pooling else 0

@@ -45,7 +45,7 @@ def train(
         root = runs_dir / experiment.name / f"seed-{seed}"
         finished.append((root, started.fit(seed, root, fresh=fresh, init=init).record))
     if started.program.parallel.is_primary:
-        print_summary(experiment, finished)
+        print_summary(started.experiment, finished)
     return 0
 
 
@@ -96,7 +96,8 @@ def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path 
         from rnnjax.ahead import batches, report, show
         from rnnjax.runs import small
     machine.devices()  # what is missing is said before the data are read
-    experiment, dataset = small.fitted(experiment, data.load(experiment.data), len(machine.devices()))
+    dataset = data.load(experiment.data)
+    experiment, dataset = small.fitted(experiment.settled(dataset), dataset, len(machine.devices()))
     found = []
     if find_batch:
         terminal.say(f"the training step at batches of up to {len(dataset.train)}, to 3 %, on {machine.shown}:")

@@ -145,9 +145,8 @@ class Started:
                 raise
             terminal.note(f"{str(error).split(';')[0]}; the training goes on with those")
         parallel.keep_compiled(cache.folder(None) / "xla" if experiment.train.compilation_cache else None)
-        self.experiment, dataset = small.fitted(
-            experiment, data.load(experiment.data), parallel.DataParallel().device_count
-        )
+        dataset, devices = data.load(experiment.data), parallel.DataParallel().device_count
+        self.experiment, dataset = small.fitted(experiment.settled(dataset), dataset, devices)
         self.before = {"imports": imported - (began or imported), "data": time.perf_counter() - imported}
         self.program = Runner(self.experiment, dataset)
 

@@ -155,7 +155,7 @@ class Predictor:
             raise DataError("the model was trained on rows of one length and takes no lengths: it would read padding")
         if unknown := [name for name in stored if name not in self.spec.inputs]:
             raise DataError(f"the model takes {', '.join(self.spec.inputs)}, and no {', '.join(unknown)}")
-        for name, like in self.spec.inputs.items():
+        for name, like in self.preprocess.stored(self.spec).items():
             array = np.asarray(stored[name])
             if array.ndim != len(like.shape):
                 raise DataError(
@@ -233,7 +233,8 @@ def _preprocess(folder: WorkDir, run: Run, experiment: Experiment | None) -> Pre
 def _task(root: Path, run: Run, experiment: Experiment | None) -> Task:
     said = run.parts["task"]
     name = said["kind"] or said["class"]
-    if experiment is not None:  # its answers are of the task that was trained, and another's look like them
+    if experiment is not None and not experiment.task.by_data:
+        # The answers are of the task that was trained, and another's look like them.
         ours = described_task(experiment.task)
         if (ours["kind"] or ours["class"]) != name:
             raise UsageError(

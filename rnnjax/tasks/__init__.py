@@ -2,6 +2,7 @@
 
 from rnnjax.tasks.base import Batch, Metric, Report, Task
 from rnnjax.tasks.classification import Classification
+from rnnjax.tasks.multi_label import MultiLabel
 from rnnjax.tasks.next_token import NextToken
 from rnnjax.tasks.per_step import PerStep
 from rnnjax.tasks.regression import Regression
@@ -11,4 +12,15 @@ TASKS: tuple[type[Task], ...] = tuple(
 )
 """All that are imported above: those of this package, which a work folder can name."""
 
-__all__ = ["TASKS", "Batch", "Classification", "Metric", "NextToken", "PerStep", "Regression", "Report", "Task"]
+__all__ = [
+    "TASKS",
+    "Batch",
+    "Classification",
+    "Metric",
+    "MultiLabel",
+    "NextToken",
+    "PerStep",
+    "Regression",
+    "Report",
+    "Task",
+]

@@ -76,12 +76,19 @@ class Task:
       also: metrics that are shown beside it.
       per_step: whether it has a class at each step of a sequence, and :class:`rnnjax.Arrays` reads ``y`` so.
       generates: whether the outputs are logits ``[B, T, V]`` of the token after each, so that a model can go on.
+      by_data: whether it only stands for the task that the data ask for, see :class:`rnnjax.tasks.by_data.ByData`.
     """
 
     headline: ClassVar[Metric] = Metric("loss", "min", "{:.4f}")
     also: ClassVar[tuple[Metric, ...]] = ()
     per_step: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    by_data: ClassVar[bool] = False
+
+    def chosen(self, dataset: "Dataset") -> "Task":
+        """The task that a data set is trained on: this one, unless it is :attr:`by_data`."""
+        del dataset
+        return self
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """Sums over the real rows of a batch.

@@ -80,6 +80,19 @@ def binary_cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -
     return optax.sigmoid_binary_cross_entropy(jnp.squeeze(logits, -1), targets)
 
 
+def binary_of_each(logits: Array, labels: Array, smoothing: float = 0.0) -> Array:
+    """Cross-entropy of each of L labels, 0 and 1, with a logit of its own: both ``[B, L]``, to ``[B, L]`` in nats.
+
+    Raises:
+      UsageError: if the shapes are others.
+    """
+    if logits.ndim != 2 or logits.shape != labels.shape:
+        raise UsageError(f"logits {list(logits.shape)} and labels {list(labels.shape)} must be [B, L] alike")
+    logits = logits.astype(single_or_wider(logits.dtype))
+    targets = labels.astype(logits.dtype) * (1 - smoothing) + smoothing / 2
+    return optax.sigmoid_binary_cross_entropy(logits, targets)
+
+
 def for_outputs(outputs: int) -> Loss:
     """The loss for a model with this many logits: binary for one, sparse for more."""
     return binary_cross_entropy if outputs == 1 else sparse_cross_entropy

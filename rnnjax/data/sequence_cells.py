@@ -1,0 +1,94 @@
+"""Cells of tables as numbers, times and labels; what is none is refused with its place."""
+
+import datetime
+import math
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rnnjax.errors import DataError
+
+MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "?"))
+"""What stands for a value that is not there, in lower case."""
+
+
+def number(value: Any) -> float | None:
+    """A cell as a number, NaN where its value is missing; None where it is text, or infinite.
+
+    A number is written with a point, without signs between thousands.
+    """
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in MISSING:
+            return math.nan
+        if "_" in text:  # which Python's float takes
+            return None
+        value = text
+    try:
+        made = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if math.isinf(made) else made
+
+
+def numbers(values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """A column as float64 ``[N]``, NaN where a value is missing, and the rows whose cells are no numbers."""
+    made = [number(value) for value in values]
+    wrong = np.array([row for row, value in enumerate(made) if value is None], np.int64)
+    return np.array([math.nan if value is None else value for value in made], np.float64), wrong
+
+
+def refused(place: str, column: str, value: Any) -> DataError:
+    """What is said of a cell that should be a number."""
+    text = str(value).strip()
+    hint = "leave the column out with --data.value-columns, or leave the cell empty where nothing was measured"
+    if isinstance(value, float) or text.lower().lstrip("+-") in ("inf", "infinity"):
+        return DataError(f"{place}: {column!r} is infinite; leave the cell empty where nothing was measured")
+    if text.count(",") == 1 and number(text.replace(",", ".")) is not None:
+        hint = "write numbers with a point, 1.5"
+    return DataError(f"{place}: {column!r} must be a number, got {text[:40]!r}; {hint}")
+
+
+def times(values: Sequence[Any], places: Sequence[str], column: str) -> np.ndarray:
+    """A column of times as float64 ``[N]``: numbers as they are, dates in seconds.
+
+    Raises:
+      DataError: at a cell that is neither, or is missing.
+    """
+    made = [_time(value) for value in values]
+    for place, value, time in zip(places, values, made, strict=True):
+        if time is None or math.isnan(time):
+            raise DataError(
+                f"{place}: {column!r} must be a time, a number or a date such as 2024-05-31 12:00, got "
+                f"{str(value)[:40]!r}; name another column by --data.time-column"
+            )
+    return np.array(made, np.float64)
+
+
+def _time(value: Any) -> float | None:
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        value = datetime.datetime.combine(value, datetime.time())
+    if not isinstance(value, datetime.datetime):
+        if (made := number(value)) is not None:
+            return made
+        try:
+            value = datetime.datetime.fromisoformat(str(value).strip())
+        except ValueError:
+            return None
+    return (value if value.tzinfo else value.replace(tzinfo=datetime.UTC)).timestamp() if value else None
+
+
+def label(value: Any) -> str | None:
+    """A cell as a label's text; None where there is none. A list is written with ``|`` between its parts."""
+    if isinstance(value, list | tuple):
+        return "|".join(filter(None, map(label, value)))
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    text = unicodedata.normalize("NFC", str(value).strip())
+    return " ".join(text.split()) or None

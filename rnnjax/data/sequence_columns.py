@@ -1,0 +1,112 @@
+"""Which columns of a table hold the ids, times, values, labels and groups of sequences."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnjax.data import sequence_cells as cells
+from rnnjax.data.sequences import Reading, count
+from rnnjax.data.tables import Table
+from rnnjax.errors import DataError
+
+ID_COLUMNS = (
+    "id",
+    "series_id",
+    "sequence_id",
+    "seq_id",
+    "sequence",
+    "series",
+    "case_id",
+    "case",
+    "sample_id",
+    "uid",
+)
+"""Columns that are taken for the ids when none is named; the first that a table has."""
+TIME_COLUMNS = ("time", "timestamp", "datetime", "date", "t", "step", "time_step", "timestep", "frame", "index", "ds")
+"""Likewise for the times."""
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "y", "activity", "tags")
+"""Likewise for the labels."""
+_SHOWN = 8
+
+
+def found(table: Table, wanted: str | None, guesses: Sequence[str], option: str) -> str | None:
+    """The column that was named, or the first of ``guesses`` that there is; raises DataError at a name of none."""
+    if wanted is None:
+        lower = {name.strip().lower(): name for name in reversed(table.columns)}
+        return next((lower[guess] for guess in guesses if guess in lower), None)
+    if wanted not in table.columns:
+        near = difflib.get_close_matches(wanted, table.columns, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; name another by {option}"
+        raise DataError(f"{table.path}: no column {wanted!r}; {named(table)}{hint}")
+    return wanted
+
+
+def named(table: Table) -> str:
+    """The columns of a table, in words."""
+    shown = ", ".join(map(repr, table.columns[:_SHOWN]))
+    return f"the columns are {shown}" + (", ..." if len(table.columns) > _SHOWN else "")
+
+
+def label_columns(table: Table, reading: Reading, *, training: bool) -> tuple[str, ...]:
+    """The columns of the labels; none where a table without them is only to be answered."""
+    if training or all(name in table.columns for name in reading.label_columns):
+        if reading.label_columns:
+            return tuple(str(found(table, name, (), "--data.label-column")) for name in reading.label_columns)
+        guessed = found(table, None, LABEL_COLUMNS, "--data.label-column")
+        return (guessed,) if guessed is not None and training else ()
+    return ()
+
+
+@dataclass(frozen=True)
+class Values:
+    """The columns of values.
+
+    Attributes:
+      names: in their order.
+      array: ``[rows, columns]`` float64, NaN where a value is missing.
+      aside: lines of columns that were left aside.
+    """
+
+    names: tuple[str, ...]
+    array: np.ndarray
+    aside: tuple[str, ...] = ()
+
+
+def values(table: Table, reading: Reading, taken: Sequence[str | None]) -> Values:
+    """The values of a table: the columns that were named, or all that hold numbers.
+
+    Args:
+      table: the table.
+      reading: its ``value_columns`` are named, or none.
+      taken: columns that are something else.
+
+    Raises:
+      DataError: at a cell that is no number in a column of numbers, and where no column holds numbers.
+    """
+    names = [str(found(table, name, (), "--data.value-columns")) for name in reading.value_columns]
+    asked, text, empty = bool(names), [], []
+    kept, columns = [], []
+    for name in names or [name for name in table.columns if name not in taken]:
+        made, wrong = cells.numbers(table.values[name])
+        there = len(made) - int(np.isnan(made).sum())
+        if len(wrong) and (asked or there >= len(wrong)):
+            row = int(wrong[0])
+            raise cells.refused(table.places[row], name, table.values[name][row])
+        if len(wrong):
+            text.append(name)
+        elif not there and not asked:
+            empty.append(name)
+        else:
+            kept.append(name)
+            columns.append(made)
+    if not kept:
+        raise DataError(f"{table.path}: no column of values holds numbers; {named(table)}")
+    aside = [f"{_listed(text)} left aside, text"] * bool(text) + [f"{_listed(empty)} left aside, empty"] * bool(empty)
+    return Values(tuple(kept), np.stack(columns, 1), tuple(aside))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{count(len(names), 'column')} ({shown})"

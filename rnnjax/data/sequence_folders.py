@@ -1,0 +1,317 @@
+"""Folders and zips with a file a sequence: tables, ``.npy`` and ``.wav``."""
+
+import dataclasses
+import io
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnjax.data import sequence_cells as cells
+from rnnjax.data import sequence_columns, sequence_tables, wav_files
+from rnnjax.data.files import hidden, read_bytes, regular, too_large
+from rnnjax.data.sequence_table import pattern_fields
+from rnnjax.data.sequences import Found, Reading, Series, count
+from rnnjax.data.tables import Table, is_table, read_table
+from rnnjax.errors import DataError
+
+TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing")
+"""What the folders of splits are called."""
+
+FILE_COLUMNS = ("file", "filename", "file_name", "path", "recording", "name", "id")
+"""Columns of a table of labels that are taken for the files' names."""
+
+_LABEL_TABLES = ("labels", "label", "targets", "target", "classes", "metadata", "index", "train_labels")
+_MOST_BYTES = 2**30
+"""Of one file."""
+
+
+class Entry(NamedTuple):
+    """A file of a folder or a zip.
+
+    Attributes:
+      inside: its path there.
+      place: what it is called in errors.
+      data: its bytes.
+      path: where it lies; None within a zip.
+    """
+
+    inside: PurePosixPath
+    place: str
+    data: Callable[[], bytes]
+    path: Path | None = None
+
+
+def entries(path: Path) -> list[Entry]:
+    """The files of a folder or a zip that are not hidden, in the order of their names; one folder around all is none.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    found = _zipped(path) if path.is_file() else _below(path)
+    if not found:
+        raise DataError(f"{path}: there is no file in it")
+    while len({entry.inside.parts[0] for entry in found}) == 1 and min(len(e.inside.parts) for e in found) > 1:
+        if found[0].inside.parts[0].lower() in (*TRAIN, *TEST):
+            break
+        found = [entry._replace(inside=PurePosixPath(*entry.inside.parts[1:])) for entry in found]
+    return found
+
+
+def _below(path: Path) -> list[Entry]:
+    try:
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
+    return [
+        Entry(PurePosixPath(inside), str(file), lambda file=file: read_bytes(file, _MOST_BYTES), file)
+        for file in files
+        if not any(map(hidden, (inside := file.relative_to(path)).parts))
+    ]
+
+
+def _zipped(path: Path) -> list[Entry]:
+    try:
+        file = zipfile.ZipFile(regular(path))  # open as long as an entry of it is held
+        infos = sorted((info for info in file.infolist() if not info.is_dir()), key=lambda info: info.filename)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{path}: not a zip that can be read ({error})") from error
+    made = []
+    for info in infos:
+        inside = PurePosixPath(info.filename)
+        if not any(map(hidden, inside.parts)):
+            made.append(Entry(inside, f"{path}: {inside}", lambda info=info: _unpacked(path, file, info)))
+    return made
+
+
+def _unpacked(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > _MOST_BYTES:
+        raise too_large(f"{path}: {info.filename}", _MOST_BYTES)
+    try:
+        with file.open(info) as member:
+            return member.read(_MOST_BYTES)
+    except Exception as error:  # whatever zlib, bz2 and lzma raise at what is damaged
+        raise DataError(f"{path}: {info.filename} cannot be unpacked ({error})") from error
+
+
+def read(path: Path, reading: Reading, *, training: bool) -> Found:
+    """The sequences of a folder or a zip.
+
+    Raises:
+      DataError: where files are none, or the label of one is not to be found.
+    """
+    every = entries(path)
+    label_table = None if reading.name_pattern else _label_table(every)
+    files = [entry for entry in every if _is_sequence(entry) and entry is not label_table]
+    kinds = sorted({_kind(entry) for entry in files})
+    if not files:
+        suffixes = sorted({entry.inside.suffix for entry in every})[:5]
+        raise DataError(f"{path}: no .wav, .npy or table in it, but {', '.join(map(repr, suffixes))}")
+    if len(kinds) > 1:
+        raise DataError(f"{path}: {' and '.join(kinds)} in one folder; keep one kind of file, a sequence each")
+    split_of, inside = _splits(path, files)
+    labels, label_names, groups, said = _labels(path, files, inside, reading, label_table, training=training)
+    found = _series(path, files, dataclasses.replace(reading, layout="files"), training=training)
+    series = [
+        one if label is None else one._replace(labels=label) for one, label in zip(found.series, labels, strict=True)
+    ]
+    series = [one._replace(group=group) for one, group in zip(series, groups, strict=True)]
+    left = [entry.place for entry in every if not _is_sequence(entry)]
+    lines = [f"{count(len(files), kinds[0] + ' file')}, a sequence each{said}", *found.understood]
+    lines += [f"{count(len(left), 'other file')} left aside: {', '.join(left[:3])}"] * bool(left)
+    return dataclasses.replace(
+        found,
+        path=path,
+        series=series,
+        label_names=label_names or found.label_names,
+        test=[number for number, split in enumerate(split_of) if split in TEST],
+        validation=[number for number, split in enumerate(split_of) if split in VALIDATION],
+        understood=lines,
+    )
+
+
+def read_file(path: Path, reading: Reading) -> Found:
+    """One file as one sequence."""
+    return read_entry(Entry(PurePosixPath(path.name), str(path), lambda: read_bytes(path, _MOST_BYTES), path), reading)
+
+
+def read_entry(entry: Entry, reading: Reading) -> Found:
+    """A file of a folder or a zip as one sequence, as those of the training were read."""
+    return _series(entry.path or Path(entry.inside), [entry], reading, training=False)
+
+
+def is_sequence(path: Path) -> bool:
+    """Whether a file is read as one sequence, whatever else is known."""
+    return path.suffix.lower() in (".npy", ".wav")
+
+
+def _is_sequence(entry: Entry) -> bool:
+    return is_sequence(Path(entry.inside)) or is_table(Path(entry.inside))
+
+
+def _kind(entry: Entry) -> str:
+    return entry.inside.suffix.lower() if is_sequence(Path(entry.inside)) else "table"
+
+
+def _splits(path: Path, files: Sequence[Entry]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The split that each file lies in, empty where there are no folders of splits; and its folders within that."""
+    tops = {entry.inside.parts[0].lower() for entry in files if len(entry.inside.parts) > 1}
+    folders = [entry.inside.parts[:-1] for entry in files]
+    if not (tops & {*TRAIN} and tops & {*TEST, *VALIDATION} and tops <= {*TRAIN, *TEST, *VALIDATION}):
+        return [""] * len(files), folders
+    if flat := next((entry for entry in files if len(entry.inside.parts) == 1), None):
+        raise DataError(f"{flat.place}: lies beside {' and '.join(sorted(tops))}, in none of them; move it into one")
+    return [above[0].lower() for above in folders], [above[1:] for above in folders]
+
+
+def _labels(
+    path: Path,
+    files: Sequence[Entry],
+    folders: Sequence[tuple[str, ...]],
+    reading: Reading,
+    label_table: Entry | None,
+    *,
+    training: bool,
+) -> tuple[list[tuple[str, ...] | None], tuple[str, ...], list[str | None], str]:
+    """For each file its labels, None where it has none from outside, and its group; the labels' names; and a word."""
+    none: list[str | None] = [None] * len(files)
+    if reading.name_pattern:
+        found = [_from_name(entry, reading.name_pattern, training=training) for entry in files]
+        labels = [None if one is None else (one["label"],) for one in found]
+        groups = none if any(one is None for one in found) else [one.get("group") for one in found if one is not None]
+        return labels, ("label",), groups, f", labels in their names by {reading.name_pattern}"
+    if label_table is not None:
+        return *_from_table(files, label_table, reading, training=training), f", labels in {label_table.inside}"
+    depths = {len(above) for above in folders}
+    if depths == {1} and training:
+        return [(above[0],) for above in folders], ("label",), none, ", labels by sub-folder"
+    if depths == {1} and len({above[0] for above in folders}) > 1:
+        return [(above[0],) for above in folders], ("label",), none, ", labels by sub-folder"
+    if depths == {0} or not training:  # tables may hold the labels of their steps
+        return [None] * len(files), (), none, ""
+    deep = next(entry for entry, above in zip(files, folders, strict=True) if len(above) != 1)
+    raise DataError(
+        f"{deep.place}: files lie at several depths, or deeper than in one sub-folder a class; say where their names "
+        "hold the label by --data.name-pattern, or move them"
+    )
+
+
+def _from_name(entry: Entry, pattern: str, *, training: bool) -> dict[str, str] | None:
+    wanted, stem = pattern_fields(pattern) or (), entry.inside.stem
+    expression = re.escape(pattern)
+    for name in wanted:
+        expression = expression.replace(re.escape("{" + name + "}"), f"(?P<{name}>.+?)")
+    match = re.fullmatch(expression, stem)
+    if match is None and training:
+        raise DataError(f"{entry.place}: its name {stem!r} is not of --data.name-pattern {pattern}; rename or move it")
+    return None if match is None else match.groupdict()
+
+
+def _label_table(every: Sequence[Entry]) -> Entry | None:
+    """The table that says the labels of the files beside it: the only one, or the one that is called so."""
+    tables = [entry for entry in every if is_table(Path(entry.inside)) and len(entry.inside.parts) == 1]
+    if any(is_sequence(Path(entry.inside)) for entry in every) and len(tables) == 1:
+        return tables[0]
+    named = [entry for entry in tables if entry.inside.name.lower().split(".")[0] in _LABEL_TABLES]
+    return named[0] if len(named) == 1 else None
+
+
+def _from_table(
+    files: Sequence[Entry], entry: Entry, reading: Reading, *, training: bool
+) -> tuple[list[tuple[str, ...] | None], tuple[str, ...], list[str | None]]:
+    table = _table(entry, reading)
+    names = sequence_columns.found(table, reading.id_column, FILE_COLUMNS, "--data.id-column")
+    if names is None:
+        raise DataError(
+            f"{entry.place}: no column of files' names; {sequence_columns.named(table)}; name one by --data.id-column"
+        )
+    columns = sequence_columns.label_columns(table, reading, training=True)
+    if not columns:
+        raise DataError(
+            f"{entry.place}: no column of labels; {sequence_columns.named(table)}; name one by --data.label-column"
+        )
+    group = sequence_columns.found(table, reading.group_column, (), "--data.group-column")
+    rows: dict[str, int] = {}
+    for row, value in enumerate(table.values[names]):
+        name = PurePosixPath(cells.label(value) or "").as_posix()
+        if name in rows:
+            raise DataError(f"{table.places[row]}: {name!r} stands also at {table.places[rows[name]]}; leave one out")
+        rows[name] = row
+    labels: list[tuple[str, ...] | None] = []
+    groups: list[str | None] = []
+    for one in files:
+        keys = (one.inside.as_posix(), one.inside.name, one.inside.stem)
+        row = next((rows[key] for key in keys if key in rows), None)
+        if row is None:
+            raise DataError(f"{one.place}: no row of {entry.place} names it; add one, or move the file away")
+        made = [cells.label(table.values[column][row]) for column in columns]
+        if None in made:
+            raise DataError(f"{table.places[row]}: the label in {columns[made.index(None)]!r} is empty")
+        labels.append(tuple(str(text) for text in made))
+        groups.append(None if group is None else cells.label(table.values[group][row]))
+    return labels, columns, groups
+
+
+def _table(entry: Entry, reading: Reading) -> Table:
+    if entry.path is None:
+        raise DataError(f"{entry.place}: tables within a zip are not read; unpack it and name the folder")
+    return read_table(entry.path, delimiter=reading.delimiter, encoding=reading.encoding, header=reading.header)
+
+
+def _series(path: Path, files: Sequence[Entry], reading: Reading, *, training: bool) -> Found:
+    """Each file as a sequence; all have the same channels, and recordings the same rate."""
+    kind = _kind(files[0])
+    if kind == ".wav":
+        return _recordings(path, files, reading, training=training)
+    if kind == ".npy":
+        series = [Series(entry.place, entry.place, _array(entry)) for entry in files]
+        _alike(series, series[0].steps.shape[1])
+        channels = tuple(map(str, range(1, series[0].steps.shape[1] + 1)))
+        return Found(path, series, reading, channels)
+    first = sequence_tables.read(_table(files[0], reading), reading, training=training)
+    series = list(first.series)
+    for entry in files[1:]:
+        series += sequence_tables.read(_table(entry, first.reading), first.reading, training=training).series
+    return dataclasses.replace(first, path=path, series=series)
+
+
+def _alike(series: Sequence[Series], width: int) -> None:
+    other = next((one for one in series if one.steps.shape[1] != width), None)
+    if other is not None:
+        got = count(other.steps.shape[1], "channel")
+        raise DataError(f"{other.place}: {got}, where {series[0].place} has {width}; all need the same")
+
+
+def _array(entry: Entry) -> np.ndarray:
+    """An array file ``[T]`` or ``[T, channels]`` as float64; nothing in it is run."""
+    try:
+        made = np.load(io.BytesIO(entry.data()), allow_pickle=False)
+    except (ValueError, OSError, EOFError, TypeError, SyntaxError, MemoryError, OverflowError) as error:
+        raise DataError(f"{entry.place}: not a .npy file of numbers ({str(error).splitlines()[0][:100]})") from error
+    if not isinstance(made, np.ndarray) or made.dtype.kind not in "biuf" or made.ndim not in (1, 2):
+        got = f"{made.dtype} {list(made.shape)}" if isinstance(made, np.ndarray) else "several arrays"
+        raise DataError(f"{entry.place}: must hold numbers [T] or [T, channels], got {got}")
+    made = made.astype(np.float64)
+    if np.isinf(made).any():
+        raise DataError(f"{entry.place}: step {int(np.isinf(made.reshape(len(made), -1)).any(1).argmax())} is infinite")
+    return made[:, None] if made.ndim == 1 else made
+
+
+def _recordings(path: Path, files: Sequence[Entry], reading: Reading, *, training: bool) -> Found:
+    series, rate = [], reading.rate
+    for entry in files:
+        samples, own = wav_files.read(entry.data(), entry.place)
+        rate = rate or own
+        if own != rate:
+            others = "those of the training are" if reading.rate else f"{files[0].place} is"
+            raise DataError(
+                f"{entry.place}: recorded at {own:,} Hz, where {others} at {rate:,} Hz; convert it, as by "
+                f"ffmpeg -i IN -ar {rate} OUT.wav"
+            )
+        series.append(Series(entry.place, entry.place, samples))
+    seconds = sum(len(one.steps) for one in series) / rate
+    lines = [f"recordings at {rate:,} Hz, {seconds / 60:,.1f} minutes"] if training else []
+    return Found(path, series, dataclasses.replace(reading, rate=rate), (), understood=lines)

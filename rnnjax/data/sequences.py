@@ -1,0 +1,99 @@
+"""Numeric sequences as they were read, whatever they came from, and how files of them are read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from rnnjax.errors import DataError
+
+
+class Series(NamedTuple):
+    """One sequence.
+
+    Attributes:
+      place: where it stands, for errors: ``file.csv:17``, or a file.
+      name: what ``predict`` answers under.
+      steps: ``[T, channels]`` float64, NaN where a value is missing; of a recording, ``[samples]`` int16.
+      labels: as they are written, one for each column of labels; empty where there is none.
+      step_labels: as they are written, one a step, None where a step has none; None of labels of whole sequences.
+      group: of what stays in one split; None where nothing does.
+    """
+
+    place: str
+    name: str
+    steps: np.ndarray
+    labels: tuple[str, ...] = ()
+    step_labels: tuple[str | None, ...] | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read: what was said or found out in training, so that prediction reads them alike.
+
+    Attributes:
+      layout: ``long``, ``wide``, ``files`` (a file a sequence) or ``ts``; ``auto`` before anything was read.
+      rate: of recordings, samples a second; 0 of others.
+      others: as of :class:`rnnjax.data.sequence_table.SequenceTable`.
+    """
+
+    layout: str = "auto"
+    id_column: str | None = None
+    time_column: str | None = None
+    group_column: str | None = None
+    label_columns: tuple[str, ...] = ()
+    value_columns: tuple[str, ...] = ()
+    name_pattern: str = ""
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    rate: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`to_json`; raises TypeError at what is none."""
+        given: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+        return cls(**given)
+
+
+@dataclass
+class Found:
+    """Sequences that were read together.
+
+    Attributes:
+      path: where they come from.
+      series: all of them.
+      reading: how others like these are read.
+      channels: their names.
+      label_names: what the labels are called, one for each.
+      test: numbers of the sequences that the data themselves keep for testing.
+      validation: likewise for validation.
+      target: what the data themselves say of the targets; empty where they say nothing.
+      understood: lines for the user.
+    """
+
+    path: Path
+    series: list[Series]
+    reading: Reading
+    channels: tuple[str, ...]
+    label_names: tuple[str, ...] = ()
+    test: Sequence[int] = ()
+    validation: Sequence[int] = ()
+    target: str = ""
+    understood: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        if not self.series:
+            raise DataError(f"{self.path}: there is no sequence in it")
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

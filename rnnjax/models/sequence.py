@@ -1,0 +1,47 @@
+"""Numeric sequences read step by step: one answer for a whole one, or one at each step."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.layers.conv import SequenceConvStack
+from rnnjax.layers.movable import movable
+from rnnjax.layers.precision import matmul_precision
+from rnnjax.models.head import PooledHead, StepHead, backward_features
+
+Array = jax.Array
+
+
+class SequenceNet(nn.Module):
+    """Reads the channels of a sequence step by step.
+
+    Attributes:
+      recurrent: an RNN, Bidirectional or StackedRNN over the steps, or over what ``conv`` makes of them.
+      head: from its outputs to those of a whole sequence, or to those of each step.
+      conv: what comes before the recurrence, or None.
+      precision: of float32 products on accelerators, see :func:`rnnjax.layers.precision.matmul_precision`.
+    """
+
+    recurrent: nn.Module
+    head: PooledHead | StepHead
+    conv: SequenceConvStack | None = None
+    precision: str = "default"
+
+    def __call__(self, inputs: Array, *, lengths: Array | None = None, train: bool = False) -> Array:
+        """Values ``[B, T, D]`` with ``lengths [B]`` to ``[B, outputs]``, or ``[B, T, outputs]`` where the head is one
+        of steps.
+        """
+        with matmul_precision(self.precision):
+            return self._outputs(inputs, lengths, train)
+
+    def _outputs(self, inputs: Array, lengths: Array | None, train: bool) -> Array:
+        if lengths is None:
+            lengths = jnp.full(inputs.shape[:1], inputs.shape[1], jnp.int32)
+        mask = jnp.arange(inputs.shape[1]) < lengths[:, None]
+        # What stands in the padding is no part of any answer, nor of a perturbation's norm.
+        inputs = movable(self, "values", jnp.where(mask[..., None], inputs, 0), mask[..., None])
+        if self.conv is not None:
+            inputs, mask = self.conv(inputs, mask)
+            lengths = mask.sum(-1)
+        _, outputs = self.recurrent(inputs, lengths=lengths, train=train)
+        return self.head(outputs, mask, train=train, backward=backward_features(self.head, self.recurrent))
