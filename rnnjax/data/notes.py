@@ -51,8 +51,8 @@ def _repeated(dataset: Dataset) -> Iterator[str]:
     splits.pop("train")
     if isinstance(dataset.plan, Streams):
         return  # its rows are cut at any token of a text, and what the text repeats is cut elsewhere
-    what = "examples" if dataset.train.lengths is None else "documents"
-    again = "" if dataset.train.lengths is None else ", token for token"
+    texts = dataset.train.lengths is not None and dataset.preprocess.rows == "examples"
+    what, again = ("documents", ", token for token") if texts else (dataset.preprocess.rows, "")
     inputs = [name for name in dataset.train.arrays if name in dataset.spec.inputs]
     trained = Counter(_digests(dataset.train, inputs))
     found = []

@@ -180,7 +180,8 @@ def _of_recordings(preprocess: SequencePreprocess, train: Examples) -> SequenceP
     import jax
 
     mel, lengths = preprocess.mel, train.lengths
-    assert mel is not None and lengths is not None
+    assert mel is not None
+    assert lengths is not None
     features = jax.jit(mel.__call__)
     frames, total, squares = 0, np.zeros(mel.bands), np.zeros(mel.bands)
     shift = np.zeros(mel.bands)

@@ -26,7 +26,7 @@ ID_COLUMNS = (
 """Columns that are taken for the ids when none is named; the first that a table has."""
 TIME_COLUMNS = ("time", "timestamp", "datetime", "date", "t", "step", "time_step", "timestep", "frame", "index", "ds")
 """Likewise for the times."""
-LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "y", "activity", "tags")
+LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "activity", "tags")
 """Likewise for the labels."""
 _SHOWN = 8
 
@@ -54,8 +54,14 @@ def label_columns(table: Table, reading: Reading, *, training: bool) -> tuple[st
     if training or all(name in table.columns for name in reading.label_columns):
         if reading.label_columns:
             return tuple(str(found(table, name, (), "--data.label-column")) for name in reading.label_columns)
-        guessed = found(table, None, LABEL_COLUMNS, "--data.label-column")
-        return (guessed,) if guessed is not None and training else ()
+        guessed = found(table, None, LABEL_COLUMNS, "--data.label-column") if training else None
+        if guessed is None and training and reading.layout != "files":
+            wanted = " or ".join(LABEL_COLUMNS[:5])
+            raise DataError(
+                f"{table.path}: no column is called {wanted}; {named(table)}; name that of the labels by "
+                "--data.label-column"
+            )
+        return () if guessed is None else (guessed,)
     return ()
 
 

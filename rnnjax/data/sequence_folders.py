@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -114,7 +114,8 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
         raise DataError(f"{path}: {' and '.join(kinds)} in one folder; keep one kind of file, a sequence each")
     split_of, inside = _splits(path, files)
     labels, label_names, groups, said = _labels(path, files, inside, reading, label_table, training=training)
-    found = _series(path, files, dataclasses.replace(reading, layout="files"), training=training)
+    labelled = any(label is not None for label in labels)
+    found = _series(path, files, dataclasses.replace(reading, layout="files"), training=training, labelled=labelled)
     series = [
         one if label is None else one._replace(labels=label) for one, label in zip(found.series, labels, strict=True)
     ]
@@ -261,7 +262,7 @@ def _table(entry: Entry, reading: Reading) -> Table:
     return read_table(entry.path, delimiter=reading.delimiter, encoding=reading.encoding, header=reading.header)
 
 
-def _series(path: Path, files: Sequence[Entry], reading: Reading, *, training: bool) -> Found:
+def _series(path: Path, files: Sequence[Entry], reading: Reading, *, training: bool, labelled: bool = False) -> Found:
     """Each file as a sequence; all have the same channels, and recordings the same rate."""
     kind = _kind(files[0])
     if kind == ".wav":
@@ -271,10 +272,11 @@ def _series(path: Path, files: Sequence[Entry], reading: Reading, *, training: b
         _alike(series, series[0].steps.shape[1])
         channels = tuple(map(str, range(1, series[0].steps.shape[1] + 1)))
         return Found(path, series, reading, channels)
-    first = sequence_tables.read(_table(files[0], reading), reading, training=training)
+    how: Any = {"training": training, "labelled": labelled}
+    first = sequence_tables.read(_table(files[0], reading), reading, **how)
     series = list(first.series)
     for entry in files[1:]:
-        series += sequence_tables.read(_table(entry, first.reading), first.reading, training=training).series
+        series += sequence_tables.read(_table(entry, first.reading), first.reading, **how).series
     return dataclasses.replace(first, path=path, series=series)
 
 

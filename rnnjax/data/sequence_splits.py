@@ -47,8 +47,8 @@ def cut(
     if not len(pool):
         raise DataError(f"{found.path}: no sequence is left to train on")
     classes = _classes(targets, series)
-    units, said = _units(series)
-    lines = list(said)
+    units = np.arange(len(series))
+    units[pool], lines = _units(series, pool)
     test, validation = np.array(sorted(given_test), np.int64), np.array(sorted(given_validation - given_test), np.int64)
     parts = 1 + (not len(test)) + (not len(validation))
     _check_enough(found, targets, classes, pool, parts)
@@ -87,10 +87,10 @@ def _held_out(found: Found, names: Sequence[str]) -> set[int]:
     return {number for number, one in enumerate(found.series) if one.group in names}
 
 
-def _units(series: Sequence[Series]) -> tuple[np.ndarray, list[str]]:
-    """A number for each sequence, the same for those that stay together: of one group, or exactly alike."""
+def _units(series: Sequence[Series], pool: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """A number for each sequence of a pool, the same for those that stay together: of one group, or exactly alike."""
     first: dict[object, int] = {}
-    parent = list(range(len(series)))
+    parent = list(range(len(pool)))
 
     def root(number: int) -> int:
         while parent[number] != number:
@@ -100,7 +100,7 @@ def _units(series: Sequence[Series]) -> tuple[np.ndarray, list[str]]:
 
     labels: dict[bytes, set[object]] = {}
     again = 0
-    for number, one in enumerate(series):
+    for number, one in enumerate(series[int(n)] for n in pool):
         digest = hashlib.sha256(f"{one.steps.dtype} {one.steps.shape}".encode())
         digest.update(np.ascontiguousarray(one.steps).tobytes())
         again += digest.digest() in first
@@ -111,7 +111,7 @@ def _units(series: Sequence[Series]) -> tuple[np.ndarray, list[str]]:
     lines = [f"exactly like others: {count(again, 'sequence')}; they stay in one split with those"] * bool(again)
     other = sum(len(found) > 1 for found in labels.values())
     lines += [f"the same values with different labels: {count(other, 'sequence')}"] * bool(other)
-    return np.array([root(number) for number in range(len(series))]), lines
+    return pool[[root(number) for number in range(len(pool))]], lines
 
 
 def _check_enough(found: Found, targets: Targets, classes: np.ndarray | None, pool: np.ndarray, parts: int) -> None:

@@ -15,19 +15,20 @@ from rnnjax.errors import DataError
 _ID, _TIME, _GROUP = "--data.id-column", "--data.time-column", "--data.group-column"
 
 
-def read(table: Table, reading: Reading, *, training: bool) -> Found:
+def read(table: Table, reading: Reading, *, training: bool, labelled: bool = False) -> Found:
     """The sequences of a table, long or wide; a table whose ids repeat is long.
 
     Args:
       table: the table.
       reading: what was said, or found out in training.
       training: whether its columns are to be found out, and labels are needed.
+      labelled: whether a table that is one sequence has its label from elsewhere, and none in it.
 
     Raises:
       DataError: where columns or cells are not what they should be.
     """
     if reading.layout == "files":
-        return _one(table, reading, training=training)
+        return _one(table, reading, training=training, labelled=labelled)
     ids = columns.found(table, reading.id_column, columns.ID_COLUMNS, _ID) if reading.layout != "wide" else None
     if reading.layout == "wide":
         ids = reading.id_column if reading.id_column in table.columns else None
@@ -155,11 +156,11 @@ def _wide(table: Table, reading: Reading, ids: str | None, *, training: bool) ->
     return Found(table.path, series, settled, ("value",), labels, understood=lines)
 
 
-def _one(table: Table, reading: Reading, *, training: bool) -> Found:
+def _one(table: Table, reading: Reading, *, training: bool, labelled: bool) -> Found:
     """A table that is one sequence; a column of labels in it is of its steps."""
     every = range(len(table.places))
     timed = columns.found(table, reading.time_column, columns.TIME_COLUMNS if training else (), _TIME)
-    labels = columns.label_columns(table, reading, training=training)
+    labels = () if labelled else columns.label_columns(table, reading, training=training)
     found = columns.values(table, reading, (timed, *labels))
     times = None if timed is None else cells.times(table.values[timed], table.places, timed)
     (order,), said = _in_time(table, [list(every)], times, timed)
@@ -168,7 +169,7 @@ def _one(table: Table, reading: Reading, *, training: bool) -> Found:
     settled = dataclasses.replace(
         reading, layout="files", time_column=timed, label_columns=labels, value_columns=found.names
     )
-    parts = [f"times in {timed!r}"] * bool(timed) + [f"labels of steps in {labels[0]!r}"] * bool(labels)
+    parts = [f"times in {timed!r}"] * bool(timed) + [f"labels of steps in {name!r}" for name in labels[:1]]
     lines = [*table.understood, ", ".join([*parts, _values(found.names)]), *found.aside, *said]
     target = "steps" if labels else ""
     return Found(table.path, [series], settled, found.names, labels, understood=lines, target=target)

@@ -15,6 +15,7 @@ from rnnjax.data.sequences import Found, Reading, Series
 from rnnjax.errors import DataError
 
 _MOST_BYTES = 2**31
+_COMMENTS = (b"#", b"%")
 _SWITCHES = ("timestamps", "univariate", "equallength", "missing", "targetlabel")
 _NUMBERS = ("dimensions", "dimension", "serieslength")
 
@@ -61,11 +62,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are neither blank nor comments, with their numbers."""
     data = read_bytes(path, _MOST_BYTES)
     for line, raw in enumerate(data.split(b"\n"), 1):
+        if raw.lstrip().startswith(_COMMENTS):  # in whatever encoding
+            continue
         try:
             text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
             raise DataError(f"{path}:{line}: not UTF-8 (byte {error.start + 1} of the line)") from error
-        if text and not text.startswith("#"):
+        if text:
             yield line, text
 
 

@@ -1,0 +1,337 @@
+"""A user's own numeric sequences, read from every layout: values, targets, splits, statistics, and refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rnnjax import data
+from rnnjax.data import wav_files
+from rnnjax.data.sequence_preprocess import SequencePreprocess
+from rnnjax.data.sequence_table import SequenceTable
+from rnnjax.errors import DataError, UsageError
+from tests import sequences_made as made
+from tests.sequences_made import COUNT, NAMES, SERIES
+
+
+def loaded(path, **options):
+    return data.load(SequenceTable(path=str(path), batch_size=4, **options))
+
+
+def values(dataset) -> list[np.ndarray]:
+    """The sequences of all splits in the data's own units, without their padding."""
+    pre, rows = dataset.preprocess, []
+    for split in dataset.splits().values():
+        for row, length in zip(split["inputs"], split.lengths, strict=True):
+            rows.append(row[:length, : len(pre.channels)] * np.array(pre.std) + np.array(pre.mean))
+    return rows
+
+
+def same_sequences(dataset, wanted) -> None:
+    """Compares as sets, since the splits are cut at random."""
+    found = sorted(values(dataset), key=lambda rows: (len(rows), *rows[0]))
+    wanted = sorted(wanted, key=lambda rows: (len(rows), *rows[0]))
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+LAYOUTS = {
+    "long": lambda folder: made.long_table(folder / "long.csv"),
+    "class folders of tables": lambda folder: made.class_folders(folder / "f", ".csv"),
+    "class folders of arrays": lambda folder: made.class_folders(folder / "f", ".npy"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_gives_the_same_sequences_with_their_classes(layout, tmp_path):
+    dataset = loaded(LAYOUTS[layout](tmp_path))
+    same_sequences(dataset, SERIES)
+    assert dataset.spec.names == NAMES
+    assert dataset.target == "class"
+    assert sum(map(len, dataset.splits().values())) == COUNT
+    for split in dataset.splits().values():  # the classes were made 5 apart
+        high = [split["inputs"][row, : split.lengths[row], 0].mean() > 0 for row in range(len(split))]
+        np.testing.assert_array_equal(split["labels"], np.array(high, int))
+
+
+def test_a_wide_table_has_a_row_a_sequence_that_ends_at_its_empty_cells(tmp_path):
+    dataset = loaded(made.wide_table(tmp_path / "wide.csv"))
+    same_sequences(dataset, [steps[:, :1] for steps in SERIES])
+    assert dataset.preprocess.missing == ()
+    assert any("end before the last column" in line for line in dataset.understood)
+
+
+def test_the_mean_and_deviation_are_those_of_the_real_steps_of_training_alone(tmp_path):
+    path = made.long_table(tmp_path / "long.csv")
+    dataset = loaded(path)
+    steps = np.concatenate(values(dataset)[: len(dataset.train)])
+    np.testing.assert_allclose(dataset.preprocess.mean, steps.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(dataset.preprocess.std, steps.std(0), rtol=1e-5)
+    ts = made.ts_file(tmp_path / "A_TRAIN.ts", range(16))
+    made.ts_file(tmp_path / "A_TEST.ts", range(16, COUNT))
+    before = loaded(ts).preprocess
+    other = (tmp_path / "A_TEST.ts").read_text().replace(str(SERIES[16][0, 0]), "1e6")
+    (tmp_path / "A_TEST.ts").write_text(other)
+    assert loaded(ts).preprocess == before, "test values changed a statistic of training"
+
+
+def test_missing_values_are_the_mean_and_an_input_says_so(tmp_path):
+    path = made.long_table(tmp_path / "long.csv")
+    lines = path.read_text().splitlines()
+    for row in range(1, len(lines), 5):
+        cells = lines[row].split(",")
+        lines[row] = ",".join([*cells[:2], ("", "NaN", "?", "null")[row % 4], *cells[3:]])
+    path.write_text("\n".join(lines) + "\n")
+    dataset = loaded(path)
+    assert dataset.preprocess.missing == (0,)
+    assert dataset.spec.inputs["inputs"].shape[-1] == 3
+    absent = sum(int(split["inputs"][..., 2].sum()) for split in dataset.splits().values())
+    assert absent == len(range(1, len(lines), 5))
+    for split in dataset.splits().values():
+        assert not split["inputs"][..., 0][split["inputs"][..., 2] > 0].any()
+    raw = np.array([[1.0, 2.0], [np.nan, 3.0]])
+    row = dataset.preprocess.encode([raw])["inputs"][0, :2]
+    assert row[1, 0] == 0
+    np.testing.assert_array_equal(row[:, 2], [0, 1])
+    np.testing.assert_allclose(row[0, :2], (raw[0] - dataset.preprocess.mean) / dataset.preprocess.std, rtol=1e-5)
+
+
+def test_a_ts_file_is_read_with_the_test_file_beside_it(tmp_path):
+    train = made.ts_file(tmp_path / "A_TRAIN.ts", range(16))
+    made.ts_file(tmp_path / "A_TEST.ts", range(16, COUNT))
+    dataset = loaded(train)
+    assert (len(dataset.test), len(dataset.train) + len(dataset.validation)) == (COUNT - 16, 16)
+    wanted = [steps.copy() for steps in SERIES]
+    wanted[3][0, 0] = dataset.preprocess.mean[0]  # the missing one
+    same_sequences(dataset, wanted)
+    np.testing.assert_array_equal(dataset.test["labels"], np.arange(16, COUNT) % 2)
+    assert loaded(tmp_path).fingerprint == dataset.fingerprint
+
+
+def test_recordings_in_a_zip_keep_speakers_together_and_hold_one_out(tmp_path):
+    dataset = loaded(made.wav_zip(tmp_path / "r.zip"), name_pattern="{label}_{group}_{number}", hold_out=("cy",))
+    assert len(dataset.test) == 6
+    assert len(dataset.validation) == 6, "one more speaker, whole"
+    assert any(line == "groups in test: cy (6)" for line in dataset.understood)
+    assert dataset.train["inputs"].dtype == np.int16
+    arguments = dataset.preprocess.on_device({n: dataset.train[n] for n in ("inputs",)})
+    real = np.arange(dataset.train["inputs"].shape[1]) < dataset.train.lengths[:, None]
+    features = np.asarray(arguments["inputs"])[real]
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(features.std(0), 1, atol=1e-2)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_recordings_of_every_width_are_read_alike(width, channels):
+    wanted, _ = wav_files.read(made.wav_bytes(SERIES[0]), "a")
+    samples, rate = wav_files.read(made.wav_bytes(SERIES[0], channels=channels, width=width), "a")
+    assert (samples.dtype, rate, len(samples)) == (np.int16, 8000, len(wanted))
+    np.testing.assert_allclose(samples, wanted, atol=256 if width == 1 else 0)
+
+
+def test_files_beside_a_table_of_labels_have_its_labels_and_groups(tmp_path):
+    for n, steps in enumerate(SERIES):
+        made.one_file(tmp_path / f"{n:02}.npy", steps)
+    rows = [f"{n:02}.npy;{NAMES[n % 2]};g{n // 4}" for n in range(COUNT)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file;label;who", *rows]) + "\n")
+    dataset = loaded(tmp_path, group_column="who")
+    same_sequences(dataset, SERIES)
+    assert len(dataset.test) % 4 == len(dataset.validation) % 4 == 0
+    made.one_file(tmp_path / "24.npy", SERIES[0])
+    with pytest.raises(DataError, match=r"24.npy: no row of .*labels.csv names it"):
+        loaded(tmp_path)
+
+
+TARGETS = {
+    "labels": (lambda n, t: ("a", "b|c", "a|b", "")[n % 3], "labels", ("a", "b", "c")),
+    "number": (lambda n, t: str(n * 1.37), "number", ()),
+    "steps": (lambda n, t: ("up", "down", "")[(n + t) % 3], "steps", ("down", "up")),
+    "few numbers": (lambda n, t: str(n % 3), "class", ("0", "1", "2")),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_what_is_learned_is_chosen_from_the_labels_and_said(case, tmp_path):
+    target, kind, names = TARGETS[case]
+    dataset = loaded(made.long_table(tmp_path / "long.csv", target=target))
+    assert (dataset.target, dataset.spec.names) == (kind, names)
+    assert any(line.startswith("target: ") for line in dataset.understood)
+    if kind == "labels":
+        assert set(map(tuple, dataset.train["targets"].tolist())) <= {(1, 0, 0), (0, 1, 1), (1, 1, 0)}
+    if kind == "number":
+        assert dataset.train["targets"].dtype == np.float32
+    if kind == "steps":
+        after = np.arange(dataset.train["labels"].shape[1]) >= dataset.train.lengths[:, None]
+        assert (dataset.train["labels"][after] == -1).all()
+        assert (dataset.train["labels"][~after] == -1).mean() == pytest.approx(1 / 3, abs=0.1)
+    assert dataset.spec.per_step == (kind == "steps")
+
+
+def test_a_column_a_label_and_what_the_user_says_are_taken(tmp_path):
+    path = tmp_path / "wide.csv"
+    lines = [f"{n % 2},{int(n % 3 == 0)},{','.join(map(str, SERIES[n][:4, 0]))}" for n in range(COUNT)]
+    path.write_text("\n".join(["rain,wind,a,b,c,d", *lines]) + "\n")
+    both = loaded(path, label_column=("rain", "wind"))
+    assert (both.target, both.spec.names) == ("labels", ("rain", "wind"))
+    assert both.train["targets"].shape[1] == 2
+    one = loaded(path, label_column=("rain",), value_columns=("a", "b", "c", "d"), target="number")
+    assert (one.target, one.spec.outputs, one.preprocess.lengths[-1]) == ("number", 1, 4)
+    with pytest.raises(DataError, match="a class is in one column; 'rain' and 'wind' are several"):
+        loaded(path, label_column=("rain", "wind"), target="class")
+
+
+def test_exact_duplicates_stay_in_one_split(tmp_path):
+    for n, steps in enumerate(SERIES * 2):
+        (tmp_path / NAMES[n % 2]).mkdir(exist_ok=True)
+        made.one_file(tmp_path / NAMES[n % 2] / f"{n}.npy", steps)
+    dataset = loaded(tmp_path)
+    found = {name: {row.tobytes() for row in split["inputs"]} for name, split in dataset.splits().items()}
+    assert not found["train"] & (found["validation"] | found["test"])
+    assert any("exactly like others: 24 sequences" in line for line in dataset.understood)
+
+
+def test_a_cut_is_said_and_a_constant_channel_and_columns_of_text_too(tmp_path):
+    path = made.long_table(tmp_path / "long.csv")
+    lines = [line + "," + ("where,same" if n == 0 else "lab,7") for n, line in enumerate(path.read_text().splitlines())]
+    path.write_text("\n".join(lines) + "\n")
+    dataset = loaded(path, max_length=5)
+    said = "\n".join(dataset.understood)
+    for wanted in (
+        "ids in 'id', times in 'time', labels in 'label', 3 channels ('x', 'y', 'same')",
+        "1 column (where) left aside, text",
+        "1 channel without a change in training: same",
+        "cut to their first 5 steps",
+        "2 names (calm 12, wild 12)",
+        "put in the order of 'time'",
+    ):
+        assert wanted in said
+    assert dataset.preprocess.lengths[-1] == 5
+    assert (dataset.train["inputs"][..., 2] == 0).all()
+
+
+def test_json_brings_the_preprocessing_back(tmp_path):
+    for dataset in (
+        loaded(made.long_table(tmp_path / "long.csv")),
+        loaded(made.wav_zip(tmp_path / "r.zip"), name_pattern="{label}_{group}_{number}"),
+    ):
+        pre = dataset.preprocess
+        assert SequencePreprocess.from_json(json.loads(json.dumps(pre.to_json()))) == pre
+
+
+def test_what_predict_reads_is_what_training_read(tmp_path):
+    dataset = loaded(made.long_table(tmp_path / "long.csv"))
+    pre = dataset.preprocess
+    new = made.long_table(tmp_path / "new.csv", label=False)
+    inputs = pre.read([str(new)], [], None)
+    assert [name for name, _ in inputs] == [f"{new}: s{n}" for n in range(COUNT)]
+    for (_, read), steps in zip(inputs, SERIES, strict=True):
+        np.testing.assert_allclose(read(), steps)
+    np.save(tmp_path / "one.npy", SERIES[0])
+    made.ts_file(tmp_path / "two.ts", range(2))
+    found = pre.read([str(tmp_path / "one.npy"), str(tmp_path / "two.ts"), str(tmp_path / "no.csv")], [], None)
+    np.testing.assert_allclose(found[0][1](), SERIES[0])
+    np.testing.assert_allclose(found[2][1](), SERIES[1])
+    with pytest.raises(DataError, match=r"no.csv: no such file"):
+        found[3][1]()
+    labelled = pre.labelled(made.long_table(tmp_path / "again.csv"))
+    np.testing.assert_array_equal(labelled["labels"], np.arange(COUNT) % 2)
+    np.testing.assert_allclose(labelled["inputs"][0, : len(SERIES[0])], pre.row(SERIES[0]))
+    with pytest.raises(UsageError, match="--text: this model reads numeric sequences"):
+        pre.read([], ["a text"], None)
+
+
+def edited(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+VALUE = str(SERIES[0][0, 0])
+BAD = {
+    "text in a column of numbers": (VALUE, "high", r"long.csv:\d+: 'x' must be a number, got 'high'"),
+    "infinity": (VALUE, "inf", r"long.csv:\d+: 'x' is infinite"),
+    "decimal commas": (VALUE, '"1,5"', "write numbers with a point"),
+    "doubled times": ("s0,1,", "s0,0,", r"long.csv:\d+: the time '0' in 'time' stands twice .*, also at .*long.csv:\d"),
+    "no time": ("s0,1,", "s0,soon,", r"long.csv:\d+: 'time' must be a time"),
+    "no id": ("s0,1,", ",1,", r"long.csv:\d+: 'id' is empty"),
+    "no label": ("label", "result", r"no column is called label or .*--data.label-column"),
+    "one class": ("calm", "wild", "one class only, 'wild'"),
+    "an unknown option": ("time", "hour", "no column 'time'; .*--data.time-column"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables_are_refused_with_file_line_and_remedy(case, tmp_path):
+    old, new, message = BAD[case]
+    path = made.long_table(tmp_path / "long.csv")
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=message):
+        loaded(path, time_column="time" if case == "an unknown option" else None)
+
+
+BAD_TS = {
+    "no data": ("@data", "@date", "there is no line @data|before @data"),
+    "another class": (":wild", ":odd", "A.ts:11: the label 'odd' is none of those of @classLabel"),
+    "channels": (":wild", ":1:wild", "A.ts:11: 3 channels before the label, where the header says 2"),
+    "a word": ("?", "x", r"A.ts:13: 'channel 1, step 1' must be a number"),
+    "time stamps": ("@timeStamps false", "@timeStamps true", "time stamps .* are not read"),
+    "a switch": ("@missing true", "@missing maybe", "@missing must be true or false"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TS)
+def test_bad_ts_files_are_refused_with_file_line_and_remedy(case, tmp_path):
+    old, new, message = BAD_TS[case]
+    path = made.ts_file(tmp_path / "A.ts")
+    edited(path, old, new)
+    with pytest.raises(DataError, match=message):
+        loaded(path)
+
+
+def test_recordings_that_are_none_are_refused_by_name(tmp_path):
+    root = made.class_folders(tmp_path / "w", ".wav")
+    victim = root / "calm" / "00.wav"
+    good = victim.read_bytes()
+    for spoiled, message in (
+        (b"not a recording", "00.wav: not a WAV file"),
+        (good[:20], "00.wav: not a WAV file that can be read"),
+        (good[:-100], "00.wav: cut off"),
+        (made.wav_bytes(SERIES[0], rate=16000), "Hz, where .* at .*ffmpeg -i IN -ar"),
+    ):
+        victim.write_bytes(spoiled)
+        with pytest.raises(DataError, match=message):
+            loaded(root)
+
+
+def test_other_refusals_name_what_to_do(tmp_path):
+    root = made.class_folders(tmp_path / "f", ".npy")
+    with pytest.raises(DataError, match=r"--data.hold-out names groups, and there are none"):
+        loaded(root, hold_out=("x",))
+    np.save(root / "calm" / "00.npy", np.array(["a"]))
+    with pytest.raises(DataError, match=r"00.npy: must hold numbers \[T\] or \[T, channels\]"):
+        loaded(root)
+    np.save(root / "calm" / "00.npy", np.zeros((3, 5)))
+    with pytest.raises(DataError, match=r"00.npy: 5 channels|: 2 channels, where .*00.npy has 5"):
+        loaded(root)
+    np.save(root / "calm" / "00.npy", np.zeros((3, 2), object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"00.npy: not a .npy file of numbers"):
+        loaded(root)
+    with pytest.raises(DataError, match="this is one sequence; name the folder"):
+        loaded(root / "wild" / "01.npy")
+    with pytest.raises(UsageError, match=r"--data\.path"):
+        SequenceTable().load()
+    with pytest.raises(UsageError, match=r"--data.name-pattern must be a pattern that holds \{label\}"):
+        SequenceTable(name_pattern="{group}_{number}")
+    path = made.long_table(tmp_path / "long.csv", target=lambda n, t: "rare" if n == 0 else NAMES[n % 2])
+    with pytest.raises(DataError, match=r"the class 'rare' has 1 of 24 sequences"):
+        loaded(path)
+    train, test = (made.long_table(tmp_path / f"{name}.csv") for name in ("train", "test"))
+    edited(test, "calm", "clam")
+    test.write_text(test.read_text().replace("calm", "clam"))
+    with pytest.raises(
+        DataError, match=r"test.csv:\d+: the label 'clam' does not occur in training; did you mean 'calm'"
+    ):
+        loaded(train, test_path=str(test))
