@@ -10,7 +10,7 @@ from rnnjax.data import Preprocess, Spec
 from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.spec import Shape
 from rnnjax.errors import DataError, UsageError
-from rnnjax.tasks import Classification, Metric, Regression, Task
+from rnnjax.tasks import Classification, Metric, MultiLabel, Regression, Task
 
 RNG = np.random.default_rng(0)
 ROWS = 23
@@ -24,6 +24,7 @@ SCALED = Regression(mean=(1e4, 9.9e3), scale=(40.0, 60.0))
 CASES = {
     "classes": (Classification(), LOGITS, {"labels": LABELS}),
     "weighed classes": (Classification(), LOGITS, {"labels": LABELS, "weights": WEIGHTS}),
+    "several labels": (MultiLabel(), LOGITS, {"targets": (LOGITS > 0.3).astype(np.float32)}),
     "columns": (SCALED, OUTPUTS, {"targets": TARGETS}),
     "weighed columns": (SCALED, OUTPUTS, {"targets": TARGETS, "weights": WEIGHTS}),
 }

@@ -68,6 +68,7 @@ def load(config: SequenceTable) -> Dataset:
         examples["test"],
         preprocess,
         plan=Plan(buckets),
+        places=lambda: {name: [one.place for one in series] for name, series in parts.items()},
         target=targets.kind,
         understood=understood,
     )

@@ -138,8 +138,7 @@ class SequencePreprocess(Preprocess):
         del stdin
         if texts:
             raise UsageError("--text: this model reads numeric sequences; give files of them")
-        check = functools.partial(self.check)
-        return [one for path in paths for one in reading_of.inputs(Path(path), self.reading, check)]
+        return [one for path in paths for one in reading_of.inputs(Path(path), self.reading, self.check)]
 
     def labelled(self, path: str | Path) -> Examples:
         """New labelled sequences of the same kind; raises DataError where they are none."""
