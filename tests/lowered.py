@@ -26,6 +26,8 @@ from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.corpus import CorpusData
 from rnnjax.data.plan import Streams
+from rnnjax.data.sequence_table import SequenceTable
+from rnnjax.data.spec import Shape, Spec
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.data.windows import windows
@@ -46,7 +48,8 @@ def lowered(experiment: Experiment) -> str:
     config, dataset = experiment.config, made_up(experiment.config)
     if getattr(config.data, "crop_size", 0):  # as of images that are decoded anew: streamed
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, device_budget_mib=0))
-    program = Runner(Experiment(**vars(config), task=experiment.task), dataset, jax.devices()[:DEVICES])
+    made = Experiment(**vars(config), task=experiment.task).settled(dataset)
+    program = Runner(made, dataset, jax.devices()[:DEVICES])
     state = with_carry(jax.eval_shape(program._initialize, jax.random.key(0)), program.fresh_carry())
     chunk, data, arguments = next(program.feed_training(program.train_plan(seed=0, epoch=0), 0))
     arguments["learning_rate_scale"] = np.float32(1)
@@ -63,6 +66,14 @@ def made_up(config: Config) -> Dataset:
         preprocess = WindowPreprocess(Vocabulary(tuple(map(str, range(67)))), data.window)
         every = windows(np.zeros(count * data.window + 1, np.int32), data.window)
         return Dataset(data.name, every, every, every, preprocess, plan=Streams())
+    if isinstance(data, SequenceTable):
+        shape, classes = (count, 64, 3), tuple(map(str, range(4)))
+        every = labelled(
+            np.zeros(shape, np.float32), (np.arange(count) % 4).astype(np.int32), np.full(count, 64, np.int32)
+        )
+        like = {"inputs": Shape((1, *shape[1:]), np.dtype(np.float32)), "lengths": Shape((1,), np.dtype(np.int32))}
+        spec = Spec(like, outputs=4, names=classes)
+        return Dataset(data.name, every, every, every, given=spec, plan=Plan((64,)), target="class")
     if isinstance(data, TextData):
         length = (data.bucket_lengths or (400,))[-1]
         words = Vocabulary(tuple(map(str, range(data.vocabulary_size))))
