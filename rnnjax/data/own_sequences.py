@@ -15,7 +15,7 @@ from rnnjax.data.plan import Plan
 from rnnjax.data.preprocess import one_where_constant
 from rnnjax.data.sequence_preprocess import SequencePreprocess
 from rnnjax.data.sequence_table import SequenceTable
-from rnnjax.data.sequences import Found, Reading, Series, count
+from rnnjax.data.sequences import Found, Reading, Series, check_values, count
 from rnnjax.errors import DataError, UsageError
 
 _ROWS = 64
@@ -105,6 +105,7 @@ def _alike(series: Sequence[Series]) -> None:
     for one in series:
         if not len(one.steps):
             raise DataError(f"{one.place}: a sequence without a step; leave it out")
+        check_values(one.steps, one.place)
         if one.steps.shape[1:] != series[0].steps.shape[1:]:
             got, wanted = (count(int(np.prod(part.steps.shape[1:])), "channel") for part in (one, series[0]))
             raise DataError(f"{one.place}: {got}, where {series[0].place} has {wanted}; all need the same")

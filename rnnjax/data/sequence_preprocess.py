@@ -16,7 +16,7 @@ from rnnjax.data.log_mel import LogMel
 from rnnjax.data.preprocess import Preprocess, require
 from rnnjax.data.reading import Input
 from rnnjax.data.sequence_targets import Targets
-from rnnjax.data.sequences import Reading, Series, count
+from rnnjax.data.sequences import Reading, Series, check_values, count
 from rnnjax.data.spec import Shape, Spec
 from rnnjax.errors import DataError, UsageError
 from rnnjax.files import write_file
@@ -104,8 +104,7 @@ class SequencePreprocess(Preprocess):
             )
         if not len(steps):
             raise DataError(f"{place}: a sequence without a step")
-        if np.isinf(steps).any():
-            raise DataError(f"{place}: infinity at step {int(np.isinf(steps).any(1).argmax()) + 1}")
+        check_values(steps, place)
         return steps
 
     def row(self, steps: np.ndarray) -> np.ndarray:
