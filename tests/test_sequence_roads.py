@@ -87,6 +87,9 @@ def test_each_target_trains_evaluates_resumes_and_answers_a_table_without_labels
     assert json.loads(capsys.readouterr().out)["split"] == "validation"
     rows = answered(capsys, made.long_table(tmp_path / "new.csv", label=False))
     assert [row["input"] for row in rows] == [f"{tmp_path}/new.csv: s{n}" for n in range(made.COUNT)]
+    if importlib.util.find_spec("onnxruntime"):  # which compares the file's answers with the model's
+        assert main(["sequence", "export", "--to", "onnx"]) == 0
+        assert "model.onnx, which answers its sample as the model here does" in capsys.readouterr().out
     predictor = rnnjax.load("runs/sequence_table/seed-0")
     assert type(predictor.task) is TASKS[target]
     answers = predictor(made.SERIES[:3])

@@ -31,9 +31,14 @@ def head(graph: Graph, module: PooledHead, params: Params, outputs: str, lengths
         for kind in module.pooling
     ]
     values = pooled[0] if len(pooled) == 1 else graph.add("Concat", *pooled, axis=-1)
-    for number in range(len(module.dense)):
+    return dense_layers(graph, len(module.dense), params, values)
+
+
+def dense_layers(graph: Graph, hidden: int, params: Params, values: str) -> str:
+    """So many dense layers with ReLU, and one without."""
+    for number in range(hidden):
         values = graph.add("Relu", dense(graph, params[f"Dense_{number}"], values))
-    return dense(graph, params[f"Dense_{len(module.dense)}"], values)
+    return dense(graph, params[f"Dense_{hidden}"], values)
 
 
 def _column(graph: Graph, name: str) -> str:

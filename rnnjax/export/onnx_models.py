@@ -9,15 +9,17 @@ import numpy as np
 from flax.core import meta
 
 from rnnjax.data import ImagePreprocess, Preprocess
+from rnnjax.data.sequence_preprocess import SequencePreprocess
 from rnnjax.export import onnx_layers as layers
 from rnnjax.export.arguments import Like
 from rnnjax.export.onnx_graph import Graph, refuse
 from rnnjax.export.onnx_recurrence import operator_of, recurrence, zero_beyond
 from rnnjax.layers.carried import Carried
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
-from rnnjax.models.head import backward_features
+from rnnjax.models.head import StepHead, backward_features
 from rnnjax.models.image import ImageClassifier, MirroredImageClassifier
 from rnnjax.models.language import RecurrentLM
+from rnnjax.models.sequence import SequenceNet
 from rnnjax.models.text import TextClassifier
 
 
@@ -146,6 +148,7 @@ def _answered(
         MirroredImageClassifier: _mirrored,
         TextClassifier: _text,
         RecurrentLM: _language,
+        SequenceNet: _sequence,
     }
     makers |= dict.fromkeys((RNN, Bidirectional, StackedRNN, Carried), _recurrent)
     if type(model) not in makers:
@@ -164,6 +167,8 @@ def _normalised(graph: Graph, preprocess: Preprocess, inputs: str) -> str:
         scaled = graph.add("Mul", graph.float(inputs), graph.constant(1 / 255))
         centred = graph.add("Sub", scaled, graph.constant(preprocess.mean))
         return graph.add("Div", centred, graph.constant(preprocess.std))
+    if type(preprocess) is SequencePreprocess and preprocess.mel is None:
+        return inputs
     if type(preprocess).on_device is not Preprocess.on_device:
         refuse(f"the preprocessing {type(preprocess).__name__}, which computes something of its own")
     return inputs
@@ -181,6 +186,19 @@ def _text(graph: Graph, model: TextClassifier, call: _Call) -> tuple[Any, str]:
         words, lengths = layers.convolutions_over_time(graph, model.conv, call.params["conv"], words, lengths)
     words = zero_beyond(graph, words, lengths)
     carry, outputs = recurrence(graph, model.recurrent, call.params["recurrent"], words, lengths, call.carry)
+    backward = backward_features(model.head, model.recurrent)
+    return carry, layers.head(graph, model.head, call.params["head"], outputs, lengths, backward)
+
+
+def _sequence(graph: Graph, model: SequenceNet, call: _Call) -> tuple[Any, str]:
+    inputs, lengths = call.inputs, call.lengths
+    if model.conv is not None:
+        assert lengths is not None, "a model with convolutions has no step"
+        inputs, lengths = layers.convolutions_over_time(graph, model.conv, call.params["conv"], inputs, lengths)
+    inputs = zero_beyond(graph, inputs, lengths)
+    carry, outputs = recurrence(graph, model.recurrent, call.params["recurrent"], inputs, lengths, call.carry)
+    if isinstance(model.head, StepHead):
+        return carry, layers.dense_layers(graph, len(model.head.dense), call.params["head"], outputs)
     backward = backward_features(model.head, model.recurrent)
     return carry, layers.head(graph, model.head, call.params["head"], outputs, lengths, backward)
 
