@@ -53,7 +53,7 @@ SEQUENCES = Experiment(
     summary="a bidirectional GRU learns your own numeric sequences or recordings: --data.path FILE",
     target=None,
     cost="grows with the number of sequences and their lengths",
-    data=SequenceTable(batch_size=32),
+    data=SequenceTable(batch_size=16),
     model=SequenceModel(
         cell="gru",
         features=(64,),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnjax.data.examples import hold_out, hold_out_rows
+from rnnjax.data.grouped import groups_of, hold_out_groups
 from rnnjax.data.sequence_targets import Targets
 from rnnjax.data.sequences import Found, Series, count
 from rnnjax.errors import DataError
@@ -47,16 +48,16 @@ def cut(
     if not len(pool):
         raise DataError(f"{found.path}: no sequence is left to train on")
     classes = _classes(targets, series)
-    units = np.arange(len(series))
-    units[pool], lines = _units(series, pool)
+    units = np.zeros(len(series), np.int64)
+    units[pool], lines = _units([series[int(number)] for number in pool])
     test, validation = np.array(sorted(given_test), np.int64), np.array(sorted(given_validation - given_test), np.int64)
     parts = 1 + (not len(test)) + (not len(validation))
     _check_enough(found, targets, classes, pool, parts)
     if not len(test):
-        pool, test = _part(found, pool, classes, units, test_fraction, "test")
+        pool, test = _part(found, pool, classes, units, test_fraction, "test", targets.names)
     lines += _groups_said(series, test, "test")
     if not len(validation):
-        pool, validation = _part(found, pool, classes, units, validation_fraction, "validation")
+        pool, validation = _part(found, pool, classes, units, validation_fraction, "validation", targets.names)
     lines += _groups_said(series, validation, "validation")
     if classes is not None:
         absent = sorted(set(classes[np.concatenate([validation, test])]) - set(classes[pool]))
@@ -87,31 +88,19 @@ def _held_out(found: Found, names: Sequence[str]) -> set[int]:
     return {number for number, one in enumerate(found.series) if one.group in names}
 
 
-def _units(series: Sequence[Series], pool: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """A number for each sequence of a pool, the same for those that stay together: of one group, or exactly alike."""
-    first: dict[object, int] = {}
-    parent = list(range(len(pool)))
-
-    def root(number: int) -> int:
-        while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = parent[number]
-        return number
-
-    labels: dict[bytes, set[object]] = {}
-    again = 0
-    for number, one in enumerate(series[int(n)] for n in pool):
+def _units(series: Sequence[Series]) -> tuple[np.ndarray, list[str]]:
+    """A number for each sequence, the same for those that stay together: of one group, or exactly alike."""
+    digests = []
+    for one in series:
         digest = hashlib.sha256(f"{one.steps.dtype} {one.steps.shape}".encode())
         digest.update(np.ascontiguousarray(one.steps).tobytes())
-        again += digest.digest() in first
-        labels.setdefault(digest.digest(), set()).add((one.labels, one.step_labels))
-        keys = [digest.digest()] + ([] if one.group is None else [("group", one.group)])
-        for key in keys:
-            parent[root(number)] = root(first.setdefault(key, number))
+        digests.append(digest.digest())
+    again = len(digests) - len(set(digests))
     lines = [f"exactly like others: {count(again, 'sequence')}; they stay in one split with those"] * bool(again)
-    other = sum(len(found) > 1 for found in labels.values())
+    labels = {(digest, one.labels, one.step_labels) for digest, one in zip(digests, series, strict=True)}
+    other = len(labels) - len(set(digests))
     lines += [f"the same values with different labels: {count(other, 'sequence')}"] * bool(other)
-    return pool[[root(number) for number in range(len(pool))]], lines
+    return groups_of(digests, [one.group for one in series]), lines
 
 
 def _check_enough(found: Found, targets: Targets, classes: np.ndarray | None, pool: np.ndarray, parts: int) -> None:
@@ -129,7 +118,13 @@ def _check_enough(found: Found, targets: Targets, classes: np.ndarray | None, po
 
 
 def _part(
-    found: Found, pool: np.ndarray, classes: np.ndarray | None, units: np.ndarray, fraction: float, name: str
+    found: Found,
+    pool: np.ndarray,
+    classes: np.ndarray | None,
+    units: np.ndarray,
+    fraction: float,
+    name: str,
+    names: Sequence[str],
 ) -> tuple[np.ndarray, np.ndarray]:
     """What is left of a pool, and a part of it."""
     different = len(set(units[pool].tolist()))
@@ -138,7 +133,7 @@ def _part(
             f"{found.path}: all sequences are of one group, and {name} needs another; give more, or leave groups out"
         )
     if different < len(pool):
-        return _grouped(pool, classes, units, fraction)
+        return _grouped(pool, classes, units, fraction, names)
     if classes is None:
         kept, held = hold_out_rows(len(pool), max(fraction, 1 / len(pool)))
     else:
@@ -148,19 +143,17 @@ def _part(
 
 
 def _grouped(
-    pool: np.ndarray, classes: np.ndarray | None, units: np.ndarray, fraction: float
+    pool: np.ndarray, classes: np.ndarray | None, units: np.ndarray, fraction: float, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of the folds that scikit-learn makes of whole units, stratified by class, the one that is nearest in size."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+    """Whole units: of classes, such that each is in both parts; else the fold that is nearest to the fraction."""
+    if classes is not None:
+        kept, held = hold_out_groups(classes[pool], units[pool], fraction, names)
+        return pool[kept], pool[held]
+    from sklearn.model_selection import GroupKFold
 
     folds = min(max(round(1 / fraction), 2), len(set(units[pool].tolist())), _MOST_FOLDS)
-    if classes is None:
-        made = GroupKFold(folds).split(pool, groups=units[pool])
-    else:
-        folds = min(folds, min(Counter(classes[pool].tolist()).values()))
-        made = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(pool, classes[pool], units[pool])
-    wanted = fraction * len(pool)
-    kept, held = min((part for part in made if len(part[1])), key=lambda part: abs(len(part[1]) - wanted))
+    made = GroupKFold(folds).split(pool, groups=units[pool])
+    kept, held = min(made, key=lambda part: abs(len(part[1]) - fraction * len(pool)))
     return pool[kept], pool[held]
 
 

@@ -90,6 +90,10 @@ class SequenceTable(DataConfig):
         wanted = TARGET_OF.get(getattr(task, "kind", ""), "auto")
         return dataclasses.replace(self, target=wanted) if self.target == "auto" and wanted != "auto" else self
 
+    def fitting(self, examples: int, multiple: int) -> Self:
+        """The section with a batch that few sequences fill."""
+        return self.with_smaller_batch(examples, multiple)
+
     def __post_init__(self):
         super().__post_init__()
         choice(self, "target", Target)
