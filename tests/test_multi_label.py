@@ -69,6 +69,19 @@ def test_answers_say_all_labels_of_a_row_and_a_line_what_a_table_would():
     np.testing.assert_array_equal(TASK.answers(LOGITS, SPEC), LOGITS > 0)
 
 
+def test_outcomes_of_rows_make_the_figure_again_for_any_rows_that_are_drawn():
+    rows = TASK.outcomes({"targets": THERE, "logits": LOGITS}, SPEC)
+    draws = RNG.integers(0, len(LOGITS), (5, len(LOGITS)))
+    counts = np.stack([np.bincount(draw, minlength=len(LOGITS)) for draw in draws])
+    for draw, found in zip(draws, TASK.statistic(rows, counts), strict=True):
+        there, said = THERE[draw], LOGITS[draw] > 0
+        occurring = np.flatnonzero(there.any(0) | said.any(0))
+        theirs = metrics.f1_score(there, said, average="macro", labels=occurring, zero_division=0.0)
+        assert found == pytest.approx(theirs)
+    examples = Examples({"inputs": LOGITS, "targets": THERE})
+    np.testing.assert_array_equal(TASK.regressed(examples, SPEC) > 0, THERE > 0)
+
+
 def test_what_are_no_labels_is_refused():
     with pytest.raises(UsageError, match=r"logits \[23, 4\] and targets \[23, 3\] do not fit"):
         TASK.check(LOGITS, {"targets": THERE[:, :3]})

@@ -1,7 +1,7 @@
 """The task of an experiment whose data say what their targets are."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks.base import Task
@@ -33,6 +33,11 @@ class ByData(Task):
         if dataset.target not in TASK_OF:
             raise DataError(f"{dataset.name} does not say what its targets are; give the experiment a task")
         return TASK_OF[dataset.target]
+
+    def choosing(self, name: str) -> Self:
+        """The same: by what the best checkpoint is chosen is asked of the task that the data ask for."""
+        del name
+        return self
 
     def check_data(self, dataset: "Dataset") -> None:
         """Refuses to be trained on: whoever reads the data asks for the task that they want."""

@@ -10,7 +10,7 @@ from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks.base import Batch, Metric, Report, Task, mean
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
+    from rnnjax.data import Dataset, Examples
     from rnnjax.data.spec import Spec
 
 
@@ -128,6 +128,26 @@ class MultiLabel(Task):
         metrics = self.finish(totals)
         values = {name: metrics[name] for name in ("micro_f1", "exact_match")}
         return Report(values, {"examples": len(kept["targets"]), **metrics, "labels": labels})
+
+    # Beside plain bars, see rnnjax.bars
+
+    def regressed(self, examples: "Examples", spec: "Spec") -> np.ndarray:
+        """1 where an example has a label and -1 where it has not, ``[N, L]``: predictions of them are logits."""
+        return 2 * np.asarray(examples["targets"], np.float32) - 1
+
+    def outcomes(self, kept: Any, spec: "Spec") -> np.ndarray:
+        """Of each example by label: hits, predicted labels and true ones, ``[N, 3 L]``."""
+        there, said = np.asarray(kept["targets"]) > 0, np.asarray(kept["logits"]) > 0
+        weights = np.asarray(kept.get("weights", np.ones(len(there))), np.float64)[:, None]
+        return weights * np.concatenate([said & there, said, there], 1)
+
+    def statistic(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Macro F1 ``[draws]`` of outcomes ``[U, 3 L]`` that occur ``counts [draws, U]`` times each."""
+        hits, said, there = np.split(counts @ rows, 3, axis=1)
+        shown = said + there
+        f1 = np.divide(2 * hits, shown, out=np.full(shown.shape, np.nan), where=shown > 0)
+        occurring = (shown > 0).sum(1)
+        return np.divide(np.nansum(f1, 1), occurring, out=np.zeros(len(f1)), where=occurring > 0)
 
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
         """Which labels each row has: booleans ``[N, L]``, in the order of their names."""
