@@ -43,16 +43,16 @@ def _list() -> int:
     lines = [
         "usage: python -m rnnjax KIND PATH [options]",
         "",
-        "Trains a classifier on data of your own. PATH is, by KIND:",
+        "Trains on data of your own. PATH is, by KIND:",
     ]
     for name, kind in KINDS.items():
         command = f"python -m rnnjax {name}"
         lines += [
-            f"  {name:<8}{kind.what}",
-            f"          {command} {kind.example}",
-            f"          {command} evaluate; {command} predict FILES; {command} train --help",
-            f"          {command} export --to onnx: for programs without this package",
-            f"          {command} plan PATH --for MACHINE: what training needs there",
+            f"  {name:<10}{kind.what}",
+            f"            {command} {kind.example}",
+            f"            {command} evaluate; {command} predict FILES; {command} train --help",
+            f"            {command} export --to onnx: for programs without this package",
+            f"            {command} plan PATH --for MACHINE: what training needs there",
         ]
     terminal.answer("\n".join([*lines, "", cli.EXIT_CODES]))
     return 0

@@ -144,6 +144,17 @@ def test_files_beside_a_table_of_labels_have_its_labels_and_groups(tmp_path):
         loaded(tmp_path)
 
 
+def test_a_column_of_labels_in_each_file_is_of_the_file_where_it_does_not_change_and_of_steps_where_it_does(tmp_path):
+    for n, steps in enumerate(SERIES):
+        rows = "".join(f"{x},{y},{NAMES[n % 2]}\n" for x, y in steps)
+        (tmp_path / f"{n}.csv").write_text("x,y,label\n" + rows)
+    assert loaded(tmp_path).target == "class"
+    made.one_file(tmp_path / "3.csv", SERIES[3])
+    rows = "".join(f"{x},{y},{NAMES[step % 2]}\n" for step, (x, y) in enumerate(SERIES[3]))
+    (tmp_path / "3.csv").write_text("x,y,label\n" + rows)
+    assert (loaded(tmp_path).target, loaded(tmp_path).spec.per_step) == ("steps", True)
+
+
 TARGETS = {
     "labels": (lambda n, t: ("a", "b|c", "a|b", "")[n % 3], "labels", ("a", "b", "c")),
     "number": (lambda n, t: str(n * 1.37), "number", ()),

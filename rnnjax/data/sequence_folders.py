@@ -4,98 +4,25 @@ import dataclasses
 import io
 import re
 import warnings
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rnnjax.data import sequence_cells as cells
 from rnnjax.data import sequence_columns, sequence_tables, wav_files
-from rnnjax.data.files import hidden, read_bytes, regular, too_large
+from rnnjax.data.files import read_bytes
+from rnnjax.data.sequence_entries import MOST_BYTES, TEST, TRAIN, VALIDATION, Entry, entries
 from rnnjax.data.sequence_table import pattern_fields
 from rnnjax.data.sequences import Found, Reading, Series, count
 from rnnjax.data.tables import Table, is_table, read_table
 from rnnjax.errors import DataError
 
-TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing")
-"""What the folders of splits are called."""
-
 FILE_COLUMNS = ("file", "filename", "file_name", "path", "recording", "name", "id")
 """Columns of a table of labels that are taken for the files' names."""
 
 _LABEL_TABLES = ("labels", "label", "targets", "target", "classes", "metadata", "index", "train_labels")
-_MOST_BYTES = 2**30
-"""Of one file."""
-
-
-class Entry(NamedTuple):
-    """A file of a folder or a zip.
-
-    Attributes:
-      inside: its path there.
-      place: what it is called in errors.
-      data: its bytes.
-      path: where it lies; None within a zip.
-    """
-
-    inside: PurePosixPath
-    place: str
-    data: Callable[[], bytes]
-    path: Path | None = None
-
-
-def entries(path: Path) -> list[Entry]:
-    """The files of a folder or a zip that are not hidden, in the order of their names; one folder around all is none.
-
-    Raises:
-      DataError: if it cannot be read.
-    """
-    found = _zipped(path) if path.is_file() else _below(path)
-    if not found:
-        raise DataError(f"{path}: there is no file in it")
-    while len({entry.inside.parts[0] for entry in found}) == 1 and min(len(e.inside.parts) for e in found) > 1:
-        if found[0].inside.parts[0].lower() in (*TRAIN, *TEST):
-            break
-        found = [entry._replace(inside=PurePosixPath(*entry.inside.parts[1:])) for entry in found]
-    return found
-
-
-def _below(path: Path) -> list[Entry]:
-    try:
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-    except OSError as error:
-        raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
-    return [
-        Entry(PurePosixPath(inside), str(file), lambda file=file: read_bytes(file, _MOST_BYTES), file)
-        for file in files
-        if not any(map(hidden, (inside := file.relative_to(path)).parts))
-    ]
-
-
-def _zipped(path: Path) -> list[Entry]:
-    try:
-        file = zipfile.ZipFile(regular(path))  # open as long as an entry of it is held
-        infos = sorted((info for info in file.infolist() if not info.is_dir()), key=lambda info: info.filename)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DataError(f"{path}: not a zip that can be read ({error})") from error
-    made = []
-    for info in infos:
-        inside = PurePosixPath(info.filename)
-        if not any(map(hidden, inside.parts)):
-            made.append(Entry(inside, f"{path}: {inside}", lambda info=info: _unpacked(path, file, info)))
-    return made
-
-
-def _unpacked(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > _MOST_BYTES:
-        raise too_large(f"{path}: {info.filename}", _MOST_BYTES)
-    try:
-        with file.open(info) as member:
-            return member.read(_MOST_BYTES)
-    except Exception as error:  # whatever zlib, bz2 and lzma raise at what is damaged
-        raise DataError(f"{path}: {info.filename} cannot be unpacked ({error})") from error
 
 
 def read(path: Path, reading: Reading, *, training: bool) -> Found:
@@ -121,6 +48,7 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
         one if label is None else one._replace(labels=label) for one, label in zip(found.series, labels, strict=True)
     ]
     series = [one._replace(group=group) for one, group in zip(series, groups, strict=True)]
+    found, series = _whole(found, series)
     left = [entry.place for entry in every if not _is_sequence(entry)]
     lines = [f"{count(len(files), kinds[0] + ' file')}, a sequence each{said}", *found.understood]
     lines += [f"{count(len(left), 'other file')} left aside: {', '.join(left[:3])}"] * bool(left)
@@ -135,9 +63,18 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
     )
 
 
+def _whole(found: Found, series: list[Series]) -> tuple[Found, list[Series]]:
+    """Where the steps of each file have one label alone, it is the label of the whole sequence."""
+    said = [{label for label in one.step_labels or () if label is not None} for one in series]
+    if not all(len(labels) == 1 for labels in said):
+        return found, series
+    made = [one._replace(labels=(*labels,), step_labels=None) for one, labels in zip(series, said, strict=True)]
+    return dataclasses.replace(found, target=""), made
+
+
 def read_file(path: Path, reading: Reading) -> Found:
     """One file as one sequence."""
-    return read_entry(Entry(PurePosixPath(path.name), str(path), lambda: read_bytes(path, _MOST_BYTES), path), reading)
+    return read_entry(Entry(PurePosixPath(path.name), str(path), lambda: read_bytes(path, MOST_BYTES), path), reading)
 
 
 def read_entry(entry: Entry, reading: Reading) -> Found:
@@ -188,9 +125,7 @@ def _labels(
     if label_table is not None:
         return *_from_table(files, label_table, reading, training=training), f", labels in {label_table.inside}"
     depths = {len(above) for above in folders}
-    if depths == {1} and training:
-        return [(above[0],) for above in folders], ("label",), none, ", labels by sub-folder"
-    if depths == {1} and len({above[0] for above in folders}) > 1:
+    if depths == {1}:
         return [(above[0],) for above in folders], ("label",), none, ", labels by sub-folder"
     if depths == {0} or not training:  # tables may hold the labels of their steps
         return [None] * len(files), (), none, ""

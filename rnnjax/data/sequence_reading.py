@@ -10,6 +10,7 @@ import numpy as np
 from rnnjax.data import sequence_folders as folders
 from rnnjax.data import sequence_tables, ts_files
 from rnnjax.data.reading import Input, unreadable
+from rnnjax.data.sequence_entries import Entry, entries
 from rnnjax.data.sequences import Found, Reading
 from rnnjax.data.tables import SUFFIXES, is_table, read_table
 from rnnjax.errors import DataError
@@ -78,10 +79,10 @@ def inputs(path: Path, reading: Reading, check: Callable[[np.ndarray, str], np.n
         if path.exists() and (path.is_dir() or path.suffix.lower() == ".zip"):
             made = [
                 (entry.place, functools.partial(_one, entry, reading, check))
-                for entry in folders.entries(path)
+                for entry in entries(path)
                 if folders.is_sequence(Path(entry.inside))
             ]
-            tables = [] if made else [e for e in folders.entries(path) if e.path and _is_read(e.inside)]
+            tables = [] if made else [e for e in entries(path) if e.path and _is_read(e.inside)]
             for entry in tables:
                 made += inputs(entry.path or path, reading, check)
             return made or [(str(path), unreadable(f"{path}: there is no sequence in it"))]
@@ -95,6 +96,6 @@ def _is_read(inside: PurePosixPath) -> bool:
     return is_table(Path(inside)) or inside.suffix.lower() == ".ts"
 
 
-def _one(entry: folders.Entry, reading: Reading, check: Callable[[np.ndarray, str], np.ndarray]) -> np.ndarray:
+def _one(entry: Entry, reading: Reading, check: Callable[[np.ndarray, str], np.ndarray]) -> np.ndarray:
     (one,) = folders.read_entry(entry, reading).series
     return check(one.steps, one.place)

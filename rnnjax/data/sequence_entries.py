@@ -1,0 +1,83 @@
+"""The files of a folder or a zip, in the order of their names, none unpacked before it is read."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from rnnjax.data.files import hidden, read_bytes, regular, too_large
+from rnnjax.errors import DataError
+
+TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing")
+"""What the folders of splits are called."""
+
+MOST_BYTES = 2**30
+"""Of one file."""
+
+
+class Entry(NamedTuple):
+    """A file of a folder or a zip.
+
+    Attributes:
+      inside: its path there.
+      place: what it is called in errors.
+      data: its bytes.
+      path: where it lies; None within a zip.
+    """
+
+    inside: PurePosixPath
+    place: str
+    data: Callable[[], bytes]
+    path: Path | None = None
+
+
+def entries(path: Path) -> list[Entry]:
+    """The files of a folder or a zip that are not hidden, in the order of their names; one folder around all is none.
+
+    Raises:
+      DataError: if it cannot be read.
+    """
+    found = _zipped(path) if path.is_file() else _below(path)
+    if not found:
+        raise DataError(f"{path}: there is no file in it")
+    while len({entry.inside.parts[0] for entry in found}) == 1 and min(len(e.inside.parts) for e in found) > 1:
+        if found[0].inside.parts[0].lower() in (*TRAIN, *TEST):
+            break
+        found = [entry._replace(inside=PurePosixPath(*entry.inside.parts[1:])) for entry in found]
+    return found
+
+
+def _below(path: Path) -> list[Entry]:
+    try:
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}") from error
+    return [
+        Entry(PurePosixPath(inside), str(file), lambda file=file: read_bytes(file, MOST_BYTES), file)
+        for file in files
+        if not any(map(hidden, (inside := file.relative_to(path)).parts))
+    ]
+
+
+def _zipped(path: Path) -> list[Entry]:
+    try:
+        file = zipfile.ZipFile(regular(path))  # open as long as an entry of it is held
+        infos = sorted((info for info in file.infolist() if not info.is_dir()), key=lambda info: info.filename)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise DataError(f"{path}: not a zip that can be read ({error})") from error
+    made = []
+    for info in infos:
+        inside = PurePosixPath(info.filename)
+        if not any(map(hidden, inside.parts)):
+            made.append(Entry(inside, f"{path}: {inside}", lambda info=info: _unpacked(path, file, info)))
+    return made
+
+
+def _unpacked(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > MOST_BYTES:
+        raise too_large(f"{path}: {info.filename}", MOST_BYTES)
+    try:
+        with file.open(info) as member:
+            return member.read(MOST_BYTES)
+    except Exception as error:  # whatever zlib, bz2 and lzma raise at what is damaged
+        raise DataError(f"{path}: {info.filename} cannot be unpacked ({error})") from error
