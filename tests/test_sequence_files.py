@@ -155,6 +155,23 @@ def test_a_column_of_labels_in_each_file_is_of_the_file_where_it_does_not_change
     assert (loaded(tmp_path).target, loaded(tmp_path).spec.per_step) == ("steps", True)
 
 
+def test_rows_with_times_are_steps_and_are_not_read_as_sequences_where_nothing_tells_those_apart(tmp_path):
+    path = made.long_table(tmp_path / "long.csv")
+    path.write_text(path.read_text().replace("id,time", "subject,time", 1))
+    with pytest.raises(DataError, match=r"rows have times in 'time' .* --data.id-column, or say --data.layout wide"):
+        loaded(path)
+    same_sequences(loaded(path, id_column="subject"), SERIES)
+
+
+def test_the_numbers_of_the_rows_are_no_channel(tmp_path):
+    path = made.long_table(tmp_path / "long.csv")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([f",{lines[0]}", *(f"{n},{line}" for n, line in enumerate(lines[1:]))]) + "\n")
+    dataset = loaded(path)
+    same_sequences(dataset, SERIES)
+    assert any("left aside, the numbers of the rows" in line for line in dataset.understood)
+
+
 TARGETS = {
     "labels": (lambda n, t: ("a", "b|c", "a|b", "")[n % 3], "labels", ("a", "b", "c")),
     "number": (lambda n, t: str(n * 1.37), "number", ()),

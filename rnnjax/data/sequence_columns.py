@@ -93,8 +93,9 @@ def values(table: Table, reading: Reading, taken: Sequence[str | None]) -> Value
     """
     names = [str(found(table, name, (), "--data.value-columns")) for name in reading.value_columns]
     asked, text, empty = bool(names), [], []
+    numbered = [] if asked else [name for name in table.columns if name not in taken and _numbers_rows(table, name)]
     kept, columns = [], []
-    for name in names or [name for name in table.columns if name not in taken]:
+    for name in names or [name for name in table.columns if name not in (*taken, *numbered)]:
         made, wrong = cells.numbers(table.values[name])
         there = len(made) - int(np.isnan(made).sum())
         if len(wrong) and (asked or there >= len(wrong)):
@@ -109,8 +110,28 @@ def values(table: Table, reading: Reading, taken: Sequence[str | None]) -> Value
             columns.append(made)
     if not kept:
         raise DataError(f"{table.path}: no column of values holds numbers; {named(table)}")
-    aside = [f"{_listed(text)} left aside, text"] * bool(text) + [f"{_listed(empty)} left aside, empty"] * bool(empty)
+    why = {"text": text, "empty": empty, "the numbers of the rows": numbered}
+    aside = [f"{_listed(which)} left aside, {what}" for what, which in why.items() if which]
     return Values(tuple(kept), np.stack(columns, 1), tuple(aside))
+
+
+def _numbers_rows(table: Table, name: str) -> bool:
+    """Whether a column is the one that pandas writes first: without a name, the number of each row."""
+    if name.strip().lower() not in ("", "index", "unnamed: 0", "column1"):
+        return False
+    found = [cells.number(value) for value in table.values[name]]
+    return len(found) > 1 and found[0] in (0, 1) and found == [row + found[0] for row in range(len(found))]
+
+
+def check_wide(table: Table, reading: Reading) -> None:
+    """Refuses a table whose rows have times, and so are steps, where nothing tells which are of one sequence."""
+    timed = reading.time_column or found(table, None, [name for name in TIME_COLUMNS if name != "index"], "")
+    if reading.layout == "auto" and timed is not None:
+        raise DataError(
+            f"{table.path}: its rows have times in {timed!r} and so are steps, but no column is called "
+            f"{' or '.join(ID_COLUMNS[:3])}; {named(table)}; name the one that tells sequences apart by "
+            "--data.id-column, or say --data.layout wide where a row is a sequence"
+        )
 
 
 def _listed(names: Sequence[str]) -> str:
