@@ -116,6 +116,8 @@ class Experiment(Listed):
       optim: :class:`rnnjax.OptimConfig`, an optax transformation, or anything with ``build(steps)``.
       train: how long.
       parallel: on what devices.
+      own: whether the data are a user's own: plain bars are trained beside the network, and where classes are uneven
+        the best checkpoint is chosen by what fits them.
       seeds: the seeds that the command trains by default.
       sample_texts: documents to try a text classifier on.
       variants: the same with other settings, by name.
@@ -126,6 +128,7 @@ class Experiment(Listed):
     optim: Any = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    own: bool = False
     seeds: tuple[int, ...] = (0,)
     sample_texts: tuple[str, ...] = ()
     variants: Mapping[str, Variant] = field(default_factory=dict)
@@ -134,6 +137,8 @@ class Experiment(Listed):
         _check_parts(self)
         if hasattr(self.data, "for_task"):
             object.__setattr__(self, "data", self.data.for_task(self.task))
+        if self.train.best:
+            object.__setattr__(self, "task", self.task.choosing(self.train.best))
         until, headline = self.train.until, self.task.headline
         if until is not None and headline.shown.endswith("%}"):
             check(0 < until <= 1, self.train, "until", f"above 0 and at most 1 ({headline.name} is a share)")

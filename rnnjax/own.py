@@ -14,6 +14,7 @@ IMAGES = Experiment(
     name="image_folder",
     summary="convolutions and an LSTM classify the images in a folder of yours",
     target=None,
+    own=True,
     cost="grows with the number of images and their size",
     data=ImageFolderData(batch_size=16, validation_fraction=0.2, max_shift=2, shift_padding="reflect"),
     model=ImageModel(
@@ -32,6 +33,7 @@ TEXTS = Experiment(
     name="text_table",
     summary="a bidirectional LSTM learns your own texts: --data.path FILE",
     target=None,
+    own=True,
     cost="ten passes over your texts",
     data=TextTable(batch_size=32),
     model=TextModel(

@@ -13,6 +13,7 @@ from rnnjax.errors import UsageError
 Optimizer = Literal["sgd", "adam", "adamw"]
 Log = Literal["tensorboard", "wandb"]
 Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
+ClassWeights = Literal["none", "balanced"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,8 @@ class OptimConfig:
     """Global norm to clip gradients to; 0: not at all."""
     label_smoothing: float = option(0.0, of_task=True)
     """Share of probability spread over all classes."""
+    class_weights: ClassWeights = option("none", of_task=True)
+    """Training loss by class: balanced weighs each by its inverse frequency, in the mean 1, so that rare ones count."""
     adversarial: float = option(0.0, rare=True)
     """Half of the training loss is of inputs moved by up to this share of their norm to where it is larger; 0: none."""
     ema_decay: float = 0.0
@@ -78,6 +81,7 @@ class OptimConfig:
     def __post_init__(self):
         choice(self, "optimizer", Optimizer)
         choice(self, "schedule", Schedule)
+        choice(self, "class_weights", ClassWeights)
         check(0 < self.learning_rate < float("inf"), self, "learning_rate", "positive and finite")
         for name in ("warmup_fraction", "momentum", "label_smoothing", "ema_decay"):
             rate(self, name)
@@ -106,7 +110,8 @@ class TrainConfig:
     weight of all its targets. But dropout draws other numbers, a batch norm normalises by the statistics of a part,
     over all devices, and moves its averages once a part, and a loss that looks at a batch as a whole sees a part.
 
-    A better validation is one by the headline metric and among equals by loss.
+    A better validation is one by the headline metric, or the one named here, and among equals by loss. Of data of one's
+    own, where one class has more than two thirds of the training examples, it is by macro F1 unless another is named.
 
     A search that chooses by validation leaves the test split alone (--train.no-test); the same command without that
     tests the finished run.
@@ -118,6 +123,8 @@ class TrainConfig:
     section: ClassVar[str] = "train"
     epochs: int = 10
     """Passes over the training split."""
+    best: str = option("", of_task=True)
+    """Metric of validation that chooses the best checkpoint: accuracy, macro_f1, auc or loss; unset: what fits."""
     patience: int = 0
     """Stop after so many epochs that were no better; 0: never."""
     evaluate_every: int = option(0, rare=True)

@@ -17,7 +17,7 @@ import numpy as np
 from rnnjax.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
+    from rnnjax.data import Dataset, Examples
     from rnnjax.data.spec import Spec
 
 Batch = Mapping[str, Any]
@@ -51,6 +51,20 @@ class Metric(NamedTuple):
     def reaches(self, value: float, wanted: float) -> bool:
         """Whether a value is as good as the one that is wanted."""
         return self.score(value) >= self.score(wanted)
+
+
+class Constant(NamedTuple):
+    """The same answer for every example.
+
+    Attributes:
+      name: what it is called, in ``the network beats the NAME``.
+      outputs: ``[N, ...]``, as a model's.
+      note: which answer it is.
+    """
+
+    name: str
+    outputs: np.ndarray
+    note: str = ""
 
 
 class Report(NamedTuple):
@@ -108,10 +122,33 @@ class Task:
         """Metrics by name, of :meth:`sums` that were added up over a split, as float64 NumPy values."""
         return {"loss": mean(totals["loss"], totals["weight"])}
 
+    @property
+    def chooser(self) -> Metric:
+        """The metric that chooses the best checkpoint: the headline, or what :meth:`choosing` named."""
+        return self.headline
+
+    def choosing(self, name: str) -> Self:
+        """The task with the best checkpoint chosen by that metric, see ``--train.best``; of no name, as it is.
+
+        Raises:
+          UsageError: if it cannot be chosen by.
+        """
+        if name not in ("", self.headline.name):
+            raise UsageError(f"{type(self).__name__} chooses its best checkpoint by {self.headline.name}, not {name!r}")
+        return self
+
+    def fitting(self, dataset: "Dataset") -> tuple[str, str]:
+        """The name of the metric to choose by that fits these data, and why; of the headline, two empty strings."""
+        del dataset
+        return "", ""
+
     def rank(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        """What orders epochs: the headline, and among equals, which a small split makes frequent, the loss."""
+        """What orders epochs: the metric that chooses, and among equals, which a small split makes frequent, the loss.
+
+        An epoch that was validated without that metric comes last.
+        """
         loss = metrics.get("loss", 0.0)
-        return self.headline.score(metrics[self.headline.name]), -math.inf if math.isnan(loss) else -loss
+        return self.chooser.score(metrics.get(self.chooser.name, math.nan)), -math.inf if math.isnan(loss) else -loss
 
     def objective(self, apply: Callable[[Batch], Any], batch: Batch) -> dict[str, Any]:
         """The sums of a training batch, for losses that need the model itself, or more than one pass through it."""
@@ -130,6 +167,8 @@ class Task:
         """The task with what it takes from the training split and from the optimizer's section."""
         if getattr(optim, "label_smoothing", 0.0):
             raise UsageError(f"--optim.label-smoothing is of classes; {type(self).__name__} has none")
+        if getattr(optim, "class_weights", "none") != "none":
+            raise UsageError(f"--optim.class-weights are of classes; {type(self).__name__} has none")
         return self
 
     def width(self, spec: "Spec") -> int:
@@ -144,9 +183,62 @@ class Task:
         """What of a batch leaves the devices for :meth:`report`: a tree of ``[B, ...]`` of one size for all batches."""
         return None
 
+    @property
+    def looks_at_rows(self) -> bool:
+        """Whether :meth:`finish_kept` has metrics, so that every evaluation keeps what :meth:`keep` says."""
+        return False
+
+    def finish_kept(self, kept: Any, spec: "Spec") -> dict[str, float]:
+        """Metrics that do not add up over batches, of what was kept of a whole split."""
+        return {}
+
     def report(self, totals: Mapping[str, Any], kept: Any, spec: "Spec") -> Report:
         """What a whole split shows; ``kept`` is a tree of NumPy arrays ``[N, ...]`` in the split's order."""
         return Report()
+
+    # Beside plain bars: see rnnjax.bars and rnnjax.tasks.compare
+
+    def constant(self, train: "Examples", examples: "Examples", spec: "Spec") -> Constant | None:
+        """The best outputs for ``examples`` that are the same for all, by the training split; None: there are none."""
+        return None
+
+    def regressed(self, examples: "Examples", spec: "Spec") -> np.ndarray | None:
+        """What least squares fit, ``[N, outputs]``, such that their predictions are outputs of this task."""
+        return None
+
+    @property
+    def compared(self) -> Metric:
+        """The figure by which two sets of answers are compared."""
+        return self.headline
+
+    def outcomes(self, kept: Any, spec: "Spec") -> np.ndarray | None:
+        """What each example adds to the compared figure, ``[N, K]``; None: nothing that adds up over examples."""
+        return None
+
+    def statistic(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The compared figure ``[draws]`` of outcomes ``[U, K]`` that occur ``counts [draws, U]`` times each."""
+        from rnnjax.tasks.compare import weighted_mean
+
+        return weighted_mean(rows, counts)
+
+    def hits(self, rows: np.ndarray) -> np.ndarray | None:
+        """Of outcomes ``[N, K]``, which are right, ``[N]``, where the compared figure is their share; else None."""
+        return None
+
+    def intervals(self, kept: Any, spec: "Spec") -> dict[str, tuple[float, float]]:
+        """Intervals of 95 % by metric: Wilson's for shares of examples, the bootstrap's for others."""
+        from rnnjax.tasks import compare
+
+        rows = None if kept is None else self.outcomes(kept, spec)
+        if rows is None:
+            return {}
+        hits = self.hits(rows)
+        found = compare.interval(self.statistic, rows) if hits is None else compare.wilson(int(hits.sum()), len(hits))
+        return {self.compared.name: found}
+
+    def mistakes(self, kept: Any, spec: "Spec", most: int) -> list[dict[str, Any]]:
+        """The ``most`` worst answers, the worst first: ``row`` (its number) and what of it a person should look at."""
+        return []
 
     def unpadded(self, outputs: Any, lengths: np.ndarray | None) -> Any:
         """Outputs ``[N, ...]`` as :meth:`answers` and :meth:`rows` take them; a task of steps cuts them to ``lengths``.

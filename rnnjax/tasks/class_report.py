@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.tasks import calibration
 from rnnjax.tasks.base import Report
 from rnnjax.tasks.confusion import save_confusion
 from rnnjax.tasks.metrics import class_probabilities
@@ -24,24 +25,47 @@ def class_report(
 
     Returns:
       JSON values: ``examples``, ``accuracy``, ``macro_f1`` (mean over the classes that occur in labels or
-      predictions), ``weighted_f1`` (weighted by support), ``auc`` (area under the ROC curve; None unless there are
-      two classes and both occur), ``classes`` (``name``, ``precision``, ``recall``, ``f1``, ``support`` of each;
+      predictions), ``weighted_f1`` (weighted by support), ``balanced_accuracy`` (mean recall of the classes that have
+      examples), ``auc`` (area under the ROC curve; None unless there are two classes and both occur), ``macro_auc``
+      (of more classes, the mean over each against the rest; None of two), ``ece`` and ``brier`` (see
+      :mod:`rnnjax.tasks.calibration`), ``classes`` (``name``, ``precision``, ``recall``, ``f1``, ``support`` of each;
       what is 0 / 0 is 0) and ``confusion`` (counts, a row for each true class, a column for each predicted one).
     """
-    from sklearn import metrics  # a second of import that a run needs at its end only
-
-    page = _by_class(class_probabilities(logits).argmax(-1), labels, class_names, weights)
+    probabilities = class_probabilities(logits)
+    page = _by_class(probabilities.argmax(-1), labels, class_names, weights)
     classes = {name: page.pop(name) for name in ("classes", "confusion")}
-    ranked = len(class_names) == 2 and len(np.unique(labels)) == 2
-    auc = float(metrics.roc_auc_score(labels, _scores(logits), sample_weight=weights)) if ranked else None
-    return {"examples": len(labels), **page, "auc": auc, **classes}
+    auc, two = area(logits, labels, weights), len(class_names) == 2
+    calibrated = {
+        "ece": calibration.error(probabilities, labels, weights),
+        "brier": calibration.brier(probabilities, labels, weights),
+    }
+    areas = {"auc": auc if two else None, "macro_auc": None if two else auc}
+    return {"examples": len(labels), **page, **areas, **calibrated, **classes}
+
+
+def area(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float | None:
+    """AUC of logits ``[N, C]``; of more than two classes, the mean over those that occur of each against the rest.
+
+    None where no class can be ranked, since all examples that count are of one.
+    """
+    from rnnjax.tasks.compare import auc_of
+
+    wide = max(logits.shape[-1], 2)
+    every = scores(logits)[:, None] if wide == 2 else class_probabilities(logits)
+    counted = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
+    found = [
+        float(auc_of(np.stack([labels == c, every[:, column], counted], 1), np.ones((1, len(labels))))[0])
+        for column, c in enumerate((1,) if wide == 2 else range(wide))
+    ]
+    found = [value for value in found if np.isfinite(value)]
+    return float(np.mean(found)) if found else None
 
 
 def _by_class(
     predicted: np.ndarray, labels: np.ndarray, class_names: Sequence[str], weights: np.ndarray | None
 ) -> dict[str, Any]:
     """What of :func:`class_report` predicted classes ``[N]`` tell without logits."""
-    from sklearn import metrics
+    from sklearn import metrics  # a second of import that a run needs at its end only
 
     numbers = np.arange(len(class_names))
     confusion = metrics.confusion_matrix(labels, predicted, labels=numbers, sample_weight=weights)
@@ -51,14 +75,21 @@ def _by_class(
     )
     columns = zip(class_names, *(column.tolist() for column in by_class), strict=True)
     names = ("name", "precision", "recall", "f1", "support")
-    occurring = confusion.sum(0) + confusion.sum(1) > 0
+    occurring, there = confusion.sum(0) + confusion.sum(1) > 0, confusion.sum(1) > 0
     return {
-        "accuracy": float(np.average(predicted == labels, weights=weights)),
-        "macro_f1": float(by_class[2][occurring].mean()),
-        "weighted_f1": float(np.average(by_class[2], weights=by_class[3])),
+        "accuracy": _mean(predicted == labels, weights),
+        "macro_f1": _mean(by_class[2][occurring]),
+        "weighted_f1": _mean(by_class[2], by_class[3]),
+        "balanced_accuracy": _mean(by_class[1][there]),
         "classes": [dict(zip(names, row, strict=True)) for row in columns],
         "confusion": confusion.tolist(),
     }
+
+
+def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """A weighted mean; 0 where nothing counts."""
+    total = len(values) if weights is None else np.sum(weights)
+    return float(np.average(values, weights=weights)) if total else 0.0
 
 
 def report(
@@ -66,7 +97,14 @@ def report(
 ) -> Report:
     """The report as a task gives it: F1 and, where there is one, AUC among the result's figures."""
     page = class_report(logits, labels, class_names, weights)
-    return _reported(page, class_names, [name for name in ("macro_f1", "weighted_f1", "auc") if page[name] is not None])
+    values = [name for name in ("macro_f1", "weighted_f1", "auc") if page[name] is not None]
+    found = _reported(page, class_names, values)
+    curve = calibration.bins(class_probabilities(logits), labels, weights)
+
+    def draw(path: Path, of: str) -> None:
+        calibration.save_reliability(curve, path, f"{of}: calibration error {page['ece']:.2%}")
+
+    return found._replace(figures={**found.figures, "reliability": draw})
 
 
 def report_of_steps(
@@ -87,6 +125,6 @@ def _reported(page: dict[str, Any], class_names: Sequence[str], values: Sequence
     return Report({name: page[name] for name in values}, page, {"confusion": draw})
 
 
-def _scores(logits: np.ndarray) -> np.ndarray:
+def scores(logits: np.ndarray) -> np.ndarray:
     """What ranks examples by class 1: the logit, since probabilities near 0 and 1 round to ties."""
     return logits[:, 0] if logits.shape[-1] == 1 else logits[:, 1] - logits[:, 0]

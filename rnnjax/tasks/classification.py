@@ -1,17 +1,24 @@
 """One class of several an example."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from rnnjax.errors import UsageError
-from rnnjax.tasks.base import Batch, Metric, Report, Task, mean, target_of
+from rnnjax.tasks.base import Batch, Constant, Metric, Report, Task, mean, target_of
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
+    from rnnjax.data import Dataset, Examples
     from rnnjax.data.spec import Spec
+
+_CHOOSERS = {
+    "accuracy": Metric("accuracy"),
+    "macro_f1": Metric("macro_f1"),
+    "auc": Metric("auc"),
+    "loss": Metric("loss", "min", "{:.4f}"),
+}
 
 
 @dataclass(frozen=True)
@@ -20,11 +27,38 @@ class Classification(Task):
 
     Attributes:
       label_smoothing: of the training loss, see ``--optim.label-smoothing``, which it is taken from.
+      class_weights: factor of an example's training loss by its class, see ``--optim.class-weights``.
+      best: what chooses the best checkpoint, see ``--train.best``: accuracy, F1 in the mean over classes (macro_f1),
+        the area under the ROC curve (auc; of more than two classes, of each against the rest in the mean), or loss.
     """
 
     kind: ClassVar[str] = "classification"
     headline: ClassVar[Metric] = Metric("accuracy")
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    best: str = "accuracy"
+
+    def __post_init__(self):
+        if self.best not in _CHOOSERS:
+            raise UsageError(f"the best checkpoint is chosen by one of {', '.join(_CHOOSERS)}, not {self.best!r}")
+
+    @property
+    def chooser(self) -> Metric:
+        """What ``best`` names."""
+        return _CHOOSERS[self.best]
+
+    def choosing(self, name: str) -> Self:
+        """With another ``best``."""
+        return replace(self, best=name or self.best)
+
+    def fitting(self, dataset: "Dataset") -> tuple[str, str]:
+        """Macro F1 where one class has more than two thirds of the training examples."""
+        from rnnjax.tasks.balance import UNEVEN, most_frequent
+
+        number, share = most_frequent(target_of(dataset.train.arrays))
+        if share <= UNEVEN:
+            return "", ""
+        return "macro_f1", f"{share:.0%} of the training examples are {dataset.spec.names[number]!r}"
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """``loss`` in nats, ``correct`` and ``weight`` of logits ``[B, C]``; rows weigh as ``weights [B]`` say."""
@@ -32,11 +66,35 @@ class Classification(Task):
 
         labels = target_of(batch)
         loss = losses.for_outputs(outputs.shape[-1])(outputs, labels, self.label_smoothing if train else 0.0)
-        return metrics.sums(outputs, labels, loss, batch["mask"], batch.get("weights"))
+        if train and self.class_weights:
+            loss = losses.weighed(loss, labels, self.class_weights)
+        weights = batch.get("weights")
+        added = metrics.sums(outputs, labels, loss, batch["mask"], weights)
+        return added | (metrics.by_class(outputs, labels, batch["mask"], weights) if self.best == "macro_f1" else {})
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
-        """Mean loss and accuracy; both are 0 of no rows."""
-        return {name: mean(totals[of], totals["weight"]) for name, of in (("loss", "loss"), ("accuracy", "correct"))}
+        """Mean loss and accuracy, and macro F1 where it chooses; all are 0 of no rows."""
+        found = {name: mean(totals[of], totals["weight"]) for name, of in (("loss", "loss"), ("accuracy", "correct"))}
+        if "hits" not in totals:
+            return found
+        from rnnjax.tasks.compare import f1_of
+
+        counts = [np.asarray(totals[name], np.float64)[None] for name in ("hits", "predicted", "gold")]
+        return found | {"macro_f1": float(f1_of(*counts)[0])}
+
+    @property
+    def looks_at_rows(self) -> bool:
+        """Whether AUC chooses: ranks do not add up."""
+        return self.best == "auc"
+
+    def finish_kept(self, kept: Any, spec: "Spec") -> dict[str, float]:
+        """AUC, where it chooses; NaN where it is not defined."""
+        if not self.looks_at_rows:
+            return {}
+        from rnnjax.tasks.class_report import area
+
+        found = area(kept["logits"], kept["labels"], kept.get("weights"))
+        return {"auc": float("nan") if found is None else found}
 
     def check(self, outputs: Any, batch: Batch) -> None:
         """Logits must be ``[B, C]`` floats, labels ``[B]`` integers: others would broadcast to a wrong number."""
@@ -53,8 +111,15 @@ class Classification(Task):
         check_classes(dataset)
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
-        """With the label smoothing of the optimizer's section."""
-        return replace(self, label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing)
+        """With the label smoothing and the class weights that the optimizer's section asks for."""
+        from rnnjax.tasks.balance import class_weights
+
+        weights = class_weights(optim, target_of(dataset.train.arrays), len(dataset.spec.names))
+        return replace(
+            self,
+            label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing,
+            class_weights=weights or self.class_weights,
+        )
 
     def width(self, spec: "Spec") -> int:
         """A logit a class, but one for two classes of text."""
@@ -74,6 +139,78 @@ class Classification(Task):
         from rnnjax.tasks.class_report import report
 
         return report(kept["logits"], kept["labels"], spec.names, kept.get("weights"))
+
+    def constant(self, train: "Examples", examples: "Examples", spec: "Spec") -> Constant:
+        """Logits that say how frequent each class is."""
+        counts = np.bincount(target_of(train.arrays), train.arrays.get("weights"), minlength=len(spec.names))
+        logits = np.log(np.maximum(counts, 1e-9) / max(counts.sum(), 1e-9)).astype(np.float32)
+        outputs = np.broadcast_to(logits, (len(examples), len(logits)))
+        return Constant("majority class", outputs, f"always {spec.names[int(counts.argmax())]!r}")
+
+    def regressed(self, examples: "Examples", spec: "Spec") -> np.ndarray:
+        """1 for an example's class and -1 for all others, ``[N, C]``; the largest prediction is the answer."""
+        return 2.0 * np.eye(len(spec.names))[target_of(examples.arrays)] - 1.0
+
+    @property
+    def compared(self) -> Metric:
+        """What chooses, or accuracy in place of the loss, which not every method has."""
+        return self.headline if self.best == "loss" else self.chooser
+
+    def outcomes(self, kept: Any, spec: "Spec") -> np.ndarray | None:
+        """Of each example: its class, the predicted one (for AUC the score), and how much it counts."""
+        from rnnjax.tasks import class_report
+        from rnnjax.tasks.metrics import class_probabilities
+
+        logits, labels = kept["logits"], kept["labels"]
+        if self.best == "auc" and len(spec.names) != 2:
+            return None
+        answers = class_report.scores(logits) if self.best == "auc" else class_probabilities(logits).argmax(-1)
+        return np.stack([labels, answers, kept.get("weights", np.ones(len(labels)))], 1).astype(np.float64)
+
+    def statistic(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Accuracy, macro F1 or AUC, as ``best`` says."""
+        from rnnjax.tasks import compare
+
+        if self.best == "auc":
+            return compare.auc_of(rows, counts)
+        if self.best == "macro_f1":
+            return compare.f1_of(*compare.by_class(rows, counts, int(rows[:, :2].max()) + 1))
+        return compare.weighted_mean(np.stack([rows[:, 0] == rows[:, 1], rows[:, 2]], 1), counts)
+
+    def hits(self, rows: np.ndarray) -> np.ndarray | None:
+        """Which examples are right, where accuracy is compared and all count alike."""
+        alike = (rows[:, 2] == 1).all()
+        return rows[:, 0] == rows[:, 1] if alike and self.compared.name == self.headline.name else None
+
+    def intervals(self, kept: Any, spec: "Spec") -> dict[str, tuple[float, float]]:
+        """Of accuracy, macro F1 and balanced accuracy, and of two classes AUC."""
+        from rnnjax.tasks import compare
+
+        found: dict[str, tuple[float, float]] = {}
+        for name in ("accuracy", "macro_f1", "auc"):
+            found |= super(Classification, replace(self, best=name)).intervals(kept, spec)
+
+        def balanced(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+            hits, _, gold = compare.by_class(rows, counts, len(spec.names))
+            return compare.recall_of(hits, gold)
+
+        rows = replace(self, best="accuracy").outcomes(kept, spec)
+        assert rows is not None
+        return found | {"balanced_accuracy": compare.interval(balanced, rows)}
+
+    def mistakes(self, kept: Any, spec: "Spec", most: int) -> list[dict[str, Any]]:
+        """The wrong answers with the highest probabilities: ``row``, ``true``, ``predicted`` and ``probability``."""
+        from rnnjax.tasks.metrics import class_probabilities
+
+        probabilities, labels = class_probabilities(kept["logits"]), np.asarray(kept["labels"])
+        predicted, sure = probabilities.argmax(-1), probabilities.max(-1)
+        wrong = np.flatnonzero(predicted != labels)
+        chosen: Sequence[int] = wrong[np.argsort(-sure[wrong], kind="stable")][:most].tolist()
+        names = spec.names
+        return [
+            {"row": n, "true": names[labels[n]], "predicted": names[predicted[n]], "probability": float(sure[n])}
+            for n in chosen
+        ]
 
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
         """The most probable class of each row, ``[N]``: its name, or its number where classes have no other name."""

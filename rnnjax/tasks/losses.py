@@ -5,7 +5,7 @@ Logits in half precision are taken to float32 first: a sum over classes rounds a
 Axes: B batch, C classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +91,11 @@ def binary_of_each(logits: Array, labels: Array, smoothing: float = 0.0) -> Arra
     logits = logits.astype(single_or_wider(logits.dtype))
     targets = labels.astype(logits.dtype) * (1 - smoothing) + smoothing / 2
     return optax.sigmoid_binary_cross_entropy(logits, targets)
+
+
+def weighed(losses: Array, labels: Array, class_weights: Sequence[float]) -> Array:
+    """Losses ``[B]``, each times the factor of its label ``[B]``; of weights ``[C]`` whose mean over examples is 1."""
+    return losses * jnp.asarray(class_weights, losses.dtype)[labels]
 
 
 def for_outputs(outputs: int) -> Loss:

@@ -50,6 +50,15 @@ def sums(logits: Array, labels: Array, losses: Array, mask: Array, weights: Arra
     }
 
 
+def by_class(logits: Array, labels: Array, mask: Array, weights: Array | None = None) -> dict[str, Array]:
+    """Sums ``[classes]`` over the real rows: ``hits`` (right), ``predicted`` and ``gold``; see :func:`sums`."""
+    classes, predicted = jnp.arange(max(logits.shape[-1], 2)), predicted_class(logits)
+    counted = mask.astype(jnp.float32) if weights is None else jnp.where(mask, weights.astype(jnp.float32), 0)
+    answered, true = predicted[:, None] == classes, labels[:, None] == classes
+    parts = {"hits": answered & true, "predicted": answered, "gold": true}
+    return {name: (counted[:, None] * part).sum(0) for name, part in parts.items()}
+
+
 def predicted_class(logits: Array) -> Array:
     """The most probable class of each row: ``[B, C] -> [B]``; for one logit, whether it is positive."""
     if logits.shape[-1] == 1:

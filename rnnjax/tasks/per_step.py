@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from rnnjax.errors import DataError, UsageError
-from rnnjax.tasks.base import Batch, Metric, Report, Task, mean
+from rnnjax.tasks.base import Batch, Constant, Metric, Report, Task, mean
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
+    from rnnjax.data import Dataset, Examples
     from rnnjax.data.spec import Spec
 
 Score = Literal["accuracy", "macro-f1", "span-f1"]
@@ -33,6 +33,7 @@ class PerStep(Task):
       label_smoothing: of the training loss, see ``--optim.label-smoothing``, which it is taken from.
       tags: the classes' names where they are tags (O, B-PER, I-PER and the like); taken from the data.
       steps: of the longest row of all splits; taken from the data.
+      class_weights: factor of a step's training loss by its class, see ``--optim.class-weights``.
     """
 
     kind: ClassVar[str] = "per_step"
@@ -41,6 +42,7 @@ class PerStep(Task):
     label_smoothing: float = 0.0
     tags: tuple[str, ...] = ()
     steps: int = 0
+    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self):
         if self.score not in _HEADLINES:
@@ -62,7 +64,10 @@ class PerStep(Task):
 
         labels, predicted = _counted(batch), outputs.argmax(-1)
         counted = labels >= 0
-        loss = losses.per_step_cross_entropy(outputs, labels, self.label_smoothing if train else 0.0).sum(-1)
+        loss = losses.per_step_cross_entropy(outputs, labels, self.label_smoothing if train else 0.0)
+        if train and self.class_weights:
+            loss = losses.weighed(loss, jnp.maximum(labels, 0), self.class_weights)
+        loss = loss.sum(-1)
         weights = batch["mask"].astype(jnp.int32)
         if "weights" in batch:
             weights = jnp.where(batch["mask"], batch["weights"].astype(loss.dtype), 0)
@@ -125,9 +130,13 @@ class PerStep(Task):
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
         """With the optimizer's label smoothing, the classes' names where they are tags, and the longest row."""
+        from rnnjax.tasks.balance import class_weights
+
         names = dataset.spec.names
+        counted = _real_labels(dataset.train)
         return replace(
             self,
+            class_weights=class_weights(optim, counted, dataset.spec.outputs) or self.class_weights,
             label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing,
             tags=tuple(names) if _are_tags(names) else (),
             steps=max(split["labels"].shape[1] for split in dataset.splits().values()),
@@ -159,6 +168,36 @@ class PerStep(Task):
 
         of_spans = {"spans": spans.page(*(totals[name] for name in _SPANS), tags=self.tags)}
         return report._replace(page={**(report.page or {}), **of_spans})
+
+    def constant(self, train: "Examples", examples: "Examples", spec: "Spec") -> Constant:
+        """The most frequent class at every step."""
+        counts = np.bincount(_real_labels(train), minlength=spec.outputs)
+        logits = np.log(np.maximum(counts, 1e-9) / counts.sum()).astype(np.float32)
+        outputs = np.broadcast_to(logits, (*examples["labels"].shape, spec.outputs))
+        return Constant("majority class", outputs, f"always {_names(spec)[int(counts.argmax())]!r}")
+
+    def outcomes(self, kept: Any, spec: "Spec") -> np.ndarray | None:
+        """Of each sequence, whose steps go together: right steps and steps, or for macro F1 those of each class."""
+        if self.score == "span-f1":
+            return None
+        labels, predicted = kept["labels"], kept["predicted"]
+        weights = np.asarray(kept.get("weights", np.ones(len(labels))), np.float64)[:, None]
+        counted, right = labels >= 0, labels == predicted
+        if self.score == "accuracy":
+            return weights * np.stack([(counted & right).sum(1), counted.sum(1)], 1)
+        classes = len(_names(spec))
+        chosen = [(counted & right, labels), (counted, predicted), (counted, labels)]
+        sums = [[(of & (which == c)).sum(1) for c in range(classes)] for of, which in chosen]
+        return weights * np.concatenate(sums).T
+
+    def statistic(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The share of steps that are right, or macro F1."""
+        from rnnjax.tasks.compare import f1_of
+
+        added = counts @ rows
+        if self.score != "accuracy":
+            return f1_of(*np.split(added, 3, axis=1))
+        return np.divide(added[:, 0], added[:, 1], out=np.full(len(added), np.nan), where=added[:, 1] > 0)
 
     def unpadded(self, outputs: Any, lengths: np.ndarray | None) -> Any:
         """The logits of each row's own steps, a list of ``[T, C]``; those of rows of one length as they are."""
@@ -206,6 +245,15 @@ def _counted(batch: Batch) -> Any:
     if "lengths" in batch:
         counted &= jnp.arange(labels.shape[1]) < batch["lengths"][:, None]
     return jnp.where(counted, labels, -1)
+
+
+def _real_labels(examples: "Examples") -> np.ndarray:
+    """The labels of a split that count, one after the other."""
+    labels = np.asarray(examples["labels"])
+    counted = labels >= 0
+    if examples.lengths is not None:
+        counted &= np.arange(labels.shape[1]) < examples.lengths[:, None]
+    return labels[counted]
 
 
 def _are_tags(names: Sequence[str]) -> bool:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from rnnjax.errors import DataError, UsageError
-from rnnjax.tasks.base import Batch, Metric, Report, Task, mean, target_of
+from rnnjax.tasks.base import Batch, Constant, Metric, Report, Task, mean, target_of
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
+    from rnnjax.data import Dataset, Examples
     from rnnjax.data.spec import Spec
 
 
@@ -109,6 +109,36 @@ class Regression(Task):
         mean = (weights * targets).sum(0) / weights.sum() if weights.any() else 0.0
         spread = (weights * (targets - mean) ** 2).sum()
         return Report({"r2": float(1 - (weights * error**2).sum() / spread)} if spread > 0 else {})
+
+    def constant(self, train: "Examples", examples: "Examples", spec: "Spec") -> Constant:
+        """The mean of the training targets."""
+        outputs = self.regressed(train, spec).mean(0)
+        note = "always " + ", ".join(f"{value:.4g}" for value in np.ravel(self.answers(outputs[None], spec))[:5])
+        return Constant("mean", np.broadcast_to(outputs.astype(np.float32), (len(examples), len(outputs))), note)
+
+    def regressed(self, examples: "Examples", spec: "Spec") -> np.ndarray:
+        """The targets in units of the scale, about the mean."""
+        return (_columns(np.asarray(target_of(examples.arrays), np.float64)) - self.mean) / self.scale
+
+    def outcomes(self, kept: Any, spec: "Spec") -> np.ndarray:
+        """The squared error of each example, in the mean over columns, and its weight."""
+        error = _columns(np.asarray(self.answers(kept["outputs"], spec))) - _columns(np.asarray(kept["targets"]))
+        return np.stack([(error**2).mean(-1), np.asarray(kept.get("weights", np.ones(len(error))), np.float64)], 1)
+
+    def statistic(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """RMSE."""
+        return super().statistic(rows, counts) ** 0.5
+
+    def mistakes(self, kept: Any, spec: "Spec", most: int) -> list[dict[str, Any]]:
+        """The largest errors: ``row``, ``true``, ``predicted`` and ``error``, of the column that is furthest off."""
+        targets = _columns(np.asarray(kept["targets"], np.float64))
+        predicted = _columns(np.asarray(self.answers(kept["outputs"], spec)))
+        off = np.abs(targets - predicted) / np.asarray(self.scale)
+        found = []
+        for n in np.argsort(-off.max(1), kind="stable")[:most].tolist():
+            true, answer = float(targets[n, off[n].argmax()]), float(predicted[n, off[n].argmax()])
+            found.append({"row": n, "true": true, "predicted": answer, "error": answer - true})
+        return found
 
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
         """Predictions in the targets' units, in the outputs' shape, float64."""

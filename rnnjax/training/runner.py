@@ -39,6 +39,7 @@ class Runner:
     Attributes:
       model, task: the experiment's.
       parallel: the devices.
+      fitting: why the data choose the best checkpoint by another metric than the headline; empty where they do not.
       steps_per_epoch, total_steps: of the training.
       optimizer: the optimizer and its learning rates.
       implementations: which implementation each RNN of the model runs, by its path, as in
@@ -67,6 +68,10 @@ class Runner:
         check_tokens(dataset)
         experiment.task.check_data(dataset)
         self.task: Task = experiment.task.prepared(dataset, self.optimizer.section)
+        self.fitting = ""
+        if getattr(experiment, "own", False) and not experiment.train.best:
+            best, self.fitting = self.task.fitting(dataset)
+            self.task = self.task.choosing(best)
         self.model = made_model(experiment.model, dataset.spec, self.task)
         self._recipe = self._make_recipe()
         averaged = self.optimizer.section.ema_decay > 0
@@ -184,6 +189,8 @@ class Runner:
           variables: the model's variables.
           split: ``train``, ``validation`` or ``test``.
         """
+        if self.task.looks_at_rows:
+            return self.evaluate_keeping(variables, split)[0]
         return self.task.finish(self._totals(variables, split, lambda chunk, kept: None, keep=False))
 
     def evaluate_keeping(self, variables: Any, split: str) -> tuple[dict[str, float], dict[str, Any], Any]:
@@ -203,7 +210,8 @@ class Runner:
                 whole[chunk.rows[chunk.mask]] = part[chunk.mask]
 
         totals = self._totals(variables, split, place, keep=True)
-        return self.task.finish(totals), totals, out[0]  # no split is empty
+        metrics = {**self.task.finish(totals), **self.task.finish_kept(out[0], self.dataset.spec)}  # no split is empty
+        return metrics, totals, out[0]
 
     def _totals(
         self, variables: Any, split: str, place: Callable[[Chunk, Any], None], *, keep: bool
