@@ -1,20 +1,19 @@
 """The bar for sequences: thousands of random convolutions, two numbers of each, and ridge regression.
 
 ROCKET's published rule (Dempster, Petitjean and Webb 2020, arXiv:1910.13051): a kernel has 7, 9 or 11 weights, drawn
-from the normal distribution and centred; a bias from -1 to 1; a dilation ``2^x``, x from 0 to where the kernel just fits
-into a sequence; padding, or none; and of several channels it sees some. Of its outputs over time, their maximum and the
-share of them that is positive are features. Series are normalised one by one, as there; since that hides how large
-they are, the mean and the deviation of each channel are features too.
+from the normal distribution and centred; a bias from -1 to 1; a dilation ``2^x``, x from 0 to where the kernel just
+fits into a sequence; padding, or none; and of several channels it sees some. Of its outputs over time, their maximum
+and the share of them that is positive are features. Series are normalised one by one, as there; since that hides how
+large they are, the mean and the deviation of each channel are features too.
 
-A sequence's padding is no part of it: outputs whose kernel would reach beyond what is real (or, of padded kernels, whose
-middle does) do not count. All kernels are of 11 taps, shorter ones with zeros at their ends, and those of one dilation
+A sequence's padding is no part of it: outputs whose kernel would reach beyond what is real (of padded kernels, whose
+middle would) do not count. All kernels are of 11 taps, shorter ones with zeros at their ends, and those of one dilation
 are one product of shifted copies of the sequence with their weights: the dilation is an argument of one compiled
 program, whatever it is.
 """
 
 import functools
 import time
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +54,7 @@ class Kernels(NamedTuple):
 
 
 def kernels(rng: np.random.Generator, count: int, steps: int, channels: int) -> list[Kernels]:
-    """Random kernels, grouped by their dilation.
+    """Random kernels, those of one dilation together, up to 64 at once; the groups in random order.
 
     Args:
       rng: draws them.
@@ -75,10 +74,11 @@ def kernels(rng: np.random.Generator, count: int, steps: int, channels: int) -> 
     bias, padded = rng.uniform(-1, 1, count).astype(np.float32), rng.random(count) < 0.5
     found = []
     for dilation in np.unique(dilations):
-        chosen = np.flatnonzero(dilations == dilation)
-        parts = [part[..., chosen] for part in (weights, bias, half, padded)]
-        found.append(Kernels(int(dilation), *parts))
-    return found
+        every = np.flatnonzero(dilations == dilation)
+        for chosen in (every[start : start + _GROUP] for start in range(0, len(every), _GROUP)):
+            parts = [part[..., chosen] for part in (weights, bias, half, padded)]
+            found.append(Kernels(int(dilation), *parts))
+    return [found[number] for number in rng.permutation(len(found))]
 
 
 def _channels(rng: np.random.Generator, count: int, channels: int, lengths: np.ndarray) -> np.ndarray:
@@ -89,30 +89,18 @@ def _channels(rng: np.random.Generator, count: int, channels: int, lengths: np.n
     return ranks < number
 
 
-def transform(sequences: np.ndarray, lengths: np.ndarray, groups: list[Kernels]) -> np.ndarray:
-    """The features of normalised sequences: ``[N, 2 * kernels]``, all maxima first.
+def transform(sequences: np.ndarray, lengths: np.ndarray, group: Kernels) -> np.ndarray:
+    """The features of normalised sequences: ``[N, 2 * K]``, all maxima first.
 
     Args:
       sequences: ``[N, T, channels]``.
       lengths: ``[N]``, how many steps of each are real.
-      groups: the kernels.
+      group: the kernels.
     """
-    biggest, shares = [], []
-    for group in groups:
-        for part in _parts(group):
-            made = [
-                _features(sequences[start : start + _ROWS], lengths[start : start + _ROWS], part)
-                for start in range(0, len(sequences), _ROWS)
-            ]
-            real = len(part.bias) if len(part.bias) < _GROUP else _GROUP
-            biggest.append(np.concatenate([rows[0] for rows in made])[:, :real])
-            shares.append(np.concatenate([rows[1] for rows in made])[:, :real])
-    return np.concatenate([*biggest, *shares], 1)
-
-
-def _parts(group: Kernels) -> Iterator[Kernels]:
-    for start in range(0, len(group.bias), _GROUP):
-        yield Kernels(group.dilation, *(part[..., start : start + _GROUP] for part in group[1:]))
+    parts = [slice(start, start + _ROWS) for start in range(0, len(sequences), _ROWS)]
+    made = [_features(sequences[rows], lengths[rows], group) for rows in parts]
+    biggest, shares = (np.concatenate(values)[:, : len(group.bias)] for values in zip(*made, strict=True))
+    return np.concatenate([biggest, shares], 1)
 
 
 def _features(sequences: np.ndarray, lengths: np.ndarray, part: Kernels) -> tuple[np.ndarray, np.ndarray]:
@@ -182,12 +170,13 @@ def random_convolutions(asked: Asked) -> Bar | None:
     made = {split: [extra] for split, (_, extra) in scaled.items()}
     most = min(KERNELS, max(_MOST_FEATURES // (2 * len(train)), 2 * _GROUP))
     steps, channels = int(np.median(given["train"][1])), given["train"][0].shape[2]
-    rng, count = np.random.default_rng(0), 0
-    while count < most and (not count or time.monotonic() - start < 0.5 * asked.seconds):
-        block = kernels(rng, min(4 * _GROUP if count else _GROUP, most - count), steps, channels)
+    count = 0
+    for group in kernels(np.random.default_rng(0), most, steps, channels):
+        if count and time.monotonic() - start > 0.5 * asked.seconds:
+            break
         for split, (sequences, _) in scaled.items():
-            made[split].append(transform(sequences, given[split][1], block))
-        count += sum(len(group.bias) for group in block)
+            made[split].append(transform(sequences, given[split][1], group))
+        count += len(group.bias)
     features = {split: np.concatenate(parts, 1) for split, parts in made.items()}
     outputs = ridge(features["train"], targets)(features["judged"])
     few = "" if count == KERNELS else f"{count:,} of {KERNELS:,} kernels"

@@ -59,7 +59,7 @@ class OptimConfig:
     """Global norm to clip gradients to; 0: not at all."""
     label_smoothing: float = option(0.0, of_task=True)
     """Share of probability spread over all classes."""
-    class_weights: ClassWeights = option("none", of_task=True)
+    class_weights: ClassWeights = option("none", rare=True, of_task=True)
     """Training loss by class: balanced weighs each by its inverse frequency, in the mean 1, so that rare ones count."""
     adversarial: float = option(0.0, rare=True)
     """Half of the training loss is of inputs moved by up to this share of their norm to where it is larger; 0: none."""
@@ -123,7 +123,7 @@ class TrainConfig:
     section: ClassVar[str] = "train"
     epochs: int = 10
     """Passes over the training split."""
-    best: str = option("", of_task=True)
+    best: str = option("", rare=True, of_task=True)
     """Metric of validation that chooses the best checkpoint: accuracy, macro_f1, auc or loss; unset: what fits."""
     patience: int = 0
     """Stop after so many epochs that were no better; 0: never."""

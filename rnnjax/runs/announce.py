@@ -12,7 +12,7 @@ from rnnjax import terminal
 from rnnjax.data import preprocess
 from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
-from rnnjax.runs import environment
+from rnnjax.runs import bars, environment
 from rnnjax.runs.display import duration, until_line
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Metric
@@ -36,7 +36,7 @@ def print_start(program: Runner, seed: int, root: Path) -> None:
         f"{_padding(program, seed)}",
         *dataset.understood,
         *_groups(program),
-        *(f"note: {note}" for note in (*dataset.notes, *_late(program))),
+        *(f"note: {note}" for note in (*dataset.notes, *_late(program), *_chosen(program))),
     )
 
 
@@ -51,6 +51,17 @@ def _groups(program: Runner) -> list[str]:
         modules = ", ".join(sorted({path.rpartition("/")[0] or path for path in paths})) or "earlier patterns have all"
         lines.append(f"{group.pattern}: {does} ({len(paths)} of {every} arrays: {modules})")
     return lines
+
+
+def _chosen(program: Runner) -> list[str]:
+    """That the data choose the best checkpoint by another metric than the headline."""
+    if not program.fitting:
+        return []
+    task = program.task
+    return [
+        f"{program.fitting}: the best checkpoint is chosen by {task.chooser.name} (or by {task.headline.name}, with "
+        f"--train.best {task.headline.name}); --optim.class-weights balanced makes rare classes count in the loss"
+    ]
 
 
 def _late(program: Runner) -> list[str]:
@@ -87,7 +98,11 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
             spent = until_line(headline, until["value"], until) if until["reached"] else never
             terminal.say(f"    validation: {spent}")
     terminal.say(f"  {_outcome(experiment, [result['metrics'] for _, result in finished])}")
+    beside = [result["bars"] for _, result in finished if result.get("bars")]
+    for made in beside:
+        terminal.say(*(f"  {line}" for line in bars.table(made)))
     _print_next(experiment, *finished[0])
+    terminal.say(*(made["said"] for made in beside if "said" in made))
 
 
 def _shown(headline: Metric, metrics: Mapping[str, float]) -> str:

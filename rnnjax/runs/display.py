@@ -34,15 +34,15 @@ class Display(Protocol):
         """A line."""
 
 
-def display(epochs: int, steps_per_epoch: int, headline: Metric) -> Display:
+def display(epochs: int, steps_per_epoch: int, *metrics: Metric) -> Display:
     """A bar on a terminal, and lines elsewhere.
 
     Args:
       epochs, steps_per_epoch: of the whole training.
-      headline: the metric that is shown beside the loss.
+      metrics: those that are shown beside the loss.
     """
     shown = sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
-    return (_Bar if shown else _Lines)(epochs, steps_per_epoch, headline)
+    return (_Bar if shown else _Lines)(epochs, steps_per_epoch, *metrics)
 
 
 def duration(seconds: float) -> str:
@@ -60,10 +60,10 @@ def until_line(headline: Metric, wanted: float, spent: Mapping[str, float]) -> s
     )
 
 
-def shown_metrics(metrics: Mapping[str, float | None], headline: Metric) -> str:
+def shown_metrics(metrics: Mapping[str, float | None], *shown: Metric) -> str:
     """``loss 0.1234 accuracy 98.76%``; what is not known is left out."""
-    values = {"loss": metrics.get("loss"), headline.name: metrics.get(headline.name)}
-    forms = {"loss": "{:.4f}", headline.name: headline.shown}
+    forms = {"loss": "{:.4f}", **{metric.name: metric.shown for metric in shown}}
+    values = {name: metrics.get(name) for name in forms}
     return " ".join(f"{name} {forms[name].format(value)}" for name, value in values.items() if value is not None)
 
 
@@ -77,10 +77,10 @@ def _position(epoch: float, epochs: int) -> str:
     return f"epoch {done}/{epochs}"
 
 
-def _epoch_line(row: Mapping[str, Any], epochs: int, headline: Metric) -> str:
+def _epoch_line(row: Mapping[str, Any], epochs: int, *shown: Metric) -> str:
     return (
-        _position(row["epoch"], epochs) + f"  train {shown_metrics(_of_split(row, 'train'), headline)}"
-        f"  validation {shown_metrics(_of_split(row, 'validation'), headline)}"
+        _position(row["epoch"], epochs) + f"  train {shown_metrics(_of_split(row, 'train'), *shown)}"
+        f"  validation {shown_metrics(_of_split(row, 'validation'), *shown)}"
         + (f"  {rate:,.0f} examples/s" if (rate := row["examples_per_second"]) is not None else "")
         + _input(row)
         + (f"  peak {peak / 1024:.2f} GiB" if (peak := row.get("peak_memory_mib")) else "")
@@ -116,8 +116,8 @@ class _Estimate:
 class _Lines:
     """Plain lines, for logs and pipes: one an epoch, and one now and then within a long epoch."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, headline: Metric):
-        self._epochs, self._total, self._headline = epochs, epochs * steps_per_epoch, headline
+    def __init__(self, epochs: int, steps_per_epoch: int, *metrics: Metric):
+        self._epochs, self._total, self._metrics = epochs, epochs * steps_per_epoch, metrics
         self._estimate = _Estimate(self._total)
         self._left = "-:--"
         self._spoke = time.monotonic()
@@ -132,12 +132,12 @@ class _Lines:
         self._left = self._estimate.left(step)
         if time.monotonic() - self._spoke > _LINE_SECONDS:
             self.say(
-                f"step {step}/{self._total}  train {shown_metrics(metrics, self._headline)}"
+                f"step {step}/{self._total}  train {shown_metrics(metrics, *self._metrics)}"
                 f"  {examples_per_second:,.0f} examples/s  left {self._left}"
             )
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        self.say(f"{_epoch_line(row, self._epochs, self._headline)}  left {self._left}")
+        self.say(f"{_epoch_line(row, self._epochs, *self._metrics)}  left {self._left}")
 
     def say(self, message: str) -> None:
         self._spoke = time.monotonic()
@@ -147,8 +147,8 @@ class _Lines:
 class _Bar:
     """A progress bar over all epochs, with a line above it for each epoch that is done."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, headline: Metric):
-        self._epochs, self._steps_per_epoch, self._headline = epochs, steps_per_epoch, headline
+    def __init__(self, epochs: int, steps_per_epoch: int, *metrics: Metric):
+        self._epochs, self._steps_per_epoch, self._metrics = epochs, steps_per_epoch, metrics
         self._estimate = _Estimate(epochs * steps_per_epoch)
         self._console = Console(highlight=False)
         self._bar = Progress(
@@ -174,12 +174,12 @@ class _Bar:
             self._task,
             completed=step,
             description=f"epoch {epoch}/{self._epochs}",
-            numbers=f"{shown_metrics(metrics, self._headline)}  {examples_per_second:,.0f} examples/s  "
+            numbers=f"{shown_metrics(metrics, *self._metrics)}  {examples_per_second:,.0f} examples/s  "
             f"left {self._estimate.left(step)}",
         )
 
     def epoch(self, row: Mapping[str, Any]) -> None:
-        self.say(_epoch_line(row, self._epochs, self._headline))
+        self.say(_epoch_line(row, self._epochs, *self._metrics))
 
     def say(self, message: str) -> None:
         self._attempt(self._console.print, message)

@@ -65,11 +65,11 @@ def evaluate(
     train = dataclasses.replace(experiment.train, accumulate=1)  # nothing is trained, and the batch may be another
     experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task, train=train)
     program = Runner(experiment, dataset, devices)
-    metrics, report = reported(program, trained.variables, split)
+    metrics, report, _ = reported(program, trained.variables, split)
     if split == "test":
         terminal.note("this looked at the test split; choose models by validation")
     try:
-        written = save_report(report, workdir, split)
+        written = save_report(report, workdir, split, program.dataset)
         if written:
             terminal.tell(f"report: {' and '.join(written)}")
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same

@@ -3,16 +3,18 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rnnjax import digests, terminal
 from rnnjax.config import to_json
+from rnnjax.config.run import is_section
+from rnnjax.data import Dataset
 from rnnjax.errors import RunError
 from rnnjax.experiment import Experiment
 from rnnjax.files import write_file, write_text
-from rnnjax.runs import environment
+from rnnjax.runs import environment, mistakes
 from rnnjax.runs.log import read_metrics
-from rnnjax.runs.plots import save_curves
+from rnnjax.runs.plots import Marks, save_curves
 from rnnjax.runs.workdir import WorkDir, cannot_write
 from rnnjax.tasks import Report
 from rnnjax.training.checkpoint import Checkpoints
@@ -40,9 +42,11 @@ def finish(
     checkpoints.wait()
     variables = _best_variables(training, checkpoints, fresh_state)
     split = "test" if experiment.train.test and program.dataset.test is not None else "validation"
-    evaluated, report = reported(program, variables, split)
+    evaluated, report, kept = reported(program, variables, split)
     result = _result(training, seed, workdir, before, evaluated if split == "test" else None, report)
     result["parameters"] = count_parameters(fresh_state.params)
+    if experiment.own and program.parallel.is_primary:
+        result["bars"] = _beside_bars(training, split, {**evaluated, **report.values}, kept)
     if (init_from := workdir.read_run().init_from) is not None:
         result["init_from"] = init_from
     result = digests.sealed(result)
@@ -52,21 +56,43 @@ def finish(
         except OSError as error:
             raise cannot_write(workdir.root, error) from error
         title = f"{experiment.name}, seed {seed}: {split} {headline.show(evaluated[headline.name])}"
-        _attempt(workdir.curves, lambda: _draw_curves(program, workdir, title))
-        _attempt(workdir.report(split), lambda: save_report(report, workdir, split))
+        _attempt(workdir.curves, lambda: _draw_curves(program, workdir, title, result))
+        _attempt(workdir.report(split), lambda: save_report(report, workdir, split, program.dataset))
         _attempt(workdir.samples, lambda: _save_samples(experiment, program, workdir))
     return result
 
 
-def reported(program: Runner, variables: Any, split: str) -> tuple[dict[str, float], Report]:
+class Reported(NamedTuple):
+    """What a model does on a split.
+
+    Attributes:
+      metrics: of it.
+      report: what the task shows of it, with intervals and the worst answers.
+      kept: what the task kept of each example.
+    """
+
+    metrics: dict[str, float]
+    report: Report
+    kept: Any
+
+
+def reported(program: Runner, variables: Any, split: str) -> Reported:
     """The metrics of a split, and what the task reports of it."""
     metrics, totals, kept = program.evaluate_keeping(variables, split)
-    return metrics, program.task.report(totals, kept, program.dataset.spec)
+    task, spec = program.task, program.dataset.spec
+    report = task.report(totals, kept, spec)
+    if report.page is not None:
+        intervals = {name: list(ends) for name, ends in task.intervals(kept, spec).items()}
+        report = report._replace(page={**report.page, "intervals": intervals})
+    return Reported(metrics, report._replace(mistakes=task.mistakes(kept, spec, mistakes.MOST)), kept)
 
 
-def save_report(report: Report, workdir: WorkDir, split: str) -> list[str]:
-    """Writes a split's report and its figures; the names of the files."""
+def save_report(report: Report, workdir: WorkDir, split: str, dataset: Dataset | None = None) -> list[str]:
+    """Writes a split's report, its figures and, of a data set, the worst answers; the names of the files."""
     written = []
+    if report.mistakes and dataset is not None:
+        write_text(workdir.mistakes(split), mistakes.as_csv(report.mistakes, dataset, split))
+        written.append(str(workdir.mistakes(split)))
     if report.page is not None:
         text = json.dumps({"split": split, **report.page}, indent=2, ensure_ascii=False)
         # A line for each row of numbers, not for each number.
@@ -161,9 +187,34 @@ def _last_training(progress: Progress, workdir: WorkDir) -> dict[str, Any]:
     return progress.train or logged
 
 
-def _draw_curves(program: Runner, workdir: WorkDir, title: str) -> None:
-    rows = read_metrics(workdir.metrics)
-    write_file(workdir.curves, lambda path: save_curves(rows, path, title, program.task.headline))
+def _beside_bars(training: Training, split: str, metrics: Mapping[str, float], kept: Any) -> dict[str, Any]:
+    """The network beside plain bars, see :mod:`rnnjax.runs.bars`."""
+    from rnnjax.runs import bars  # which takes what only the end of a run needs
+
+    program = training.program
+    task, dataset = program.task, program.dataset
+    outcomes = None if kept is None else task.outcomes(kept, dataset.spec)
+    network = bars.Bar(bars.NETWORK, metrics, outcomes)
+    return bars.beside(task, dataset, split, network, bars.seconds_for(training.progress.seconds))
+
+
+def _draw_curves(program: Runner, workdir: WorkDir, title: str, result: Mapping[str, Any]) -> None:
+    rows, made, task = read_metrics(workdir.metrics), result.get("bars"), program.task
+    shown = {row["name"]: row["metrics"] for row in made["rows"][:-1]} if made else {}
+    marks = Marks(result["best_epoch"], shown, made["split"] if made else "", _in_training(program))
+    metrics = (task.headline, task.chooser)
+    write_file(workdir.curves, lambda path: save_curves(rows, path, title, metrics, marks))
+
+
+def _in_training(program: Runner) -> list[str]:
+    """What makes the training loss another than that of validation, beside the network's getting better meanwhile."""
+    experiment = program.experiment
+    model, optim = (vars(part) if is_section(part) else {} for part in (experiment.model, experiment.optim))
+    found = ["dropout"] if any("dropout" in name and value for name, value in model.items()) else []
+    found += ["augmentation"] if experiment.data.augment(program.dataset) is not None else []
+    found += ["label smoothing"] if optim.get("label_smoothing") else []
+    found += ["class weights"] if optim.get("class_weights", "none") != "none" else []
+    return found + (["adversarial inputs"] if optim.get("adversarial") else [])
 
 
 def _save_samples(experiment: Experiment, program: Runner, workdir: WorkDir) -> None:

@@ -35,6 +35,7 @@ def recorder(
         steps_per_epoch=program.steps_per_epoch,
         written=progress.written,
         headline=program.task.headline,
+        chooser=program.task.chooser,
         loggers=named,
     )
 
@@ -47,6 +48,7 @@ class RunLog:
       epochs, steps_per_epoch: of the whole training.
       written: length of ``metrics.jsonl`` in bytes that belongs to the steps taken; more is cut off.
       headline: the metric that is shown beside the loss.
+      chooser: the one that chooses the best checkpoint, where it is another.
       loggers: by what a note calls them.
     """
 
@@ -58,13 +60,15 @@ class RunLog:
         steps_per_epoch: int,
         written: int,
         headline: Metric,
+        chooser: Metric | None = None,
         loggers: Sequence[tuple[str, Logger]] = (),
     ):
         self._file = MetricsFile(workdir.metrics)
         self._record = Guarded(self._file, f"{workdir.metrics.name} in {workdir.root}")
         self._record.attempt(lambda: self._file.begin(written))
         self._loggers = [Guarded(logger, name) for name, logger in loggers]
-        self._headline, self._display = headline, display(epochs, steps_per_epoch, headline)
+        self._headline = headline
+        self._display = display(epochs, steps_per_epoch, *dict.fromkeys((headline, chooser or headline)))
 
     def __enter__(self) -> "RunLog":
         self._display.start()

@@ -93,6 +93,10 @@ class WorkDir:
         """A picture of a split, such as its confusion matrix."""
         return self.root / f"{name}-{split}.png"
 
+    def mistakes(self, split: str) -> Path:
+        """The worst answers of a split, a row each."""
+        return self.root / f"mistakes-{split}.csv"
+
     @property
     def samples(self) -> Path:
         """Inputs to try prediction on."""

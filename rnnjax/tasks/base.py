@@ -7,7 +7,7 @@ devices and uneven last batches. No module of tasks imports JAX when it is impor
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
@@ -74,11 +74,13 @@ class Report(NamedTuple):
       values: figures for the result, by name.
       page: JSON values for a file of their own; None: there is none.
       figures: pictures by name, each drawn by ``draw(path, title)``.
+      mistakes: the worst answers, see :meth:`Task.mistakes`.
     """
 
     values: Mapping[str, float] = {}
     page: Mapping[str, Any] | None = None
     figures: Mapping[str, Callable[[Path, str], None]] = {}
+    mistakes: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)

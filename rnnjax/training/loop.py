@@ -51,7 +51,7 @@ class Training:
         finally:
             self._profile.end()
         if progress.epoch < config.epochs and not progress.reached:
-            better = f"no better validation {self._headline.name}"
+            better = f"no better validation {self.program.task.chooser.name}"
             times = "evaluations" if config.evaluate_every else "epochs"
             self._session.recorder.say(f"stopping early: {better} for {config.patience} {times}")
 
