@@ -14,11 +14,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.linear import Linear, scores, terms
+from experiments.linear import Linear, scores
 from rnnjax import cli
+from rnnjax.bars.linear import by_validation
+from rnnjax.bars.ngrams import analyzer
 from rnnjax.config import TextData
 from rnnjax.data import sources
-from rnnjax.data.tokens import words
 from rnnjax.errors import DataError, UsageError
 from rnnjax.experiment import Listed, Target
 from rnnjax.files import write_text
@@ -64,26 +65,25 @@ def fit(
 
     documents, labels = splits["train"]
     vectorizer = TfidfVectorizer(
-        analyzer=lambda document: terms(words(document), config.max_ngram),  # pyright: ignore[reportArgumentType]
+        analyzer=analyzer("words", config.max_ngram),
         min_df=config.min_documents,
         sublinear_tf=True,
     )
     train, validation = vectorizer.fit_transform(documents), vectorizer.transform(splits["validation"][0])
-    best: tuple[float, float, Any] = (-1.0, 0.0, None)
-    tried = []
-    for c in config.c:
-        model = LogisticRegression(C=c, max_iter=1000).fit(train, labels)
-        accuracy = float(model.score(validation, splits["validation"][1]))
-        tried.append({"c": c, "validation_accuracy": accuracy})
-        print(f"C {c:g}: validation accuracy {accuracy:.2%}", flush=True)
-        best = max(best, (accuracy, c, model), key=lambda entry: entry[0])
+
+    def fitted(c: float) -> Any:
+        return LogisticRegression(C=c, max_iter=1000).fit(train, labels)
+
+    def accuracy(model: Any) -> float:
+        found = float(model.score(validation, splits["validation"][1]))
+        print(f"C {model.C:g}: validation accuracy {found:.2%}", flush=True)
+        return found
+
+    c, model, every = by_validation(config.c, fitted, accuracy)
+    tried = [{"c": c, "validation_accuracy": value} for c, value in every]
     index = {term: i for i, term in enumerate(vectorizer.get_feature_names_out().tolist())}
-    idf, model = vectorizer.idf_, best[2]
-    return (
-        Linear(index, idf, model.coef_.T, model.intercept_, tuple(class_names), config.max_ngram),
-        best[1],
-        tried,
-    )
+    made = Linear(index, vectorizer.idf_, model.coef_.T, model.intercept_, tuple(class_names), config.max_ngram)
+    return made, c, tried
 
 
 def train(config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> int:

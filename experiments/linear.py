@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rnnjax.bars.ngrams import terms
 from rnnjax.data.tokens import words
 from rnnjax.errors import RunError, UsageError
 from rnnjax.files import write_text
@@ -53,12 +54,6 @@ class Linear:
             raise UsageError(f"{folder} holds no trained model (no {Path(error.filename).name}); train one") from error
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{folder}: not a readable model ({error})") from error
-
-
-def terms(tokens: Sequence[str], max_ngram: int) -> Iterator[str]:
-    """The words and, joined by spaces, the runs of up to ``max_ngram`` words."""
-    for size in range(1, max_ngram + 1):
-        yield from map(" ".join, zip(*(tokens[start:] for start in range(size)), strict=False))
 
 
 def scores(model: Linear, documents: Sequence[str], labels: np.ndarray) -> dict[str, float]:

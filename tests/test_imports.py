@@ -54,7 +54,7 @@ HOMES = {
     "pyarrow": {"data"},
     "rich": {"runs.display"},
     "safetensors": {"weights"},
-    "sklearn": {"bars", "data", "tasks.class_report"},
+    "sklearn": {"bars", "data"},
     "tensorboardX": {"runs.loggers"},
     "tensorflow_datasets": {"data"},
     "tyro": {"cli", "options"},

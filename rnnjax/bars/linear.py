@@ -125,7 +125,7 @@ def _fitted(features: Any, labels: np.ndarray, c: float) -> Any:
 
 def sample(examples: int, seconds_each: float, seconds: float) -> np.ndarray | None:
     """Numbers of the examples that fit into the time, rising, always the same; None: all do."""
-    most = int(max(seconds / max(seconds_each, 1e-12), min(examples, 100)))
+    most = int(max(seconds / max(seconds_each, 1e-12), min(examples, 1000)))
     if most >= examples:
         return None
     return np.sort(np.random.default_rng(0).permutation(examples)[:most])

@@ -48,7 +48,7 @@ def ratios(features: Any, column: np.ndarray, smoothing: float = 1.0) -> np.ndar
     return np.log((p / p.sum()) / (q / q.sum()))
 
 
-def ngrams(asked: Asked) -> Bar | None:
+def bar(asked: Asked) -> Bar | None:
     """The bar of classes or labels of documents; None where the data set gives no documents or has other targets."""
     dataset = asked.dataset
     columns = asked.task.regressed(dataset.train, dataset.spec) if dataset.documents is not None else None
@@ -103,11 +103,11 @@ def _vectorizer(asked: Asked, documents: int) -> Any:
 
 
 def _affordable(asked: Asked, documents: Any, columns: int) -> tuple[float, float]:
-    """Seconds that each training document costs, and those that are left for all of them."""
+    """Seconds that each training document costs, and those that are left for all of them beside the judging."""
     some = documents["train"][:_TIMED]
     start = time.monotonic()
     _vectorizer(asked, 0).fit_transform(some)
     each = (time.monotonic() - start) / len(some)
     judging = each * sum(len(documents[split]) for split in {"validation", asked.split})
     fits = 0.5 * len(_STRENGTHS) * (1 if columns == 2 else columns)  # a fit costs about half of the counting
-    return each * (1 + fits), asked.seconds - judging
+    return each * (1 + fits), max(asked.seconds - judging, asked.seconds / 2)  # a bar of little is none

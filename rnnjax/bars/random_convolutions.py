@@ -153,7 +153,7 @@ def normalised(sequences: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, 
     return scaled.astype(np.float32), np.concatenate([mean, std], 1).astype(np.float32)
 
 
-def random_convolutions(asked: Asked) -> Bar | None:
+def bar(asked: Asked) -> Bar | None:
     """The bar of classes, labels or numbers of sequences ``[T]`` or ``[T, D]`` of floats; None of other data."""
     dataset, start = asked.dataset, time.monotonic()
     if not _are_sequences(dataset):

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -29,12 +29,14 @@ class Found(NamedTuple):
       train, test: the examples; ``test`` was cut from ``train`` unless the folder has both.
       class_names: names of the classes in the order of their numbers.
       notes: what the user should know: what was left out, and why.
+      places: the files of ``train`` and of ``test``, in their order.
     """
 
     train: Examples
     test: Examples
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
+    places: tuple[Sequence[str], Sequence[str]]
 
 
 def load(config: ImageFolderData) -> Found:
@@ -55,18 +57,19 @@ def load(config: ImageFolderData) -> Found:
                 f"{root}: beside train and test there is {beside[0]}, which is neither; move it away "
                 "(validation is cut from train)"
             )
-        train, names, notes = _read(root / "train", config, None)
-        test, _, notes_of_test = _read(root / "test", config, names)
-        return Found(train, test, names, notes + notes_of_test)
-    every, names, notes = _read(root, config, None)
+        train, names, notes, places = _read(root / "train", config, None)
+        test, _, notes_of_test, places_of_test = _read(root / "test", config, names)
+        return Found(train, test, names, notes + notes_of_test, (places, places_of_test))
+    every, names, notes, places = _read(root, config, None)
     rest, test = hold_out(every["labels"], config.test_fraction)
-    return Found(every.take(rest), every.take(test), names, notes)
+    parts = [places[row] for row in rest], [places[row] for row in test]
+    return Found(every.take(rest), every.take(test), names, notes, parts)
 
 
 def _read(
     root: Path, config: ImageFolderData, known: tuple[str, ...] | None
-) -> tuple[Examples, tuple[str, ...], tuple[str, ...]]:
-    """Examples, names of the classes (those of the training split where they are ``known``) and notes."""
+) -> tuple[Examples, tuple[str, ...], tuple[str, ...], list[str]]:
+    """Examples, names of the classes (those of the training split where they are ``known``), notes and files."""
     names = tuple(_folders(root))
     if len(names) < 2 and known is None:
         raise DataError(f"{root}: {len(names)} sub-folder(s); a classifier needs two or more, one a class")
@@ -98,7 +101,7 @@ def _read(
         )
     if absent := sorted(set(known or ()) - set(names)):
         notes.append(f"{root}: no image of {', '.join(absent)}")
-    return labelled(read["inputs"], kept), known or names, tuple(notes)
+    return labelled(read["inputs"], kept), known or names, tuple(notes), [str(paths[n]) for n in read["kept"]]
 
 
 class _Refusals:

@@ -1,5 +1,6 @@
 """Data sets by TFDS and the embedded digits, as the sections of a configuration load them."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,18 @@ def images(config: ImageData) -> Dataset:
 def image_folder(config: ImageFolderData) -> Dataset:
     """A folder of image files; raises DataError if it is none, or a file in it cannot be read."""
     found = folder.load(config)
-    return _image_dataset(config.name, found.train, found.test, config, found.class_names, found.notes)
+    dataset = _image_dataset(config.name, found.train, found.test, config, found.class_names, found.notes)
+    train, test = found.places
+
+    def places() -> dict[str, Sequence[str]]:
+        kept, held = hold_out(found.train["labels"], config.validation_fraction)
+        return {
+            "train": [train[int(row)] for row in kept],
+            "validation": [train[int(row)] for row in held],
+            "test": test,
+        }
+
+    return dataclasses.replace(dataset, places=places)
 
 
 def _digits(config: ImageData) -> Dataset:

@@ -36,10 +36,10 @@ def beside(task: Task, dataset: Dataset, split: str, network: Bar, seconds: floa
       seconds: that the bars may take, roughly.
 
     Returns:
-      ``split``, ``examples``, ``metric`` (the one that is compared), ``rows`` (of each bar and the network: ``name``,
-      ``shown``, ``value``, ``interval``, ``right`` where the value is their share, ``metrics`` and ``note``),
-      ``against`` (the name of the best bar), ``test``, ``p``, ``beats``, ``said`` (a sentence), ``counts`` (examples
-      by split and, where there are classes, by class) and ``seconds``.
+      ``split``, ``examples``, ``metric`` (the one that is compared), ``headline``, ``rows`` (of each bar and the
+      network: ``name``, ``shown``, ``value``, ``interval``, ``right`` where the value is their share, ``metrics`` and
+      ``note``), ``against`` (the name of the best bar), ``test``, ``p``, ``beats``, ``said`` (a sentence), ``counts``
+      (examples by split and, where there are classes, by class) and ``seconds``.
     """
     start, metric, bars = time.monotonic(), task.compared, []
     for make in BARS:
@@ -47,7 +47,7 @@ def beside(task: Task, dataset: Dataset, split: str, network: Bar, seconds: floa
         try:
             bar = make(Asked(dataset, task, split, left))
         except Exception as error:  # scikit-learn and JAX raise their own; a bar is worth no run
-            terminal.note(f"a bar could not be made: {make.__name__}: {type(error).__name__}: {error}")
+            terminal.note(f"a bar could not be made: {make.__module__}: {type(error).__name__}: {error}")
             continue
         if bar is not None and metric.name in bar.metrics:
             bars.append(bar)
@@ -56,6 +56,7 @@ def beside(task: Task, dataset: Dataset, split: str, network: Bar, seconds: floa
         "split": split,
         "examples": examples,
         "metric": metric.name,
+        "headline": task.headline.name,
         "rows": [_row(task, bar, examples) for bar in (*bars, network)],
         "counts": counts(dataset),
         "seconds": round(time.monotonic() - start, 2),
@@ -83,8 +84,8 @@ def table(made: Mapping[str, Any]) -> list[str]:
     for row in made["rows"]:
         also = [
             f"{name.replace('_', ' ')} {row['metrics'][name]:.4f}"
-            for name in ("macro_f1", "auc", "mae")
-            if name in row["metrics"] and name != metric
+            for name in dict.fromkeys((made["headline"], "macro_f1", "auc", "mae"))
+            if row["metrics"].get(name) is not None and name != metric
         ]
         note = [row["note"]] if row["note"] else []
         parts = ", ".join([*also, *note])
@@ -161,7 +162,7 @@ def _against(task: Task, bar: Bar, network: Bar, said: Mapping[str, Any]) -> dic
         "test": name,
         "p": p,
         "beats": does == "beats",
-        "said": f"{line} ({chance}, {where})",
+        "said": f"{line} ({chance}, {where}{'; ' * bool(bar.note)}{bar.note})",
     }
 
 

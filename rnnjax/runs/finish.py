@@ -1,6 +1,7 @@
 """The end of a run: its best checkpoint evaluated, its result written, and then what is drawn of it."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -82,7 +83,7 @@ def reported(program: Runner, variables: Any, split: str) -> Reported:
     task, spec = program.task, program.dataset.spec
     report = task.report(totals, kept, spec)
     if report.page is not None:
-        intervals = {name: list(ends) for name, ends in task.intervals(kept, spec).items()}
+        intervals = {name: list(ends) for name, ends in task.intervals(kept, spec).items() if math.isfinite(sum(ends))}
         report = report._replace(page={**report.page, "intervals": intervals})
     return Reported(metrics, report._replace(mistakes=task.mistakes(kept, spec, mistakes.MOST)), kept)
 

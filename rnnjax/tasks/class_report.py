@@ -65,25 +65,27 @@ def _by_class(
     predicted: np.ndarray, labels: np.ndarray, class_names: Sequence[str], weights: np.ndarray | None
 ) -> dict[str, Any]:
     """What of :func:`class_report` predicted classes ``[N]`` tell without logits."""
-    from sklearn import metrics  # a second of import that a run needs at its end only
-
-    numbers = np.arange(len(class_names))
-    confusion = metrics.confusion_matrix(labels, predicted, labels=numbers, sample_weight=weights)
-    zero: Any = 0.0  # scikit-learn's own type for it lacks the numbers that it takes
-    by_class: Any = metrics.precision_recall_fscore_support(
-        labels, predicted, labels=numbers, zero_division=zero, sample_weight=weights
-    )
-    columns = zip(class_names, *(column.tolist() for column in by_class), strict=True)
+    classes = len(class_names)
+    cells = np.asarray(labels, np.int64) * classes + predicted
+    confusion = np.bincount(cells, weights, minlength=classes**2).reshape(classes, classes)
+    hits, answered, support = np.diag(confusion), confusion.sum(0), confusion.sum(1)
+    precision, recall = _share(hits, answered), _share(hits, support)
+    f1 = _share(2 * hits, answered + support)
     names = ("name", "precision", "recall", "f1", "support")
-    occurring, there = confusion.sum(0) + confusion.sum(1) > 0, confusion.sum(1) > 0
+    columns = zip(class_names, *(part.tolist() for part in (precision, recall, f1, support)), strict=True)
     return {
         "accuracy": _mean(predicted == labels, weights),
-        "macro_f1": _mean(by_class[2][occurring]),
-        "weighted_f1": _mean(by_class[2], by_class[3]),
-        "balanced_accuracy": _mean(by_class[1][there]),
+        "macro_f1": _mean(f1[answered + support > 0]),
+        "weighted_f1": _mean(f1, support),
+        "balanced_accuracy": _mean(recall[support > 0]),
         "classes": [dict(zip(names, row, strict=True)) for row in columns],
         "confusion": confusion.tolist(),
     }
+
+
+def _share(part: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Quotients by class; what is 0 / 0 is 0."""
+    return np.divide(part, of, out=np.zeros(len(of)), where=of > 0)
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -48,10 +48,15 @@ def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def interval(statistic: Statistic, rows: np.ndarray) -> tuple[float, float]:
-    """The bootstrap's percentile interval of a figure of rows ``[N, K]``; NaN where it is never defined."""
+    """The bootstrap's percentile interval of a figure of rows ``[N, K]``.
+
+    NaN where it is never defined, and where all draws are alike, as of examples that are all right: no draw of them
+    shows how often others would be wrong.
+    """
     cells, counts = _grouped(rows)
     values = np.concatenate([statistic(cells, drawn) for drawn in _draws(counts)])
-    if not np.isfinite(values).any():
+    finite = values[np.isfinite(values)]
+    if not len(finite) or np.ptp(finite) < 1e-12 * max(1.0, np.abs(finite).max()):
         return math.nan, math.nan
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

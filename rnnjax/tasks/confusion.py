@@ -66,7 +66,7 @@ def _families(wanted: set[str]) -> tuple[list[str], set[str]]:
 
     families, found = [], set()
     for entry in fontManager.ttflist:
-        if entry.style != "normal" or entry.name == "Last Resort":  # which has a box for every letter
+        if entry.style != "normal" or entry.name.startswith("Last Resort"):  # which has a box for every letter
             continue
         try:
             here = wanted & set(map(chr, get_font(entry.fname).get_charmap()))
