@@ -101,12 +101,13 @@ def test_ngrams_learn_which_words_matter():
 
 
 def test_what_takes_too_long_learns_from_a_sample_and_says_so():
-    rows = linear.sample(5000, 0.01, 20.0)
+    rows = linear.sample(5000, 2000.4)
     assert len(rows) == 2000
     assert (np.diff(rows) > 0).all()
     assert linear.sampled(rows, 5000) == "trained on 2,000 of 5,000 examples, to stay within its time"
-    assert linear.sample(5000, 0.001, 20.0) is None
-    assert len(linear.sample(5000, 1.0, 0.1)) == 1000
+    assert linear.sample(5000, 5000.0) is None
+    assert len(linear.sample(5000, 0.1)) == 1000
+    assert linear.sample(900, 0.1) is None
 
 
 def test_settings_are_chosen_by_the_score_and_no_more_are_tried_when_time_is_over():

@@ -11,6 +11,9 @@ from rnnjax.bars.base import Asked, judged
 _FAR = 1e3
 """A logit that decides."""
 
+_FEWEST = 1000
+"""Examples that a bar learns from, where there are so many."""
+
 
 class Chosen(NamedTuple):
     """The best of several settings.
@@ -123,12 +126,15 @@ def _fitted(features: Any, labels: np.ndarray, c: float) -> Any:
         return LogisticRegression(C=c, max_iter=200, tol=1e-3).fit(features, labels)
 
 
-def sample(examples: int, seconds_each: float, seconds: float) -> np.ndarray | None:
-    """Numbers of the examples that fit into the time, rising, always the same; None: all do."""
-    most = int(max(seconds / max(seconds_each, 1e-12), min(examples, 1000)))
-    if most >= examples:
+def sample(examples: int, most: float) -> np.ndarray | None:
+    """Numbers of so many examples, rising, always the same; None: all are.
+
+    A bar of a few examples would be none: 1,000 are taken whatever they cost.
+    """
+    number = int(max(most, min(examples, _FEWEST)))
+    if number >= examples:
         return None
-    return np.sort(np.random.default_rng(0).permutation(examples)[:most])
+    return np.sort(np.random.default_rng(0).permutation(examples)[:number])
 
 
 def sampled(rows: np.ndarray | None, examples: int) -> str:

@@ -56,7 +56,7 @@ def bar(asked: Asked) -> Bar | None:
         return None
     start, documents = time.monotonic(), dataset.documents()
     train = documents["train"]
-    rows = linear.sample(len(train), *_affordable(asked, documents, columns.shape[1]))
+    rows = linear.sample(len(train), _affordable(asked, documents, columns.shape[1]))
     kept = range(len(train)) if rows is None else rows.tolist()
     columns = columns[kept]
     vectorizer = _vectorizer(asked, len(kept))
@@ -102,12 +102,12 @@ def _vectorizer(asked: Asked, documents: int) -> Any:
     return CountVectorizer(analyzer=counted, binary=True, min_df=2 if documents >= 1000 else 1, dtype=wide)
 
 
-def _affordable(asked: Asked, documents: Any, columns: int) -> tuple[float, float]:
-    """Seconds that each training document costs, and those that are left for all of them beside the judging."""
+def _affordable(asked: Asked, documents: Any, columns: int) -> float:
+    """How many training documents there is time for, beside the judging."""
     some = documents["train"][:_TIMED]
     start = time.monotonic()
     _vectorizer(asked, 0).fit_transform(some)
     each = (time.monotonic() - start) / len(some)
     judging = each * sum(len(documents[split]) for split in {"validation", asked.split})
     fits = 0.5 * len(_STRENGTHS) * (1 if columns == 2 else columns)  # a fit costs about half of the counting
-    return each * (1 + fits), max(asked.seconds - judging, asked.seconds / 2)  # a bar of little is none
+    return max(asked.seconds - judging, asked.seconds / 2) / (each * (1 + fits))

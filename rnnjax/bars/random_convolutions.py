@@ -31,8 +31,8 @@ _ROWS = 128
 _MOST_FEATURES = 10**8
 """Numbers of the training split's features that are in memory."""
 _ALPHAS = np.logspace(-3, 3, 10)
-_FLOPS = 5e9
-"""Per second, of a ridge regression: a low estimate of one core."""
+_PROBE = 400
+"""Rows of a matrix whose eigenvectors tell how fast this machine is now."""
 
 
 class Kernels(NamedTuple):
@@ -162,7 +162,7 @@ def bar(asked: Asked) -> Bar | None:
     if targets is None:
         return None
     examples = len(dataset.train)
-    rows = linear.sample(examples, _ridge_seconds(examples) / examples, 0.4 * asked.seconds)
+    rows = linear.sample(examples, _affordable(examples, 0.4 * asked.seconds))
     train = dataset.train if rows is None else dataset.train.take(rows)
     targets = targets if rows is None else targets[rows]
     given = {"train": _arguments(dataset, train), "judged": _arguments(dataset, asked.examples)}
@@ -198,11 +198,21 @@ def ridge(features: np.ndarray, targets: np.ndarray) -> Any:
     return lambda x: model.predict((x - mean) / scale).reshape(len(x), -1)
 
 
-def _ridge_seconds(examples: int) -> float:
-    """About what a ridge regression takes with the most features that there can be."""
+def _affordable(examples: int, seconds: float) -> int:
+    """How many examples a ridge regression, with the most features that there can be, has time for."""
+    start = time.monotonic()
+    np.linalg.eigh(np.eye(_PROBE) + 1.0)
+    seconds_each = (time.monotonic() - start) / (10 * _PROBE**3)
+    while examples > 1 and _operations(examples) * seconds_each > seconds:
+        examples = int(0.9 * examples)
+    return examples
+
+
+def _operations(examples: int) -> float:
+    """About what a ridge regression takes: the eigenvectors of the smaller square, and the products to it and back."""
     wide = min(2 * KERNELS, _MOST_FEATURES // examples)
     least = min(examples, wide)
-    return (10 * least**3 + 4 * examples * wide * least) / _FLOPS
+    return 10.0 * least**3 + 4.0 * examples * wide * least
 
 
 def _arguments(dataset: Dataset, examples: Examples) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ def bar(asked: Asked) -> Bar | None:
         return None
     width = features(dataset.train, np.arange(1)).shape[1]
     each = _SECONDS_EACH * _PASSES * len(_STRENGTHS) * width * columns.shape[1]
-    rows = linear.sample(len(dataset.train), each, asked.seconds)
+    rows = linear.sample(len(dataset.train), asked.seconds / each)
     kept = np.arange(len(dataset.train)) if rows is None else rows
     made = {"train": features(dataset.train, kept)}
     made |= {split: features(dataset.split(split)) for split in {"validation", asked.split}}

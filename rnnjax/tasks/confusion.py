@@ -8,6 +8,9 @@ import numpy as np
 _MOST_ANNOTATED = 120
 """With more classes a confusion matrix is drawn without numbers and names: they could not be read."""
 
+_FEW = 25
+"""Classes up to which a cell is half an inch wide."""
+
 _LONGEST = 20
 """Letters of a name that are drawn."""
 
@@ -23,27 +26,29 @@ def save_confusion(counts: np.ndarray, class_names: Sequence[str], path: Path, t
 
     classes = len(class_names)
     annotated = classes <= _MOST_ANNOTATED
-    cell = 0.5 if classes <= 25 else 0.24
-    side = max(2.0 + cell * classes, 4.0) if annotated else 9.0
-    size = 7 if classes <= 25 else 5
+    few = classes <= _FEW
+    side = max(2.0 + (0.5 if few else 0.25) * classes, 4.0) if annotated else 9.0
+    large = 10 if few or not annotated else 18
     names, families = _shown(class_names) if annotated else ([], [])
     with rc_context({"font.family": families} if families else {}):
         figure = Figure(figsize=(side + 1.4, side), layout="constrained")
         axes = figure.subplots()
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1e-12)
         image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="nearest")
-        figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-        axes.set(xlabel="predicted", ylabel="true")
-        figure.suptitle(title, fontsize=10)
+        bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=2 * large)
+        bar.set_label("share of the true class", fontsize=large)
+        axes.set_xlabel("predicted", fontsize=large)
+        axes.set_ylabel("true", fontsize=large)
+        figure.suptitle(title, fontsize=large)
         if annotated:
             short = all(len(name) <= 3 for name in names)
             axes.set_xticks(range(classes), names, rotation=0 if short else 90)
             axes.set_yticks(range(classes), names)
-            axes.tick_params(labelsize=size + 2)
+            axes.tick_params(labelsize=9)
             for row, column in np.argwhere(counts):  # a zero says nothing that the white cell does not
                 color = "white" if shares[row, column] > 0.5 else "black"
                 count = f"{counts[row, column]:g}"
-                axes.text(column, row, count, ha="center", va="center", color=color, fontsize=size)
+                axes.text(column, row, count, ha="center", va="center", color=color, fontsize=7)
         figure.savefig(path, dpi=120)
 
 
