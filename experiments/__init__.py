@@ -19,6 +19,7 @@ NAMES = (
     "image_folder",
     "text_table",
     "sequence_table",
+    "forecast_table",
     "imagenet_cnn_rnn",
 )
 """All experiments, in the order in which they are shown."""

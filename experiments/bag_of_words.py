@@ -159,7 +159,7 @@ def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: 
             best = int(probabilities.argmax())
             yield Prediction(name, {"label": model.class_names[best], "probability": float(probabilities[best])})
 
-    return print_predictions(answers(), EXPERIMENT.task.line, json_lines)
+    return print_predictions(answers(), EXPERIMENT.task, json_lines)
 
 
 def to_json(config: BagOfWords) -> dict[str, Any]:

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from rnnjax.models.config import ModelConfig as ModelConfig
     from rnnjax.models.config import SequenceModel as SequenceModel
     from rnnjax.models.config import TextModel as TextModel
+    from rnnjax.models.forecast_config import ForecastModel as ForecastModel
     from rnnjax.models.head import PooledHead as PooledHead
     from rnnjax.models.image import ImageClassifier as ImageClassifier
     from rnnjax.models.language import RecurrentLM as RecurrentLM
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from rnnjax.runs.predict import Predictor as Predictor
     from rnnjax.runs.predict import load as load
     from rnnjax.tasks import Classification as Classification
+    from rnnjax.tasks import Forecast as Forecast
     from rnnjax.tasks import Metric as Metric
     from rnnjax.tasks import MultiLabel as MultiLabel
     from rnnjax.tasks import NextToken as NextToken
@@ -99,6 +101,7 @@ _HOMES = {
     "ImageData": "data.images",
     "ImageFolderData": "data.images",
     "CorpusData": "data.corpus",
+    "ForecastTable": "data.forecast_table",
     "TextData": "data.documents",
     "TextTable": "data.documents",
     "SequenceTable": "data.sequence_table",
@@ -108,6 +111,7 @@ _HOMES = {
     "ParallelConfig": "config",
     "ModelConfig": "models.config",
     "ImageModel": "models.config",
+    "ForecastModel": "models.forecast_config",
     "LanguageModel": "models.config",
     "TextModel": "models.config",
     "SequenceModel": "models.config",
@@ -116,6 +120,7 @@ _HOMES = {
     "Report": "tasks",
     "Classification": "tasks",
     "MultiLabel": "tasks",
+    "Forecast": "tasks",
     "NextToken": "tasks",
     "PerStep": "tasks",
     "Regression": "tasks",

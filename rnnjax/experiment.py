@@ -13,6 +13,7 @@ from rnnjax.data.arrays import Arrays as Arrays
 from rnnjax.data.corpus import CorpusData as CorpusData
 from rnnjax.data.documents import TextData as TextData
 from rnnjax.data.documents import TextTable as TextTable
+from rnnjax.data.forecast_table import ForecastTable as ForecastTable
 from rnnjax.data.images import ImageData as ImageData
 from rnnjax.data.images import ImageFolderData as ImageFolderData
 from rnnjax.data.sequence_table import SequenceTable as SequenceTable
@@ -21,6 +22,7 @@ from rnnjax.models.config import ImageModel as ImageModel
 from rnnjax.models.config import LanguageModel as LanguageModel
 from rnnjax.models.config import SequenceModel as SequenceModel
 from rnnjax.models.config import TextModel as TextModel
+from rnnjax.models.forecast_config import ForecastModel as ForecastModel
 from rnnjax.tasks import TASKS, Classification, Task
 
 _SECTIONS = [part for part in list(globals().values()) if isinstance(part, type) and "kind" in vars(part)]
@@ -137,6 +139,8 @@ class Experiment(Listed):
         _check_parts(self)
         if hasattr(self.data, "for_task"):
             object.__setattr__(self, "data", self.data.for_task(self.task))
+        if hasattr(self.data, "task_of"):
+            object.__setattr__(self, "task", self.data.task_of(self.task))
         if self.train.best:
             object.__setattr__(self, "task", self.task.choosing(self.train.best))
         until, headline = self.train.until, self.task.headline

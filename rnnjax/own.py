@@ -4,10 +4,13 @@ from typing import NamedTuple
 
 from rnnjax.config import OptimConfig, TrainConfig
 from rnnjax.data.documents import TextTable
+from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.data.images import ImageFolderData
 from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.experiment import Experiment
 from rnnjax.models.config import ImageModel, SequenceModel, TextModel
+from rnnjax.models.forecast_config import ForecastModel
+from rnnjax.tasks import Forecast
 from rnnjax.tasks.by_data import ByData
 
 IMAGES = Experiment(
@@ -68,6 +71,19 @@ SEQUENCES = Experiment(
     train=TrainConfig(epochs=30, steps_per_call=8),
 )
 
+FORECASTS = Experiment(
+    name="forecast_table",
+    summary="a GRU forecasts columns of a table of yours: --data.path FILE",
+    target=None,
+    own=True,
+    cost="grows with the number of rows and columns",
+    data=ForecastTable(batch_size=32),
+    model=ForecastModel(features=128, dropout=0.1),
+    task=Forecast(),
+    optim=OptimConfig(learning_rate=1e-3, schedule="cosine"),
+    train=TrainConfig(epochs=20, patience=5, steps_per_call=16),
+)
+
 
 class Kind(NamedTuple):
     """A kind of data of one's own.
@@ -95,6 +111,9 @@ KINDS = {
     ),
     "sequence": Kind(
         SEQUENCES, "--data.path", "a table, a .ts file, or a folder or zip with a .csv, .npy or .wav each", "series.csv"
+    ),
+    "forecast": Kind(
+        FORECASTS, "--data.path", "a table with a column of times and columns of numbers to forecast", "series.csv"
     ),
 }
 """By the word that names it on the command line; a new kind is one line here."""

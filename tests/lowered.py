@@ -25,9 +25,13 @@ import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.corpus import CorpusData
+from rnnjax.data.forecast_preprocess import ForecastPreprocess
+from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.data.plan import Streams
 from rnnjax.data.sequence_table import SequenceTable
+from rnnjax.data.series import Reading
 from rnnjax.data.spec import Shape, Spec
+from rnnjax.data.times import Step
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.data.windows import windows
@@ -74,6 +78,10 @@ def made_up(config: Config) -> Dataset:
         like = {"inputs": Shape((1, *shape[1:]), np.dtype(np.float32)), "lengths": Shape((1,), np.dtype(np.int32))}
         spec = Spec(like, outputs=4, names=classes)
         return Dataset(data.name, every, every, every, given=spec, plan=Plan((64,)), target="class")
+    if isinstance(data, ForecastTable):
+        preprocess = ForecastPreprocess(Reading(("a", "b")), (0.0, 0.0), (1.0, 1.0), 96, 24, Step())
+        every = preprocess.windows(np.zeros((count + 96 + 24 - 1, 2)))
+        return Dataset(data.name, every, every, every, preprocess)
     if isinstance(data, TextData):
         length = (data.bucket_lengths or (400,))[-1]
         words = Vocabulary(tuple(map(str, range(data.vocabulary_size))))

@@ -45,7 +45,7 @@ MAKES = {"config": "training"}
 HOMES = {
     "flatbuffers": {"export"},
     "grain": {"training.feed"},
-    "matplotlib": {"runs.plots", "tasks.calibration", "tasks.confusion"},
+    "matplotlib": {"runs.plots", "tasks.calibration", "tasks.confusion", "tasks.forecast_report"},
     "optax": {"tasks.losses", "training.optim", "training.state", "training.step"},
     "onnx": {"export"},
     "onnxruntime": {"export"},

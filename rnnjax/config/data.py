@@ -70,6 +70,10 @@ class DataConfig:
         batch = min(self.batch_size, max(examples // 4, 4, multiple), examples) // multiple * multiple
         return dataclasses.replace(self, batch_size=batch) if batch else self
 
+    def task_of(self, given: Any) -> Any:
+        """An experiment's task as options of this section ask for it."""
+        return given
+
     def augment(self, dataset: Any) -> "Callable[[Any, Any], Any] | None":
         """What training examples undergo in the step, see :data:`rnnjax.data.augment.Augment`; None: nothing."""
         del dataset

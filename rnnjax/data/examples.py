@@ -13,6 +13,7 @@ from rnnjax.data.encoded import EncodedImages
 from rnnjax.data.labels import check_labels
 from rnnjax.data.plan import Order, Plan
 from rnnjax.data.preprocess import Preprocess
+from rnnjax.data.series_windows import SeriesWindows
 from rnnjax.data.spec import Spec
 from rnnjax.errors import DataError
 
@@ -25,7 +26,7 @@ class Examples:
 
     Attributes:
       arrays: by name, each ``[N, ...]``: inputs such as images (uint8 0..255, or finite floats) or word ids, and
-        targets such as ``labels``. Images may be still encoded.
+        targets such as ``labels``. Images may be still encoded, and windows into a series uncut.
       lengths: ``[N]`` int32, how many steps of a row are real; None where all rows have one size.
       timed: names of the arrays whose axis 1 is time, and that are cut to the padded length of a batch.
 
@@ -34,7 +35,7 @@ class Examples:
         0..T, or a float is not finite.
     """
 
-    arrays: Mapping[str, Any]  # an array each, or EncodedImages in its place
+    arrays: Mapping[str, Any]  # an array each, or EncodedImages or SeriesWindows in its place
     lengths: np.ndarray | None = None
     timed: tuple[str, ...] = ()
 
@@ -88,6 +89,11 @@ class Examples:
         """Names of the arrays that are decoded anew whenever they are used."""
         return tuple(name for name, array in self.arrays.items() if isinstance(array, EncodedImages))
 
+    @property
+    def uncut(self) -> tuple[str, ...]:
+        """Names of the arrays that are windows into a series."""
+        return tuple(name for name, array in self.arrays.items() if isinstance(array, SeriesWindows))
+
     def stored(self) -> dict[str, Any]:
         """All arrays by name, ``lengths`` among them where there are some."""
         return dict(self.arrays) | ({} if self.lengths is None else {"lengths": self.lengths})
@@ -99,15 +105,16 @@ class Examples:
         for name, array in self.stored().items():
             if name in self.encoded:
                 parts |= {name: array.source, "numbers": digests.of_array(array.numbers)}
+            elif name in self.uncut:
+                parts[name] = array.fingerprint
             else:
                 parts[name] = digests.of_array(array)
         return digests.of_json(parts)
 
     def take(self, rows: np.ndarray) -> "Examples":
         """The examples at ``rows``, in that order."""
-        taken = {
-            name: array.select(rows) if name in self.encoded else array[rows] for name, array in self.arrays.items()
-        }
+        whole = {*self.encoded, *self.uncut}
+        taken = {name: array.select(rows) if name in whole else array[rows] for name, array in self.arrays.items()}
         return Examples(taken, None if self.lengths is None else self.lengths[rows], self.timed)
 
 
@@ -126,6 +133,7 @@ def labelled(inputs: Any, labels: np.ndarray, lengths: np.ndarray | None = None)
 
 def check_finite(name: str, array: Any) -> None:
     """Raises DataError at NaN and infinity, and at what are no numbers."""
+    array = array.series if isinstance(array, SeriesWindows) else array
     if array.dtype.kind in "biu" or not len(array):
         return
     try:

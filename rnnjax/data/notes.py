@@ -46,8 +46,8 @@ def _empty_classes(dataset: Dataset) -> Iterator[str]:
 
 def _repeated(dataset: Dataset) -> Iterator[str]:
     splits = dataset.splits()
-    if any(split.encoded or split.nbytes > _MOST_BYTES for split in splits.values()):
-        return
+    if any(split.encoded or split.uncut or split.nbytes > _MOST_BYTES for split in splits.values()):
+        return  # windows into a series overlap, and what it repeats it repeats at other times
     splits.pop("train")
     if isinstance(dataset.plan, Streams):
         return  # its rows are cut at any token of a text, and what the text repeats is cut elsewhere

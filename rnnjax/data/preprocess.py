@@ -88,6 +88,11 @@ class Preprocess:
         """
         raise UsageError(f"{path}: there are no labelled files of this kind of data")
 
+    def answered(self, raw: Any, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row of an answer with what its input, as it was read, tells of it."""
+        del raw
+        return row
+
     def example(self) -> str:
         """What a command line may give ``predict`` beside sample files."""
         return ""
@@ -170,12 +175,13 @@ def restored(data: Mapping[str, Any], kinds: Sequence[type[Preprocess]] = ()) ->
 
 
 def _kinds() -> tuple[type[Preprocess], ...]:
+    from rnnjax.data.forecast_preprocess import ForecastPreprocess
     from rnnjax.data.image_preprocess import ImagePreprocess
     from rnnjax.data.sequence_preprocess import SequencePreprocess
     from rnnjax.data.text_preprocess import TextPreprocess
     from rnnjax.data.window_preprocess import WindowPreprocess
 
-    return ImagePreprocess, SequencePreprocess, TextPreprocess, WindowPreprocess, Preprocess
+    return ForecastPreprocess, ImagePreprocess, SequencePreprocess, TextPreprocess, WindowPreprocess, Preprocess
 
 
 def strings(data: Mapping[str, Any], name: str, least: int) -> tuple[str, ...]:

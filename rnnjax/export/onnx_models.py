@@ -152,7 +152,7 @@ def _answered(
     }
     makers |= dict.fromkeys((RNN, Bidirectional, StackedRNN, Carried), _recurrent)
     if type(model) not in makers:
-        refuse(f"a model of class {type(model).__name__}, which is none of this package's")
+        refuse(f"a model of class {type(model).__name__}, which is not written as ONNX here")
     if set(names) - {"inputs", "lengths"}:
         refuse(f"a model of the inputs {', '.join(names)}")
     variables = meta.unbox(dict(variables))

@@ -14,6 +14,8 @@ from rnnjax.layers.cells import CELLS
 from rnnjax.layers.conv import ConvStack, SequenceConvStack
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from rnnjax.models.config import ImageModel, LanguageModel, RecurrentModel, SequenceModel, TextModel
+from rnnjax.models.forecast import SegmentForecaster
+from rnnjax.models.forecast_config import ForecastModel, segment_of
 from rnnjax.models.head import PooledHead, StepHead
 from rnnjax.models.image import ImageClassifier, MirroredImageClassifier
 from rnnjax.models.language import RecurrentLM
@@ -99,6 +101,25 @@ def language_model(config: LanguageModel, spec: Spec, width: int) -> nn.Module:
     )
 
 
+def forecast_model(config: ForecastModel, spec: Spec, width: int) -> nn.Module:
+    """A forecaster; raises UsageError where the inputs are no windows of a series."""
+    like = spec.inputs.get("inputs")
+    if like is None or set(spec.inputs) != {"inputs"} or len(like.shape) != 3 or spec.vocabulary:
+        raise UsageError(_misfit(config, spec, "windows [B, rows, columns]"))
+    look_back, quantiles = like.shape[1], width // spec.outputs
+    if config.segment > look_back:
+        raise UsageError(f"--model.segment must be at most the look-back of {look_back} rows, got {config.segment}")
+    return SegmentForecaster(
+        recurrent=RNN(_cell(config)(config.features)),
+        features=config.features,
+        segment=config.segment or segment_of(look_back),
+        horizon=spec.outputs,
+        quantiles=quantiles if quantiles > 1 else 0,
+        dropout=config.dropout,
+        precision=config.precision,
+    )
+
+
 def _misfit(config: Any, spec: Spec, wanted: str) -> str:
     there = ", ".join(f"{name} {list(like.shape)} of {like.dtype.name}" for name, like in spec.inputs.items())
     return f"{type(config).__name__} reads {wanted}; these data have {there}"
@@ -118,7 +139,7 @@ def _convolutions(config: ImageModel, channels: Sequence[int]) -> ConvStack | No
     )
 
 
-def _cell(config: RecurrentModel | LanguageModel) -> Any:
+def _cell(config: RecurrentModel | LanguageModel | ForecastModel) -> Any:
     kind = CELLS[config.cell] if isinstance(config.cell, str) else config.cell
     return functools.partial(kind, dtype=DTYPES[config.dtype])
 

@@ -151,8 +151,9 @@ def _against(task: Task, bar: Bar, network: Bar, said: Mapping[str, Any]) -> dic
             name, p = "McNemar", compare.mcnemar(right, also)
         p = p if math.isfinite(p) else None
     better = _score(metric, network) - _score(metric, bar)
-    sure = p is None or p < _LEVEL
+    sure = p is not None and p < _LEVEL
     does = "beats" if better > 0 and sure else "is worse than" if better < 0 and sure else "does not beat"
+    does = "cannot be told from" if p is None else does  # such as of too few examples
     values = [metric.show(of.metrics[metric.name]) for of in (network, bar)]
     chance = "no paired test" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     where = f"{said['examples']:,} {said['split']} examples"

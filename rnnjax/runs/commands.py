@@ -6,14 +6,15 @@ Each imports what it needs when it runs: help and a typo do not wait for JAX.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment
+from rnnjax.tasks import Task
 
 if TYPE_CHECKING:
     from rnnjax.runs.predict import Prediction, Predictor
@@ -133,7 +134,7 @@ def predict(
     inputs = reader.read(paths, texts, sys.stdin)
     if not inputs:
         raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
-    return print_predictions(predicting.predict(predictor, inputs), predictor.task.line, json_lines)
+    return print_predictions(predicting.predict(predictor, inputs), predictor.task, json_lines)
 
 
 def generate(
@@ -185,11 +186,9 @@ def _loaded(experiment: Experiment, root: Path) -> "Predictor":
     return predicting.load(root, experiment if experiment.name == run.experiment else None)
 
 
-def print_predictions(
-    answers: "Iterable[Prediction]", line: Callable[[Mapping[str, Any]], str], json_lines: bool
-) -> int:
+def print_predictions(answers: "Iterable[Prediction]", task: Task, json_lines: bool) -> int:
     """Prints answers as they come, and on stderr why others are missing; returns the exit code."""
-    failed = False
+    failed, begun = False, False
     for answer in answers:
         if answer.row is None:
             failed = True
@@ -197,5 +196,7 @@ def print_predictions(
         elif json_lines:
             terminal.answer(json.dumps({"input": answer.source, **answer.row}))
         else:
-            terminal.answer(f"{line(answer.row)}\t{answer.source}")
+            heading = "" if begun else task.heading(answer.row)
+            begun = True
+            terminal.answer(f"{heading}\n" * bool(heading) + task.shown(answer.row, answer.source))
     return 1 if failed else 0

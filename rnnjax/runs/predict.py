@@ -311,13 +311,14 @@ def predict(predictor: Predictor, inputs: Sequence[Input]) -> Iterator[Predictio
       predictor: what :func:`load` gave.
       inputs: what to answer; each is read as a pixel array or a document.
     """
+    joined = predictor.preprocess.answered
     for start in range(0, len(inputs), _BATCH):
         part = inputs[start : start + _BATCH]
         read = [_read(function) for _, function in part]
         raw = [value for value, _ in read if value is not None]
         rows = iter(predictor.rows(raw) if raw else [])
         for (value, error), (name, _) in zip(read, part, strict=True):
-            yield Prediction(name, error=error) if value is None else Prediction(name, next(rows))
+            yield Prediction(name, error=error) if value is None else Prediction(name, joined(value, next(rows)))
 
 
 def _read(function: Any) -> tuple[Any, str | None]:

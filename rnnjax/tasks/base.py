@@ -91,6 +91,7 @@ class Task:
       headline: the metric that decides which checkpoint is best, stops early, and is compared with the target.
       also: metrics that are shown beside it.
       per_step: whether it has a class at each step of a sequence, and :class:`rnnjax.Arrays` reads ``y`` so.
+      forecasts: whether the targets are the rows ``[B, H, C]`` that follow windows ``[B, L, C]`` of a series.
       generates: whether the outputs are logits ``[B, T, V]`` of the token after each, so that a model can go on.
       by_data: whether it only stands for the task that the data ask for, see :class:`rnnjax.tasks.by_data.ByData`.
     """
@@ -98,6 +99,7 @@ class Task:
     headline: ClassVar[Metric] = Metric("loss", "min", "{:.4f}")
     also: ClassVar[tuple[Metric, ...]] = ()
     per_step: ClassVar[bool] = False
+    forecasts: ClassVar[bool] = False
     generates: ClassVar[bool] = False
     by_data: ClassVar[bool] = False
 
@@ -263,6 +265,15 @@ class Task:
     def line(self, row: Mapping[str, Any]) -> str:
         """A row of :meth:`rows` as ``predict`` prints it."""
         return "\t".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values())
+
+    def heading(self, row: Mapping[str, Any]) -> str:
+        """What ``predict`` prints above its answers, of which the first is given; empty: nothing."""
+        del row
+        return ""
+
+    def shown(self, row: Mapping[str, Any], source: str) -> str:
+        """A row of :meth:`rows` as ``predict`` prints it, with where its input stands."""
+        return f"{self.line(row)}\t{source}"
 
     def to_json(self) -> dict[str, Any] | None:
         """The fields that :meth:`prepared` set, as JSON values, for the work folder; None: there are none."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.data import Dataset, Plan, Preprocess
+from rnnjax.data.series_windows import SeriesWindows
 from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks import TASKS, Task, sums
 
@@ -90,7 +91,8 @@ def check_sums(task: Task, dataset: Dataset, outputs: Any) -> None:
 
 def rows_of(array: Any, rows: list[int]) -> np.ndarray:
     """Rows of a stored array; zeros in place of images that are still encoded."""
-    return array[rows] if isinstance(array, np.ndarray) else np.zeros((len(rows), *array.shape[1:]), array.dtype)
+    here = isinstance(array, np.ndarray | SeriesWindows)
+    return np.asarray(array[rows]) if here else np.zeros((len(rows), *array.shape[1:]), array.dtype)
 
 
 def check_outputs(model: nn.Module, task: Task, dataset: Dataset, outputs: Any, variables: Any) -> None:

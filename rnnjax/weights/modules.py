@@ -25,6 +25,7 @@ _HOMES |= {
     "Outputs": "rnnjax.layers.outputs",
     "PooledHead": "rnnjax.models.head",
     "RecurrentLM": "rnnjax.models.language",
+    "SegmentForecaster": "rnnjax.models.forecast",
     "TextClassifier": "rnnjax.models.text",
 }
 _HOMES |= dict.fromkeys(("Dense", "Embed", "LayerNorm", "Dropout", "Conv", "BatchNorm", "Sequential"), "flax.linen")
