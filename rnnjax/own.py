@@ -57,6 +57,7 @@ SEQUENCES = Experiment(
     name="sequence_table",
     summary="a bidirectional GRU learns your own numeric sequences or recordings: --data.path FILE",
     target=None,
+    own=True,
     cost="grows with the number of sequences and their lengths",
     data=SequenceTable(batch_size=16),
     model=SequenceModel(

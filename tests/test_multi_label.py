@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit
 from sklearn import metrics
 
+from rnnjax.config import OptimConfig
 from rnnjax.data import Preprocess, Spec
 from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.spec import Shape
@@ -80,6 +81,20 @@ def test_outcomes_of_rows_make_the_figure_again_for_any_rows_that_are_drawn():
         assert found == pytest.approx(theirs)
     examples = Examples({"inputs": LOGITS, "targets": THERE})
     np.testing.assert_array_equal(TASK.regressed(examples, SPEC) > 0, THERE > 0)
+
+
+def test_the_best_constant_answer_has_the_labels_of_most_training_examples():
+    examples = Examples({"inputs": LOGITS, "targets": THERE})
+    made = TASK.constant(examples, examples.take(np.arange(3)), SPEC)
+    assert made.outputs.shape == (3, 4)
+    np.testing.assert_array_equal(made.outputs[0] > 0, THERE.mean(0) > 0.5)
+    np.testing.assert_allclose(expit(made.outputs[0, :3]), THERE.mean(0)[:3], rtol=1e-5)
+    assert made.note == "always " + "|".join(np.array(SPEC.names)[THERE.mean(0) > 0.5])
+
+
+def test_weights_of_classes_are_not_of_labels():
+    with pytest.raises(UsageError, match="of several labels each counts alike"):
+        TASK.prepared(None, OptimConfig(class_weights="balanced"))
 
 
 def test_what_are_no_labels_is_refused():

@@ -21,12 +21,14 @@ class ByData(Task):
     Nothing is trained on this task itself, and no work folder names it.
 
     Attributes:
-      label_smoothing: such experiments have the option, see ``--optim.label-smoothing``; tasks without classes refuse
-        it.
+      label_smoothing, class_weights, best: such experiments have these options, see ``--optim.label-smoothing``,
+        ``--optim.class-weights`` and ``--train.best``; tasks without classes refuse them.
     """
 
     by_data: ClassVar[bool] = True
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    best: str = ""
 
     def chosen(self, dataset: "Dataset") -> Task:
         """The task by :attr:`rnnjax.data.Dataset.target`; raises DataError where that names none."""

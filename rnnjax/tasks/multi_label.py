@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from rnnjax.errors import DataError, UsageError
-from rnnjax.tasks.base import Batch, Metric, Report, Task, mean
+from rnnjax.tasks.base import Batch, Constant, Metric, Report, Task, mean
 
 if TYPE_CHECKING:
     from rnnjax.data import Dataset, Examples
@@ -101,6 +101,8 @@ class MultiLabel(Task):
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
         """With the label smoothing of the optimizer's section."""
+        if getattr(optim, "class_weights", "none") != "none":
+            raise UsageError("--optim.class-weights are of one class an example; of several labels each counts alike")
         return replace(self, label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing)
 
     def widths(self, spec: "Spec") -> tuple[int, ...]:
@@ -130,6 +132,15 @@ class MultiLabel(Task):
         return Report(values, {"examples": len(kept["targets"]), **metrics, "labels": labels})
 
     # Beside plain bars, see rnnjax.bars
+
+    def constant(self, train: "Examples", examples: "Examples", spec: "Spec") -> Constant:
+        """Logits of how many training examples have each label."""
+        targets, weights = np.asarray(train["targets"], np.float64), train.arrays.get("weights")
+        share = np.clip(np.average(targets, 0, weights=weights), 1e-6, 1 - 1e-6)
+        logits = np.log(share / (1 - share)).astype(np.float32)
+        always = "|".join(name for name, logit in zip(_names(spec), logits, strict=True) if logit > 0)
+        note = f"always {always}" if always else "no label, since each is absent from most examples"
+        return Constant("most frequent labels", np.broadcast_to(logits, (len(examples), len(logits))), note)
 
     def regressed(self, examples: "Examples", spec: "Spec") -> np.ndarray:
         """1 where an example has a label and -1 where it has not, ``[N, L]``: predictions of them are logits."""
