@@ -103,7 +103,12 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "image": Kind(IMAGES, "--data.data-dir", "a folder of images, one sub-folder a class", "photos"),
+    "image": Kind(
+        IMAGES,
+        "--data.data-dir",
+        "a folder or .zip of images, one sub-folder a class, or with labels.csv",
+        "photos",
+    ),
     "text": Kind(
         TEXTS,
         "--data.path",

@@ -1,21 +1,41 @@
 """Image files of any kind as arrays of one shape."""
 
 import contextlib
+import functools
+import importlib
 import os
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnjax.data.crops import center_crop
 from rnnjax.data.files import hidden, is_regular
+from rnnjax.data.image_tree import Entry, Source, Tree
 from rnnjax.errors import DataError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+HEIF = frozenset({".heic", ".heif", ".hif"})
+"""Photos of phones and cameras that Pillow reads with a plug-in."""
+
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif"}) | HEIF
 """What counts as an image in a folder."""
+
+
+class Decoded(NamedTuple):
+    """An image file.
+
+    Attributes:
+      pixels: uint8 ``[height, width, channels]``, of the size that was asked for.
+      size: (width, height) of the file, as it is to be seen.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
 
 
 def is_image(name: str) -> bool:
@@ -23,14 +43,33 @@ def is_image(name: str) -> bool:
     return not hidden(name) and Path(name).suffix.lower() in SUFFIXES
 
 
-def read(path: Path, shape: tuple[int, int, int], *, center: bool = False) -> np.ndarray:
+def images(tree: Tree) -> list[Entry]:
+    """The images of a tree, in its order."""
+    return [entry for entry in tree.files if is_image(entry.parts[-1])]
+
+
+def reads_heif() -> bool:
+    """Whether the plug-in that HEIC files need is installed; it is told to Pillow."""
+    return _heif_plugin()
+
+
+@functools.cache
+def _heif_plugin() -> bool:
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        return False
+    return True
+
+
+def read(path: Source, shape: tuple[int, int, int], *, center: bool = False) -> np.ndarray:
     """Reads an image file as uint8.
 
     It is turned as its camera says, its transparent pixels are laid over white, 16 bits become 8, and
     it is converted to grey or RGB and resized. Of an animation it is the first image.
 
     Args:
-      path: the file.
+      path: the file, on the disk or in a zip.
       shape: (height, width, channels) in pixels; one channel is grey, three are RGB.
       center: crop the center as :func:`rnnjax.data.crops.center_crop` does, instead of resizing all of it.
 
@@ -39,27 +78,28 @@ def read(path: Path, shape: tuple[int, int, int], *, center: bool = False) -> np
         it for a decompression bomb.
     """
     with _pillows_warnings():
-        return _decoded(path, shape, center)
+        return _decoded(path, shape, center).pixels
 
 
 def read_all(
-    paths: Sequence[Path], shape: tuple[int, int, int], workers: int = 0
-) -> Generator[np.ndarray | DataError, None, None]:
+    paths: Sequence[Source], shape: tuple[int, int, int], workers: int = 0, *, center: bool = False
+) -> Generator[Decoded | DataError, None, None]:
     """Reads image files as :func:`read` does, several at a time.
 
     Args:
       paths: the files.
       shape: (height, width, channels) in pixels.
       workers: threads; 0: as many as :func:`decoding_threads` says.
+      center: as of :func:`read`.
 
     Yields:
-      In the order of the paths, each file's pixels, or why it cannot be read.
+      In the order of the paths, each file's pixels and size, or why it cannot be read.
     """
     from PIL import Image
 
-    def decoded(path: Path) -> np.ndarray | DataError:
+    def decoded(path: Source) -> Decoded | DataError:
         try:
-            return _decoded(path, shape, center=False)
+            return _decoded(path, shape, center)
         except DataError as error:
             return error
 
@@ -88,23 +128,16 @@ def _pillows_warnings() -> Iterator[None]:
         yield
 
 
-def _decoded(path: Path, shape: tuple[int, int, int], center: bool) -> np.ndarray:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+def _decoded(path: Source, shape: tuple[int, int, int], center: bool) -> Decoded:
+    from PIL import Image, UnidentifiedImageError
 
-    height, width, channels = shape
     try:
-        if not is_regular(path):
+        if isinstance(path, Path) and not is_regular(path):
             raise ValueError("it is not a regular file")
-        with Image.open(path) as image:
-            longer = 2 * max(width, height)
-            image.draft(None, (longer, longer))  # a large JPEG is decoded at about the size that is needed
-            image = ImageOps.exif_transpose(image)
-            image = _opaque(_eight_bits(image)).convert("L" if channels == 1 else "RGB")
-            if center:
-                return center_crop(image, height, channels)
-            if image.size != (width, height):
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
-            return np.asarray(image, np.uint8).reshape(shape)
+        with _opened(path) as image:
+            return _of_shape(image, shape, center)
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -116,6 +149,48 @@ def _decoded(path: Path, shape: tuple[int, int, int], center: bool) -> np.ndarra
         raise DataError(f"{path}: not a readable image (its format is not known)") from error
     except Exception as error:  # what decoders raise at broken files has no common name
         raise DataError(f"{path}: not a readable image ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _of_shape(image: Any, shape: tuple[int, int, int], center: bool) -> Decoded:
+    from PIL import Image, ImageOps
+
+    height, width, channels = shape
+    size, longer = image.size, 2 * max(width, height)
+    image.draft(None, (longer, longer))  # a large JPEG is decoded at about the size that is needed
+    turned = ImageOps.exif_transpose(image)
+    if turned.size != image.size:
+        size = size[::-1]
+    image = _opaque(_eight_bits(turned)).convert("L" if channels == 1 else "RGB")
+    if center:
+        return Decoded(center_crop(image, height, channels), size)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return Decoded(np.asarray(image, np.uint8).reshape(shape), size)
+
+
+def _opened(path: Source) -> Any:
+    """A file as Pillow opens it; raises DataError if that takes what is not installed."""
+    from PIL import Image, UnidentifiedImageError, features
+
+    source = path if isinstance(path, Path) else path.open()
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        suffix = Path(path.name).suffix.lower()
+        if suffix == ".avif" and not features.check("avif"):
+            raise DataError(f"{path}: this Pillow reads no AVIF: pip install --upgrade pillow") from None
+        if suffix not in HEIF and _brand(path) not in _HEIF_BRANDS:
+            raise
+        if not reads_heif():
+            raise DataError(f"{path}: HEIC photos need a plug-in of Pillow: pip install pillow-heif") from None
+        return Image.open(source)
+
+
+def _brand(path: Source) -> bytes:
+    """What the first bytes of a file of the family of HEIC and MP4 say that it is, whatever its name."""
+    with path.open("rb") if isinstance(path, Path) else path.open() as file:
+        start = file.read(12)
+    return start[8:] if start[4:8] == b"ftyp" else b""
 
 
 def _eight_bits(image: Any) -> Any:

@@ -1,18 +1,19 @@
 """Images of one size, normalised."""
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.data import image_files
+from rnnjax.data import image_files, image_inputs
+from rnnjax.data.image_lists import Reading
+from rnnjax.data.image_tree import Source
 from rnnjax.data.preprocess import Preprocess, one_where_constant, require, strings
-from rnnjax.data.reading import Input, unreadable
+from rnnjax.data.reading import Input
 from rnnjax.data.spec import Shape, Spec
 from rnnjax.errors import DataError, UsageError
 from rnnjax.files import write_file
@@ -27,16 +28,18 @@ class ImagePreprocess(Preprocess):
       mean, std: one value a channel, of pixels scaled to 0..1; a channel that is constant has std 1.
       class_names: names of the classes in the order of their numbers.
       center_crop: whether a file of another size is cropped as the evaluation's images were, or only resized.
+      reading: how a folder says its images' classes; None: the model was not trained on a folder.
     """
 
     kind: ClassVar[str] = "image"
-    wanted: ClassVar[str] = "image files"
+    wanted: ClassVar[str] = "image files, folders or zips of them, or - for a list of such on the standard input"
     read_as: ClassVar[str | None] = "uint8"
     shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     center_crop: bool = False
+    reading: Reading | None = field(default=None, compare=False)
 
     @classmethod
     def fit(cls, images: np.ndarray, class_names: Sequence[str]) -> Self:
@@ -71,7 +74,7 @@ class ImagePreprocess(Preprocess):
             raise DataError(f"images must have shape [B, {', '.join(map(str, self.shape))}], got {images.shape}")
         return {"inputs": images}
 
-    def read_file(self, path: Path) -> np.ndarray:
+    def read_file(self, path: Source) -> np.ndarray:
         """Reads an image file as uint8 of this shape, by :func:`rnnjax.data.image_files.read`.
 
         Raises:
@@ -80,21 +83,21 @@ class ImagePreprocess(Preprocess):
         return image_files.read(path, self.shape, center=self.center_crop)
 
     def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> list[Input]:
-        """Image files and folders of them (not searched deeper; hidden files are left out)."""
-        del stdin
+        """Image files, folders and zips of them, and on the standard input (``-``) a list of such."""
         if texts:
             raise UsageError("--text: this is an image classifier; give image files")
-        inputs: list[Input] = []
-        for path in map(Path, paths):
-            try:
-                found = sorted(f for f in path.iterdir() if image_files.is_image(f.name)) if path.is_dir() else [path]
-            except OSError as error:
-                inputs.append((str(path), unreadable(f"{path}: {error.strerror or error}")))
-                continue
-            if not found:
-                inputs.append((str(path), unreadable(f"{path}: no images in this folder")))
-            inputs += [(str(file), functools.partial(self.read_file, file)) for file in found]
-        return inputs
+        return image_inputs.inputs(paths, stdin, self.read_file)
+
+    def labelled(self, path: str | Path) -> Any:
+        """New labelled images: a folder or zip with a folder a class, or with a table of labels.
+
+        Raises:
+          DataError: if one cannot be read, or is of a class that training had not.
+        """
+        from rnnjax.data.folder import labelled_images
+
+        how = (self.reading or Reading(), self.class_names, self.shape, self.center_crop)
+        return labelled_images(Path(path), *how)[0]
 
     def save_samples(self, dataset: Any, texts: Sequence[str], folder: Path) -> None:
         """Five images of the test split as PNG."""
@@ -114,7 +117,10 @@ class ImagePreprocess(Preprocess):
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"kind": self.kind}
+        values = asdict(self) | {"kind": self.kind}
+        if self.reading is None:
+            del values["reading"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -129,7 +135,8 @@ class ImagePreprocess(Preprocess):
             require(len(numbers) == channels and fine, name, list(numbers))
         require(min(std) > 0, "std", list(std))
         names, crop = strings(values, "class_names", 2), bool(values.get("center_crop", False))
-        return cls((height, width, channels), mean, std, names, crop)
+        reading = Reading.from_json(values["reading"]) if values.get("reading") else None
+        return cls((height, width, channels), mean, std, names, crop, reading)
 
 
 def _scale(images: Any) -> float:

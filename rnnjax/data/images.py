@@ -1,7 +1,7 @@
 """The sections of a configuration that name images, and what training does to them."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from rnnjax.config.checks import check, choice, option, positive, runtime
 from rnnjax.config.data import DataConfig
@@ -9,6 +9,8 @@ from rnnjax.config.data import DataConfig
 Padding = Literal["zeros", "reflect"]
 Color = Literal["rgb", "grey"]
 OnBadFile = Literal["refuse", "skip"]
+ClassesFrom = Literal["auto", "top", "parent", "table", "name"]
+Header = Literal["auto", "yes", "no"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,13 +78,19 @@ class ImageData(DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolderData(ImageData):
-    """A folder of image files of any sizes, with one sub-folder a class."""
+    """Image files of any sizes, in a folder or a .zip.
+
+    Their classes are sub-folders, or stand in a table beside them (labels.csv) or in their names (cat.0.jpg); folders
+    called train, val and test are the splits. What was understood is said before training.
+
+    Splits that are not there are cut from train: by class, the same way each time, copies of one image together.
+    """
 
     kind: ClassVar[str] = "image_folder"
     name: str = option("image_folder", rare=True)
     """Name of the data set in results."""
     data_dir: str | None = runtime(None)
-    """Folder with a sub-folder a class, or with train and test of such."""
+    """Folder or .zip with a sub-folder a class, or with train, val and test of such, or with labels.csv."""
     crop_size: int = option(0, offered=False)
     crop_least_area: float = option(0.08, offered=False)
     test_split: str = option("test", offered=False)
@@ -93,9 +101,34 @@ class ImageFolderData(ImageData):
     color: Color = "rgb"
     """How images are read."""
     test_fraction: float = option(0.2, rare=True)
-    """Share of each class that is the test split, where there are no train and test sub-folders."""
+    """Share of each class that is the test split, where none is given."""
     on_bad_file: OnBadFile = option("refuse", rare=True)
     """What to do about a file that is no readable image: refuse the folder, or skip the file and say so."""
+    classes_from: ClassesFrom = option("auto", rare=True)
+    """What tells the classes: top folders, each image's parent folder, a table, or names of files; auto: found out."""
+    file_column: str | None = option(None, rare=True)
+    """Column of a table of labels that names the files; unset: file, filename, image, path, id or a name like these."""
+    label_column: str | None = option(None, rare=True)
+    """Column of it that names the classes; unset: label, class, category or a name like these."""
+    delimiter: str | None = runtime(None, rare=True)
+    """What stands between its fields: a character, or tab; unset: found out."""
+    encoding: str | None = runtime(None, rare=True)
+    """Its encoding, such as cp1252 or utf-16; unset: UTF-8."""
+    header: Header = runtime("auto", rare=True)
+    """Whether its first line names the columns; auto: unless it is plainly a row of data."""
+
+    def fitting(self, examples: int, multiple: int) -> Self:
+        """The section with a batch that few images fill."""
+        return self.with_smaller_batch(examples, multiple)
+
+    @property
+    def reading(self) -> Any:
+        """How the classes are found, a :class:`rnnjax.data.image_lists.Reading`."""
+        from rnnjax.data.image_lists import Reading
+
+        header = {"auto": None, "yes": True, "no": False}[self.header]
+        columns = (self.file_column, self.label_column)
+        return Reading(self.classes_from, *columns, self.delimiter, self.encoding, header)
 
     def load(self) -> Any:
         """The folder, its images decoded and resized."""
@@ -110,3 +143,5 @@ class ImageFolderData(ImageData):
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
         choice(self, "color", Color)
         choice(self, "on_bad_file", OnBadFile)
+        choice(self, "classes_from", ClassesFrom)
+        choice(self, "header", Header)

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnjax.data import cache, folder, shards, streamed, tfds, tokenized
 from rnnjax.data.documents import TextData
-from rnnjax.data.examples import Dataset, Examples, hold_out, labelled
+from rnnjax.data.examples import SPLITS, Dataset, Examples, hold_out, labelled
 from rnnjax.data.image_preprocess import ImagePreprocess
 from rnnjax.data.images import ImageData, ImageFolderData
 from rnnjax.errors import DataError
@@ -24,20 +24,13 @@ def images(config: ImageData) -> Dataset:
 
 
 def image_folder(config: ImageFolderData) -> Dataset:
-    """A folder of image files; raises DataError if it is none, or a file in it cannot be read."""
+    """A folder or zip of image files; raises DataError if it is none, or a file in it cannot be read."""
     found = folder.load(config)
-    dataset = _image_dataset(config.name, found.train, found.test, config, found.class_names, found.notes)
-    train, test = found.places
-
-    def places() -> dict[str, Sequence[str]]:
-        kept, held = hold_out(found.train["labels"], config.validation_fraction)
-        return {
-            "train": [train[int(row)] for row in kept],
-            "validation": [train[int(row)] for row in held],
-            "test": test,
-        }
-
-    return dataclasses.replace(dataset, places=places)
+    train, validation, test = (found.splits[split] for split in SPLITS)
+    preprocess = ImagePreprocess.fit(np.asarray(train["inputs"]), found.class_names)
+    preprocess = dataclasses.replace(preprocess, reading=config.reading)
+    made = Dataset(config.name, train, validation, test, preprocess, notes=found.notes)
+    return dataclasses.replace(made, understood=found.understood, places=lambda: found.places)
 
 
 def _digits(config: ImageData) -> Dataset:
@@ -75,13 +68,11 @@ def _decode(found: Any, split: str) -> dict[str, np.ndarray]:
     return {"inputs": np.stack(columns["image"]), "labels": np.array(columns["label"], np.int32)}
 
 
-def _image_dataset(
-    name: str, train: Examples, test: Examples, config: ImageData, class_names: Any, notes: tuple[str, ...] = ()
-) -> Dataset:
+def _image_dataset(name: str, train: Examples, test: Examples, config: ImageData, class_names: Any) -> Dataset:
     kept, held = hold_out(train["labels"], config.validation_fraction)
     fitted = train.take(kept)
     preprocess = ImagePreprocess.fit(np.asarray(fitted["inputs"]), class_names)
-    return Dataset(name, fitted, train.take(held), test, preprocess, notes=notes)
+    return Dataset(name, fitted, train.take(held), test, preprocess)
 
 
 def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, tokenized.Documents]]:
