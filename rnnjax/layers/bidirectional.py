@@ -15,6 +15,7 @@ from rnnjax.layers.beside import is_recurrent
 from rnnjax.layers.cells import Carry
 from rnnjax.layers.parts import handed, own
 from rnnjax.layers.rnn import RNN
+from rnnjax.layers.training import switches
 from rnnjax.layers.words import Answering, answered
 
 Array = jax.Array
@@ -45,6 +46,7 @@ class Bidirectional(Answering, nn.Module):
         return super().__new__(cls, *args, **options)
 
     def __post_init__(self):
+        switches(self)
         for name in ("forward", "backward"):
             part = getattr(self, name)
             if not is_recurrent(part):

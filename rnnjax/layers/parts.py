@@ -14,7 +14,7 @@ from flax.core import Scope
 from rnnjax.layers.carries import one_for_each
 from rnnjax.layers.cells import Carry
 from rnnjax.layers.masks import as_array
-from rnnjax.layers.training import training
+from rnnjax.layers.training import switch, training
 
 Array = jax.Array
 
@@ -70,7 +70,7 @@ def handed(
         one_for_each(name, given, count, which) for which, given in (("initial", initial_carry), ("reset", reset_carry))
     )
     marks["train"] = training(layer, train)
-    options = marks | ({"return_carries": True} if return_carries else {})
+    options = marks | ({"return_carries": True} if switch(layer, "return_carries", return_carries) else {})
     return Handed(as_array(inputs), initial, reset, marks, options)
 
 

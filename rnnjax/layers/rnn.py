@@ -20,7 +20,7 @@ from rnnjax.layers.masks import as_array, sequence_mask, sequence_starts
 from rnnjax.layers.meshes import laid_as
 from rnnjax.layers.parts import one_step, own
 from rnnjax.layers.rules import Implementation, Rules, Steps
-from rnnjax.layers.training import training
+from rnnjax.layers.training import switch, switches, training
 from rnnjax.layers.words import Answering, answered
 
 Array = jax.Array
@@ -82,6 +82,7 @@ class RNN(Answering, nn.Module):
     train: bool | None = None
 
     def __post_init__(self):
+        switches(self, "reverse", "variational")
         if isinstance(self.zoneout, list):
             self.zoneout = tuple(self.zoneout)  # a module with a list has no hash
         rates = {name: getattr(self, name) for name in ("input_dropout", "recurrent_dropout", "weight_dropout")}
@@ -148,7 +149,7 @@ class RNN(Answering, nn.Module):
             ``resets``, ``initial_carry`` or ``reset_carry`` have a wrong shape or dtype, or concrete lengths lie
             outside 0..T; if ``train`` is traced.
         """
-        train = bool(training(self, train))
+        train, return_carries = bool(training(self, train)), switch(self, "return_carries", return_carries)
         inputs = as_array(inputs)
         mask = sequence_mask(inputs, lengths, mask)
         starts = sequence_starts(inputs, resets, mask, self.reverse)

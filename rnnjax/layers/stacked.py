@@ -17,6 +17,7 @@ from rnnjax.layers.masks import sequence_mask
 from rnnjax.layers.parts import handed, one_step, own
 from rnnjax.layers.portable import Portable
 from rnnjax.layers.rnn import RNN
+from rnnjax.layers.training import switches
 from rnnjax.layers.words import Answering, answered
 
 Array = jax.Array
@@ -45,6 +46,7 @@ class StackedRNN(Portable, Answering, nn.Module):
     train: bool | None = None
 
     def __post_init__(self):
+        switches(self, "residual", "pre_norm")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"StackedRNN: dropout must lie in [0, 1), got {self.dropout}")
         if isinstance(self.layers, nn.Module) or not isinstance(self.layers, Iterable):

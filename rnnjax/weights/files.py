@@ -24,10 +24,10 @@ from rnnjax.experiment import known_task
 from rnnjax.files import write_file
 from rnnjax.runs.predict import Predictor
 from rnnjax.runs.record import described_task
-from rnnjax.weights import modules, torch_names
+from rnnjax.weights import modules, torch_names, trees
 
 _KEY = "rnnjax"
-_VERSION = 1
+_VERSIONS = (1, 2)
 _LAYOUTS = ("rnnjax", "torch")
 _DTYPES = {
     "F64": "float64",
@@ -95,7 +95,7 @@ def save_safetensors(
         raise UsageError("metadata must be lines of text by name; a safetensors file holds no others")
     if metadata is not None and _KEY in metadata:
         raise UsageError(f"metadata: the name {_KEY!r} is taken")
-    said: dict[str, Any] = {"version": _VERSION, "layout": layout}
+    said: dict[str, Any] = {"version": _VERSIONS[0], "layout": layout}
     if isinstance(variables, Predictor):
         model = variables.model if model is None else model
         said |= _of_predictor(variables)
@@ -104,6 +104,8 @@ def save_safetensors(
         said["model"] = modules.to_json(model)
     arrays, more = _named(_checked(variables), layout)
     said |= {**more, "arrays": _digest(arrays)}
+    if "sequences" in said:
+        said["version"] = 2  # one that read dictionaries alone would take a carry (c, h) for one of these
     text = {**(metadata or {}), _KEY: json.dumps(digests.sealed(said))}
     specs = {name: _spec(package, array) for name, array in arrays.items()}
     try:
@@ -174,22 +176,7 @@ def _checked(variables: Any) -> dict[str, Any]:
             f"expected variables, {{'params': ...}}, got a tree of {sorted(map(str, variables))[:6]}; parameters alone "
             "are {'params': params}"
         )
-    return {name: _tree(part, str(name)) for name, part in meta.unbox(dict(variables)).items()}
-
-
-def _tree(node: Any, path: str) -> Any:
-    """Nested dictionaries of NumPy arrays."""
-    if isinstance(node, Mapping):
-        if wrong := [name for name in node if not isinstance(name, str) or "/" in name or not name]:
-            raise UsageError(f"{path}: a file cannot name {wrong[0]!r}; names are text without a slash")
-        return {name: _tree(part, f"{path}/{name}") for name, part in node.items()}
-    if not hasattr(node, "dtype") or jnp.issubdtype(node.dtype, jax.dtypes.prng_key):
-        raise UsageError(f"{path}: a safetensors file holds arrays of numbers, no {type(node).__name__}")
-    array = np.asarray(node)
-    if array.dtype.name not in _DTYPES.values():
-        raise UsageError(f"{path}: a safetensors file holds no {array.dtype.name}")
-    native = array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
-    return np.array(array, dtype=native, order="C")
+    return {name: trees.of_arrays(part, str(name), _DTYPES) for name, part in meta.unbox(dict(variables)).items()}
 
 
 def _named(variables: dict[str, Any], layout: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -197,15 +184,8 @@ def _named(variables: dict[str, Any], layout: str) -> tuple[dict[str, np.ndarray
     if layout == "torch":
         listed = torch_names.parts(variables)
         said = {"parts": [list(part) for part in listed]}
-        return torch_names.to_state(variables, listed), said | {"empty": _empty(variables, "")}
-    return digests.leaves(variables), {"empty": _empty(variables, "")}
-
-
-def _empty(node: Any, path: str) -> list[str]:
-    """Paths of the dictionaries with nothing in them, which no array's name tells."""
-    if not isinstance(node, dict):
-        return []
-    return [found for name, part in node.items() for found in _empty(part, f"{path}{name}/")] if node else [path]
+        return torch_names.to_state(variables, listed), said | trees.form(variables)
+    return digests.leaves(variables), trees.form(variables)
 
 
 def _spec(package: Any, array: np.ndarray) -> Any:
@@ -232,7 +212,7 @@ def _said(path: Path, text: Any) -> dict[str, Any]:
         said, whole = {}, False
     if not whole:
         raise DataError(f"{path}: damaged: what it says of itself is not as it was written")
-    if said.get("version") != _VERSION:
+    if said.get("version") not in _VERSIONS:
         raise DataError(f"{path}: of version {said.get('version')}, which this version of rnnjax does not read")
     return said
 
@@ -249,9 +229,8 @@ def _weights(said: dict[str, Any], arrays: dict[str, np.ndarray], metadata: dict
         listed = [torch_names.Part(rule, tuple(path), tuple(names)) for rule, path, names in said["parts"]]
         variables = torch_names.from_state(arrays, listed)
     else:
-        variables = _grown(arrays)
-    for hollow in said["empty"]:
-        _node(variables, hollow.rstrip("/").split("/"))
+        variables = trees.grown(arrays)
+    variables = trees.formed(variables, said)
     model = modules.from_json(said["model"]) if "model" in said else None
     if "preprocess" not in said or model is None:
         return Weights(model, variables, None, metadata)
@@ -261,19 +240,3 @@ def _weights(said: dict[str, Any], arrays: dict[str, np.ndarray], metadata: dict
     preprocess = preprocessing.restored(said["preprocess"])
     task, spec = task.restored(said["task"].get("state")), Spec.from_json(said["spec"])
     return Weights(model, variables, Predictor(model, variables, preprocess, task, spec), metadata)
-
-
-def _grown(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The tree of arrays by their paths."""
-    variables: dict[str, Any] = {}
-    for path, array in arrays.items():
-        *above, name = path.split("/")
-        _node(variables, above)[name] = array
-    return variables
-
-
-def _node(tree: dict[str, Any], path: list[str]) -> dict[str, Any]:
-    """The dictionary at a path, made where there is none."""
-    for name in path:
-        tree = tree.setdefault(name, {})
-    return tree
