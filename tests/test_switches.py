@@ -46,7 +46,9 @@ def test_booleans_of_any_kind_make_equal_layers(name, given):
 @pytest.mark.parametrize("layer", [RNN(LSTMCell(3)), bidirectional(), stacked()], ids=lambda one: type(one).__name__)
 @pytest.mark.parametrize("option", ["train", "return_carries"])
 def test_a_call_refuses_what_is_no_boolean(layer, option):
-    call = lambda given: jax.eval_shape(lambda: layer.init(jax.random.key(0), INPUTS, **{option: given}))
+    def call(given):
+        return jax.eval_shape(lambda: layer.init(jax.random.key(0), INPUTS, **{option: given}))
+
     for given in ("yes", 2, [True]):
         with pytest.raises(UsageError, match=f"{type(layer).__name__}: {option} must be True or False, got "):
             call(given)

@@ -54,10 +54,12 @@ class Bidirectional(Answering, nn.Module):
                     f"Bidirectional: {name} must be a layer of this package that returns its carry, as in "
                     f"Bidirectional(RNN(LSTMCell(64)), RNN(LSTMCell(64), reverse=True)), got {type(part).__name__}"
                 )
-        if isinstance(self.backward, RNN) and not self.backward.reverse:
-            raise UsageError("Bidirectional: the backward RNN needs reverse=True")
-        if isinstance(self.forward, RNN) and self.forward.reverse:
-            raise UsageError("Bidirectional: the forward RNN needs reverse=False")
+        for name, wanted in (("forward", False), ("backward", True)):
+            part = getattr(self, name)
+            if _reverse(part) is (not wanted):
+                kind = "RNN" if isinstance(part, RNN) else f"{type(part).__name__} is of layers that each"
+                verb = "needs" if isinstance(part, RNN) else "need"
+                raise UsageError(f"Bidirectional: the {name} {kind} {verb} reverse={wanted}")
         if self.merge not in ("concat", "sum", "mean", "mul"):
             raise UsageError(f"Bidirectional: merge must be one of concat, sum, mean, mul, got {self.merge!r}")
         self.forward, self.backward = own(self, self.forward), own(self, self.backward)
@@ -141,3 +143,11 @@ class Bidirectional(Answering, nn.Module):
         if self.merge == "mul":
             return ahead * behind
         return ahead + behind if self.merge == "sum" else (ahead + behind) / 2
+
+
+def _reverse(layer: Any) -> bool | None:
+    """Whether a layer, or each of those that it stacks, reads backwards; None where they differ or it is unknown."""
+    if isinstance(layer, RNN):
+        return layer.reverse
+    ways = {_reverse(part) for part in getattr(layer, "layers", ()) if is_recurrent(part)}
+    return ways.pop() if len(ways) == 1 else None

@@ -1,6 +1,7 @@
 """A recurrence whose carry stays from call to call: what reads a stream that is longer than a batch's rows."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
@@ -11,14 +12,23 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.beside import recurrence
 from rnnjax.layers.bidirectional import Bidirectional
 from rnnjax.layers.cells import Carry
+from rnnjax.layers.words import OURS, Answering, answered
 
 Array = jax.Array
 
 CARRY = "carry"
 """The collection of carries: its leaves have a row a stream, ``[B, ...]``, where all other collections have none."""
 
+_STATE = "the carry is kept: give apply the collection, {{'params': params, 'carry': {{'state': carry}}}}"
+_KEPT = {
+    **{word: _STATE for word, answer in OURS.items() if "initial_carry=" in answer and word != "stateful"},
+    "initial_carry": _STATE,
+    "return_carries": "the layer has it: layer(inputs, initial_carry=carry, return_carries=True)",
+    "stateful": "it always is",
+}
 
-class Carried(nn.Module):
+
+class Carried(Answering, nn.Module):
     """Keeps a recurrence's carry in the collection ``carry``, so that each call goes on where the one before ended.
 
     Gradients end at a call's first step (truncated backpropagation through time, Williams and Peng 1990). Its
@@ -37,6 +47,8 @@ class Carried(nn.Module):
 
     layer: nn.Module
 
+    _ours = MappingProxyType(OURS | _KEPT)
+
     def __post_init__(self):
         recurrence("Carried", self.layer)
         super().__post_init__()
@@ -47,6 +59,7 @@ class Carried(nn.Module):
         nn.share_scope(self, self.layer)
 
     @nn.compact
+    @answered
     def __call__(
         self,
         inputs: Array,

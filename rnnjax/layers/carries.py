@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells import Carry, Initializer, RecurrentCell
@@ -107,12 +108,19 @@ def _as_tuple(cell: RecurrentCell, own: Carry, given: Any, which: str) -> Any:
 
 
 def _leaf(cell: RecurrentCell, own: Array, given: Any, which: str) -> Array:
+    if not isinstance(given, jax.Array | np.ndarray | np.generic | int | float | complex):
+        name = f"{type(given).__module__}.{type(given).__name__}"
+        raise UsageError(
+            f"the {which} carry of {cell._kind} must be of JAX or NumPy arrays, got a {name}; "
+            "rnnjax.convert.carry_from_torch converts PyTorch's, carry_from_keras Keras'"
+        )
     shape = jnp.shape(given)
     fits = shape[-1:] == own.shape[-1:] and len(shape) <= own.ndim
     fits = fits and all(size in (1, full) for size, full in zip(shape[::-1], own.shape[::-1], strict=False))
     if not fits or jnp.result_type(given) != own.dtype:
         raise UsageError(
             f"the {which} carry of {cell._kind} needs {own.dtype} {own.shape}, got {jnp.result_type(given)} {shape}"
+            + "; rnnjax.convert.carry_from_torch converts PyTorch's [layers, B, H]" * (len(shape) > own.ndim)
         )
     given = jnp.asarray(given)
     return given if shape == own.shape else jnp.broadcast_to(given, own.shape)

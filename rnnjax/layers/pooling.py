@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells.initializers import single_or_wider
+from rnnjax.layers.masks import sequence_mask
 
 Array = jax.Array
 
@@ -24,8 +25,9 @@ def pool(outputs: Array, mask: Array | None, kind: str, *, backward: int = 0) ->
         ``backward_features`` says; only ``"last"`` asks.
 
     Raises:
-      UsageError: for another ``kind``, or more backward features than there are.
+      UsageError: for another ``kind``, more backward features than there are, or a mask of another shape or dtype.
     """
+    mask = sequence_mask(outputs, None, mask)
     if mask is None:
         mask = jnp.ones(outputs.shape[:-1], bool)
     real = mask[..., None]

@@ -19,6 +19,7 @@ from rnnjax.layers.implementations import checked, run, run_chunks, settled
 from rnnjax.layers.masks import as_array, sequence_mask, sequence_starts
 from rnnjax.layers.meshes import laid_as
 from rnnjax.layers.parts import one_step, own
+from rnnjax.layers.rates import checked_rate, is_count
 from rnnjax.layers.rules import Implementation, Rules, Steps
 from rnnjax.layers.training import switch, switches, training
 from rnnjax.layers.words import Answering, answered
@@ -88,12 +89,11 @@ class RNN(Answering, nn.Module):
         rates = {name: getattr(self, name) for name in ("input_dropout", "recurrent_dropout", "weight_dropout")}
         for place, rate in enumerate(self.zoneout if isinstance(self.zoneout, Sequence) else [self.zoneout]):
             rates[f"zoneout {place}"] = rate
-        for name, rate in rates.items():
-            if not 0 <= rate < 1:
-                raise UsageError(f"RNN: {name} must lie in [0, 1), got {rate}")
-        if not (self.remat is None or self.remat == "sqrt" or (isinstance(self.remat, int) and self.remat > 0)):
+        for name, given in rates.items():
+            checked_rate("RNN", name, given)
+        if not (self.remat in (None, "sqrt") or is_count(self.remat)):
             raise UsageError(f"RNN: remat must be a positive number of steps, 'sqrt' or None, got {self.remat!r}")
-        if not isinstance(self.unroll, int) or self.unroll < 1:
+        if not is_count(self.unroll):
             raise UsageError(f"RNN: unroll must be a positive number of steps, got {self.unroll!r}")
         if not (self.first_carry is None or isinstance(self.first_carry, nn.Module)):
             raise UsageError(

@@ -16,6 +16,7 @@ from rnnjax.layers.cells import Carry
 from rnnjax.layers.masks import sequence_mask
 from rnnjax.layers.parts import handed, one_step, own
 from rnnjax.layers.portable import Portable
+from rnnjax.layers.rates import checked_rate
 from rnnjax.layers.rnn import RNN
 from rnnjax.layers.training import switches
 from rnnjax.layers.words import Answering, answered
@@ -47,8 +48,7 @@ class StackedRNN(Portable, Answering, nn.Module):
 
     def __post_init__(self):
         switches(self, "residual", "pre_norm")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"StackedRNN: dropout must lie in [0, 1), got {self.dropout}")
+        checked_rate("StackedRNN", "dropout", self.dropout)
         if isinstance(self.layers, nn.Module) or not isinstance(self.layers, Iterable):
             raise UsageError(
                 "StackedRNN: give the layers as a list, lowest first, as in StackedRNN([RNN(LSTMCell(64))])"

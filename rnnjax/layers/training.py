@@ -14,7 +14,8 @@ def training(layer: Any, given: bool | None) -> bool | None:
     """``train`` of a call, or where that is None the attribute of the layer; None where neither says.
 
     Raises:
-      UsageError: if it is neither True nor False, or traced: what a layer draws in training would be part of a program that may not train.
+      UsageError: if it is neither True nor False, or traced: what a layer draws in training would be part of a
+        program that may not train.
     """
     chosen = layer.train if given is None else given
     if isinstance(chosen, Tracer):

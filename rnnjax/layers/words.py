@@ -2,7 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 from rnnjax.errors import UsageError
@@ -50,8 +51,44 @@ OURS = {
 }
 """What errors say to a word that is no option of ours."""
 
+_OF_RNN = "it is an option of the layer: RNN(cell, {word}=...)"
+_TANH = (
+    "SimpleRNNCell(64, activation=nn.relu) has one; gated cells have tanh and the logistic function, and "
+    "RNN(nn.LSTMCell(64, activation_fn=nn.relu)) runs Flax's"
+)
 
-def checked_options(where: str, function: Callable[..., Any], given: tuple[str, ...] | dict[str, Any]) -> None:
+OURS_OF_CELLS = {
+    **dict.fromkeys(
+        ("hidden_size", "units", "num_units", "hidden_dim", "cell_size", "hidden_features", "output_size"),
+        "the width is the first argument, features=64",
+    ),
+    **{word: OURS[word] for word in ("input_size", "input_shape", "input_dim", "bias", "use_bias", "num_layers")},
+    **dict.fromkeys(("in_features", "d_input"), OURS["input_dim"]),
+    **dict.fromkeys(("kernel_init", "kernel_initializer"), "input_init="),
+    **dict.fromkeys(("recurrent_kernel_init", "recurrent_initializer"), "recurrent_init="),
+    "bias_initializer": "bias_init=",
+    **dict.fromkeys(("activation", "activation_fn", "nonlinearity", "recurrent_activation", "gate_fn"), _TANH),
+    "reset_after": "GRUCell has reset_after=True, ResetBeforeGRUCell has it False",
+    "unit_forget_bias": "LSTMCell has forget_bias=1.0, the default, or 0.0",
+    "forget_gate_bias": "forget_bias= of LSTMCell",
+    "proj_size": "ProjectedLSTMCell(64, projection=32)",
+    "carry_init": "the layer has it: RNN(cell, first_carry=LearnedCarry(init))",
+    **dict.fromkeys(("dropout", "dropout_rate"), "input_dropout= and recurrent_dropout= of RNN"),
+    "rngs": "parameters are made by init(key, ...)",
+    **dict.fromkeys(("reverse", "unroll", "remat", "implementation", "variational", "first_carry", "train"), _OF_RNN),
+    **dict.fromkeys(("input_dropout", "recurrent_dropout", "weight_dropout", "zoneout"), _OF_RNN),
+    **dict.fromkeys(("bidirectional", "go_backwards"), OURS["bidirectional"]),
+    **{word: OURS[word] for word in ("return_sequences", "return_state", "batch_first", "time_major")},
+}
+"""What errors say to a word that is no option of a cell."""
+
+
+def checked_options(
+    where: str,
+    function: Callable[..., Any],
+    given: tuple[str, ...] | dict[str, Any],
+    ours: Mapping[str, str] = MappingProxyType(OURS),
+) -> None:
     """That all the words given are options.
 
     Raises:
@@ -65,7 +102,9 @@ def checked_options(where: str, function: Callable[..., Any], given: tuple[str, 
         if word in parameters:
             continue
         close = {"lengths", "mask", "resets", "initial_carry", "reset_carry", "train", "return_carries"} - set(options)
-        said = "it is an option of the call" if word in close else OURS.get(word, f"it has {', '.join(options)}")
+        said = ours.get(word, f"it has {', '.join(options)}").format(word=word)
+        if word in close and ours.get(word) is None:
+            said = "it is an option of the call"
         if word in ("reverse", "unroll", "implementation", "zoneout", "remat") and word not in options:
             said = f"it is an option of the layer: RNN(cell, {word}=...)"
         raise UsageError(f"{where}: {word} is no option here; {said}")
@@ -83,7 +122,7 @@ def answered(call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def answering(self: Any, *args: Any, **options: Any) -> Any:
         where = type(self).__name__ + ("" if call.__name__ == "__call__" else f".{call.__name__}")
-        checked_options(where, call, options)
+        checked_options(where, call, options, self._ours)
         if len(args) > len(names):
             raise UsageError(
                 f"{where} takes {' and '.join(names)} without a name; name what else you give, as in lengths=lengths"
@@ -96,7 +135,9 @@ def answered(call: Callable[..., Any]) -> Callable[..., Any]:
 class Answering:
     """A module whose constructor answers words of other libraries."""
 
+    _ours = MappingProxyType(OURS)
+
     def __new__(cls, *args: Any, **options: Any) -> Self:
         del args
-        checked_options(cls.__name__, cls.__init__, options)
+        checked_options(cls.__name__, cls.__init__, options, cls._ours)
         return super().__new__(cls)

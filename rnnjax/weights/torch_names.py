@@ -49,7 +49,9 @@ def parts(variables: Mapping[str, Any]) -> list[Part]:
       UsageError: if PyTorch has no module for one of them.
     """
     if unknown := sorted(set(variables) - {"params", "batch_stats"}):
-        raise UsageError(f"layout='torch' has no place for the collection {unknown[0]!r}; leave it out, or use layout='rnnjax'")
+        raise UsageError(
+            f"layout='torch' has no place for the collection {unknown[0]!r}; leave it out, or use layout='rnnjax'"
+        )
     return [part for name, tree in variables.items() for part in _walk(tree, (name,))]
 
 

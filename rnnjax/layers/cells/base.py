@@ -26,20 +26,22 @@ Axes: B batch, T time, D input features, H hidden features.
 """
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax.linen.dtypes import canonicalize_dtype, promote_dtype
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.cells.checks import called_with, check_attributes
 from rnnjax.layers.cells.initializers import at_least_float32, glorot, orthogonal, per_gate
 from rnnjax.layers.cells.noise import SILENT, Noise
 from rnnjax.layers.fused import Extras
 from rnnjax.layers.portable import Portable
 from rnnjax.layers.ranks import at_rank_of
+from rnnjax.layers.words import OURS_OF_CELLS, Answering
 
 Array = jax.Array
 Carry = Any
@@ -50,7 +52,7 @@ _MAKES_A_STEP = ("project", "step", "readout", "setup", "gates", "_affine", "_in
 _MAKES_A_STEP += ("_recurrent", "_recurrent_kernel", "_masked_kernel", "_parameter")
 
 
-class RecurrentCell(Portable, nn.RNNCellBase):
+class RecurrentCell(Portable, Answering, nn.RNNCellBase):
     """What every cell has: its width, its dtypes, its initialisers and an all-zero first carry.
 
     It is a cell of Flax too: ``flax.linen.RNN`` runs it, with the same parameters and the same numbers.
@@ -84,6 +86,8 @@ class RecurrentCell(Portable, nn.RNNCellBase):
     stacked: ClassVar[tuple[str, ...]] = ("intermediates",)
     """Collections into which a step sows."""
 
+    _ours = MappingProxyType(OURS_OF_CELLS)
+
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
         phases = ("project", "coefficients", "step", "readout")
@@ -95,10 +99,7 @@ class RecurrentCell(Portable, nn.RNNCellBase):
             )
 
     def __post_init__(self):
-        if not isinstance(self.features, int | np.integer):
-            raise UsageError(f"{type(self).__name__}: features must be an integer, got {self.features!r}")
-        if self.features <= 0:
-            raise UsageError(f"{type(self).__name__}: features must be positive, got {self.features}")
+        check_attributes(self)
         super().__post_init__()
 
     @property
@@ -275,7 +276,12 @@ class RecurrentCell(Portable, nn.RNNCellBase):
         return canonicalize_dtype(inputs, jnp.zeros((), self.param_dtype), dtype=self.dtype)
 
     def __call__(self, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
-        """One step from ``inputs [..., D]``: ``(carry, output [..., H])``, the carry in the dtype it came in."""
+        """One step from ``inputs [..., D]``: ``(carry, output [..., H])``, the carry in the dtype it came in.
+
+        Raises:
+          UsageError: if the carry is not built as the cell's, or the two are given in the other order.
+        """
+        carry = called_with(self, carry, inputs)
         new_carry, output = self.step(carry, self.project(inputs))
         return keep_dtypes(new_carry, carry), output.astype(self.compute_dtype(inputs))
 

@@ -79,6 +79,7 @@ class LRUCell(LinearCell):
     max_phase: float = 2 * math.pi
 
     def __post_init__(self):
+        super().__post_init__()
         wrong = [d for d in (self.dtype, self.param_dtype) if d is not None and jnp.dtype(d) != jnp.float32]
         if wrong or self.carry_dtype not in (None, jnp.complex64):
             raise UsageError("LRUCell computes in float32 with a complex64 carry; it has no other precision")
@@ -88,7 +89,6 @@ class LRUCell(LinearCell):
             raise UsageError(
                 f"LRUCell: need 0 <= min_radius < max_radius <= 1, got {self.min_radius}, {self.max_radius}"
             )
-        super().__post_init__()
 
     @property
     def _states(self) -> int:

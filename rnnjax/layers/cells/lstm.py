@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
+from jax.core import Tracer
 
 from rnnjax.errors import UsageError
 from rnnjax.layers import cudnn, fused
@@ -42,7 +43,8 @@ class LSTMCell(RecurrentCell):
     @nn.nowrap
     def initialize_carry(self, rng, input_shape, dtype=None):
         zeros = super().initialize_carry(rng, input_shape, dtype)
-        return zeros, zeros
+        # An array each, so that a loop can donate both; in what is traced there is nothing to donate yet.
+        return zeros, zeros if isinstance(zeros, Tracer) else jnp.zeros_like(zeros)
 
     def readout(self, carry: Carry, projected: Array) -> Array:
         return carry[1]
