@@ -41,11 +41,13 @@ class Layer(NamedTuple):
       cells: one, or the forward and the backward one of a Bidirectional.
       merge: of a Bidirectional, by our name.
       stack: the cells of a ``StackedRNNCells``, lowest first, or None.
+      stateful: whether it keeps its state from call to call.
     """
 
     cells: tuple[Described, ...]
     merge: str | None = None
     stack: tuple[Described, ...] | None = None
+    stateful: bool = False
 
 
 def described(config: Mapping[str, Any]) -> Layer:
@@ -59,7 +61,7 @@ def described(config: Mapping[str, Any]) -> Layer:
     if "merge_mode" in config:
         return _bidirectional(config)
     cells = _cells(config)
-    return Layer(cells[:1], stack=None if len(cells) == 1 else cells)
+    return Layer(cells[:1], stack=None if len(cells) == 1 else cells, stateful=bool(config.get("stateful")))
 
 
 def _bidirectional(config: Mapping[str, Any]) -> Layer:
@@ -74,7 +76,8 @@ def _bidirectional(config: Mapping[str, Any]) -> Layer:
         )
     if ahead.backwards or not behind.backwards:
         raise UsageError("a Keras Bidirectional whose forward layer goes backwards is not converted; swap its layers")
-    return Layer((ahead, behind), _MERGES[config["merge_mode"]])
+    stateful = bool(_inner(config["layer"]).get("stateful"))
+    return Layer((ahead, behind), _MERGES[config["merge_mode"]], stateful=stateful)
 
 
 def _single(layer: Any) -> Described:

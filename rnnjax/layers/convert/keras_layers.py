@@ -23,17 +23,54 @@ def layer_from_keras(config: Any) -> Any:
       merge, activation, ``reset_after`` and the rates of dropout are as there.
 
     Raises:
-      UsageError: if Keras' layer computes what no layer here does, such as an LSTM with another activation.
+      UsageError: if Keras' layer computes what no layer here does, such as an LSTM with another activation, or keeps
+        its state from call to call.
     """
     if isinstance(config, list | tuple):
-        return StackedRNN([layer_from_keras(part) for part in config])
+        return StackedRNN([_layer(found) for found in _in_order([_found(part) for part in config])])
+    return _layer(_found(config))
+
+
+def _found(config: Any) -> Layer:
+    if isinstance(config, type):
+        raise UsageError(f"give a layer of Keras, and not its class: {config.__name__}(64)")
     found = described(config.get_config() if hasattr(config, "get_config") else config)
+    if found.stateful:
+        raise UsageError(
+            "a Keras layer with stateful=True keeps its state, which a layer here does not: convert the configuration "
+            "with stateful=False, and put rnnjax.Carried around the layer, or pass the carry on by initial_carry="
+        )
+    return found
+
+
+def _in_order(stack: list[Layer]) -> list[Layer]:
+    """The layers of a stack as they read where all outputs are in the order of the inputs.
+
+    Keras hands the outputs of ``go_backwards`` on in the order in which they were made: what stands above reads the
+    other way round, until a second such layer turns it.
+    """
+    turned, read = False, []
+    for found in stack:
+        directions = 1 if found.stack is not None else len(found.cells)
+        turned ^= directions == 1 and found.cells[0].backwards
+        if directions == 2 and turned:
+            raise UsageError(
+                "a Keras Bidirectional above a layer with go_backwards=True reads from the end first; convert each "
+                "layer by itself, and turn the outputs between them"
+            )
+        if directions == 1:
+            cells, above = (
+                None if part is None else tuple(cell._replace(backwards=turned) for cell in part)
+                for part in (found.cells, found.stack)
+            )
+            found = found._replace(cells=cells, stack=above)
+        read.append(found)
+    return read
+
+
+def _layer(found: Layer) -> Any:
     if found.stack is not None:
         return StackedRNN([_rnn(cell) for cell in found.stack])
-    return _layer(found)
-
-
-def _layer(found: Layer) -> RNN | Bidirectional:
     if len(found.cells) == 1:
         return _rnn(found.cells[0])
     ahead, behind = found.cells
