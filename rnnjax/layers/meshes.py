@@ -13,6 +13,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 Array = jax.Array
@@ -29,7 +30,7 @@ def laid_as(carry: Array, inputs: Array) -> Array:
         return carry
     sharding = jax.typeof(inputs).sharding
     spec = PartitionSpec(*sharding.spec[: carry.ndim - 1], None)
-    return jax.sharding.reshard(carry, NamedSharding(sharding.mesh, spec))
+    return jax.sharding.reshard(_onto(sharding.mesh, carry), NamedSharding(sharding.mesh, spec))
 
 
 def with_whole_weights(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +43,18 @@ def with_whole_weights(run: Callable[..., Any]) -> Callable[..., Any]:
         return nn.map_variables(run, "params", lambda tree: jax.tree.map(_whole, tree))(cell, *operands)
 
     return running
+
+
+def _onto(mesh: Any, leaf: Any) -> Any:
+    """An array that lies on no mesh, whole on all devices of this one; any other as it is.
+
+    By a product with one: ``reshard`` would bring the cotangent back to no mesh, which ``jax.vmap`` over an axis of the
+    mesh cannot do.
+    """
+    if not jax.typeof(leaf).sharding.mesh.empty or not jnp.issubdtype(jax.typeof(leaf).dtype, jnp.inexact):
+        return leaf
+    whole = NamedSharding(mesh, PartitionSpec(*[None] * jnp.ndim(leaf)))
+    return leaf * jax.sharding.reshard(jnp.ones(jnp.shape(leaf), jax.typeof(leaf).dtype), whole)
 
 
 def _is_spread(leaf: Any) -> bool:
@@ -66,6 +79,7 @@ def automatically(function: Callable[..., Any], inputs: Array, *operands: Any) -
     if not explicit(inputs):
         return function(inputs, *operands)
     sharding = jax.typeof(inputs).sharding
+    operands = jax.tree.map(lambda leaf: _onto(sharding.mesh, leaf), operands)
     time, *batch = sharding.spec[:-1]
     lies = lambda *axes: NamedSharding(sharding.mesh, PartitionSpec(*axes, None))  # noqa: E731
     # reshard takes one sharding for a whole tree of equal ranks
