@@ -89,9 +89,10 @@ CALLED = {
     ),
     "lengths by another name": (lambda: Carried(RNN(GRUCell(4))).init(KEY, INPUTS, seq_lengths=1), "the call lengths="),
     "lengths in the place of a mask": (lambda: rnnjax.pool(INPUTS, jnp.ones(2, int), "last"), "mask must be boolean"),
+    "no sequences": (lambda: rnnjax.pack([]).rows([]), r"an empty list has no features; give an array \[0, T, D\]"),
     "sequences in the place of lengths": (
         lambda: rnnjax.pack([np.ones((3, 2)), np.ones((2, 2))]),
-        r"pack takes lengths, pack\(\[len\(each\) for each in sequences\]\)",
+        r"got sequences; pack\(\[len\(each\) for each in sequences\]\) makes the packing",
     ),
 }
 

@@ -119,6 +119,8 @@ class Packing:
         return shape
 
     def _padded(self, sequences: Sequence[Any]) -> np.ndarray:
+        if not sequences:
+            raise UsageError("Packing.rows: an empty list has no features; give an array [0, T, D]")
         arrays = [np.asarray(sequence) for sequence in sequences]
         lengths = [len(array) for array in arrays]
         if lengths != list(self.lengths):
@@ -148,7 +150,10 @@ def pack(lengths: Any, steps: int | None = None, rows: int | None = None, longes
     if isinstance(lengths, Tracer):
         raise UsageError("pack: lengths must be known; pack on the host, and hand the packing to what is jitted")
     if isinstance(lengths, Sequence) and any(np.ndim(each) for each in lengths):
-        raise UsageError("pack takes lengths, pack([len(each) for each in sequences]); its rows(sequences) packs them")
+        raise UsageError(
+            "pack: lengths must be integers [N], got sequences; pack([len(each) for each in sequences]) makes the "
+            "packing, and its rows(sequences) packs them"
+        )
     counts = np.asarray(lengths) if np.size(lengths) else np.zeros(0, np.int32)
     if counts.ndim != 1 or not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
         raise UsageError(f"pack: lengths must be integers [N], none below 0, got {counts.dtype} {list(counts.shape)}")
