@@ -24,7 +24,6 @@ from rnnjax.errors import DataError, UsageError
 from rnnjax.experiment import Listed, Target
 from rnnjax.files import write_text
 from rnnjax.runs import environment as environments
-from rnnjax.runs.commands import print_predictions
 
 EXPERIMENT = Listed(
     name="bag_of_words",
@@ -141,11 +140,12 @@ def evaluate(root: Path, split: str, data_dir: str | None) -> int:
 
 def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
     from rnnjax.data.text_inputs import text_inputs
+    from rnnjax.runs.answers import write
     from rnnjax.runs.predict import Prediction
     from rnnjax.tasks.metrics import class_probabilities
 
     inputs = text_inputs(given, paths, sys.stdin)
-    if not inputs:
+    if not given and not paths:
         raise UsageError("nothing to predict: give --text LINE, text files or -")
     model = Linear.load(root)
 
@@ -159,7 +159,7 @@ def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: 
             best = int(probabilities.argmax())
             yield Prediction(name, {"label": model.class_names[best], "probability": float(probabilities[best])})
 
-    return print_predictions(answers(), EXPERIMENT.task, json_lines)
+    return write(answers(), EXPERIMENT.task, "jsonl" if json_lines else "plain", None)
 
 
 def to_json(config: BagOfWords) -> dict[str, Any]:

@@ -205,6 +205,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     train.__doc__ = (train.__doc__ or "").replace("Args:", f"{variants}Args:", 1)
 
     def evaluate(
+        file: Annotated[tuple[str, ...], tyro.conf.Positional, of_inputs] = (),
         workdir: Path = default_run,
         split: SplitName = "validation",
         data_dir: str | None = None,
@@ -213,9 +214,10 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         cpu_devices: int | None = None,
         dynamic: Annotated[Dynamic, tyro.conf.arg(name="", help=""), of_language] = Dynamic(),  # noqa: B008
     ) -> Callable[[], int]:
-        """Evaluate the best checkpoint of a work folder on a whole split.
+        """Evaluate the best checkpoint of a work folder on a whole split, or on new labelled data.
 
         Args:
+          file: New labelled data as they are trained on: a file or a folder, evaluated in place of a split.
           workdir: Work folder of a run.
           split: Split to evaluate on. Choose models by validation; test is for the end.
           data_dir: TFDS data directory or folder of images; unset: as the run was told, or TFDS_DATA_DIR.
@@ -224,14 +226,21 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
           dynamic: How a language model adapts to what it reads.
         """
-        return lambda: commands.evaluate(experiment, workdir, split, data_dir, path, other_data, cpu_devices, dynamic)
+        if len(file) > 1:
+            raise UsageError(f"evaluate takes one file or folder, got {len(file)}: {' '.join(file)}")
+        options = (split, data_dir, path, other_data, cpu_devices, dynamic)
+        return lambda: commands.evaluate(experiment, workdir, *options, file=file[0] if file else None)
 
     def predict(
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional, of_inputs] = (),
         workdir: Path = default_run,
         text: Annotated[tuple[str, ...], of_inputs] = (),
         lines: Annotated[bool, of_inputs] = False,
+        to: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=""), of_inputs] = None,
+        csv: Annotated[bool, of_inputs] = False,
         json_lines: bool = False,
+        top: Annotated[int, tyro.conf.arg(metavar="K", help_behavior_hint=""), of_inputs] = 0,
+        threshold: Annotated[str | None, tyro.conf.arg(metavar="P", help_behavior_hint=""), of_inputs] = None,
         prompt: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint=""), of_language] = None,
         number: Annotated[int, of_language] = 1,
         sampling: Annotated[Sampling, tyro.conf.arg(name="", help=""), of_language] = Sampling(),  # noqa: B008
@@ -243,7 +252,11 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           workdir: Work folder of a run.
           text: Documents given on the command line.
           lines: A text file has a document a line, and is not one document.
+          to: File to write the answers to, .csv or .jsonl, with all probabilities and where each input stands.
+          csv: Print the same as CSV.
           json_lines: Print one JSON object an input.
+          top: Only so many classes, the most probable ones; unset: all.
+          threshold: Answer "unsure" below this probability; of two classes NAME=P: that one from P on, else the other.
           prompt: A text that a language model goes on with.
           number: Texts to make of a prompt, side by side; more than one are printed when all are done.
           sampling: How a language model goes on.
@@ -251,7 +264,9 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         if prompt is None:
             if number != 1 or sampling != Sampling():
                 raise UsageError("--number, --length and how to sample are of --prompt TEXT, which is not given")
-            return lambda: commands.predict(experiment, workdir, inputs, text, json_lines, lines)
+            form = {"to": to, "as_csv": csv, "json_lines": json_lines, "by_line": lines}
+            asked: dict[str, Any] = {"top": top, "threshold": threshold, **form}
+            return lambda: commands.predict(experiment, workdir, inputs, text, **asked)
         if inputs or text:
             raise UsageError("predict goes on with a --prompt, or answers inputs: give one of the two")
         return lambda: commands.generate(experiment, workdir, prompt, sampling, number=number, json_lines=json_lines)

@@ -210,8 +210,10 @@ def test_predict_answers_what_it_can_and_names_the_rest(images, tmp_path, capsys
     inputs = [str(tmp_path / "notes.png"), str(samples), str(tmp_path / "gone.png")]
     assert main(DIGITS, ["predict", *inputs, "--workdir", str(images), "--json-lines"]) == 1
     captured = capsys.readouterr()
-    answers = [json.loads(line) for line in captured.out.splitlines()]
+    first, *answers, last = [json.loads(line) for line in captured.out.splitlines()]
     assert [Path(a["input"]).name for a in answers] == [f"test-{i}.png" for i in range(5)]
+    assert [Path(a["input"]).name for a in (first, last)] == ["notes.png", "gone.png"]
+    assert "not a readable image" in first["error"] and "no such file" in last["error"]
     assert "notes.png: not a readable image" in captured.err
     assert "gone.png: no such file" in captured.err
     loaded = load(images)
@@ -225,16 +227,19 @@ def test_predict_texts_from_the_command_line_a_file_and_stdin(texts, tmp_path, c
     (tmp_path / "binary").write_bytes(b"a\0b")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"c c\n"), encoding="utf-8"))
     inputs = [str(tmp_path / "lines.txt"), str(tmp_path / "binary"), "-", str(tmp_path / "gone.txt")]
-    assert (
-        main(
-            DIGITS,
-            ["predict", *inputs, "--lines", "--workdir", str(texts), "--text", "a d", "", "\udcff", "--json-lines"],
-        )
-        == 1
-    )
+    given = ["--lines", "--text", "a d", "", "\udcff", "--json-lines"]
+    assert main(DIGITS, ["predict", *inputs, "--workdir", str(texts), *given]) == 1
     captured = capsys.readouterr()
-    answers = [json.loads(line) for line in captured.out.splitlines()]
+    every = [json.loads(line) for line in captured.out.splitlines()]
+    assert [a["input"] for a in every if "error" in a] == ["?", *(f"{inputs[0]}:2", inputs[1], inputs[3])]
+    answers = [a for a in every if "error" not in a]
     assert [a["input"] for a in answers] == ["a d", "", "b b b", "ש a ש", "c c"]
+    assert [a["place"] for a in answers] == [
+        "--text:1",
+        "--text:2",
+        *(f"{inputs[0]}:{line}" for line in (1, 3)),
+        "standard input:1",
+    ]
     assert {a["label"] for a in answers} <= {"with", "without"}
     assert "binary: not a UTF-8 text file" in captured.err
     assert "gone.txt" in captured.err

@@ -40,8 +40,12 @@ def test_every_kind_of_line_end_ends_a_document(tmp_path, end):
     content = f"a b{end}{end}c{end}".encode()
     (tmp_path / "t.txt").write_bytes(content)
     expected = [("a b", "a b"), ("c", "c")]
-    assert answers(text_inputs([], [str(tmp_path / "t.txt")], None, by_line=True)) == expected
-    assert answers(text_inputs([], ["-"], stdin(content))) == expected
+    for path, name in ((str(tmp_path / "t.txt"), str(tmp_path / "t.txt")), ("-", "standard input")):
+        found = list(text_inputs([], [path], stdin(content), by_line=True))
+        assert [read.place for _, read in found] == [f"{name}:{line}" for line in (1, 2, 3)]
+        first, (blank, error), last = answers(found)
+        assert [first, last] == expected
+        assert (blank, str(error)) == (f"{name}:2", f"{name}:2: a blank line")
 
 
 def test_a_text_file_is_one_document_as_in_training(tmp_path):

@@ -29,6 +29,7 @@ class Examples:
         targets such as ``labels``. Images may be still encoded, and windows into a series uncut.
       lengths: ``[N]`` int32, how many steps of a row are real; None where all rows have one size.
       timed: names of the arrays whose axis 1 is time, and that are cut to the padded length of a batch.
+      places: where each lies, such as its file; None: nobody knows, or the data set tells it.
 
     Raises:
       DataError: if a split is empty, an array is none, they disagree in the number of examples, a length lies outside
@@ -38,6 +39,7 @@ class Examples:
     arrays: Mapping[str, Any]  # an array each, or EncodedImages or SeriesWindows in its place
     lengths: np.ndarray | None = None
     timed: tuple[str, ...] = ()
+    places: Sequence[str] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self):
         if not self.arrays:

@@ -1,7 +1,7 @@
 """From raw input to a model's input: the contract. A preprocessing is saved beside the checkpoints as plain JSON."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -63,13 +63,26 @@ class Preprocess:
         """A model's arguments for raw inputs."""
         return nested(self.on_device(self.encode(raw)))
 
-    def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> list[Input]:
+    def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> Iterable[Input]:
         """The inputs that a command line names: files and folders, and documents.
 
         Raises:
           UsageError: if it names what this kind of model does not read.
         """
         raise UsageError(f"predict reads no files of this kind of data; give {self.wanted}")
+
+    @property
+    def padded_lengths(self) -> tuple[int, ...]:
+        """Rising lengths to which rows with ``lengths`` may be cut where all of a batch are so short; none: to none."""
+        return ()
+
+    def unknown(self, stored: Mapping[str, Any]) -> np.ndarray | None:
+        """Of texts, as they are stored, the share of each one's tokens that no training text had, ``[N]``.
+
+        NaN where there is no token; None where the inputs are no texts.
+        """
+        del stored
+        return None
 
     def by_lines(self) -> Self:
         """The same, for which a text file has an input a line.

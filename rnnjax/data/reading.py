@@ -1,25 +1,53 @@
 """What ``predict`` reads: inputs one by one, each of which may turn out to be unreadable."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rnnjax.data import files
 from rnnjax.errors import DataError
 
 Input = tuple[str, Callable[[], Any]]
-"""A name to answer under, and a function that reads the input and may raise DataError."""
+"""A name to answer under, and a function that reads the input and may raise DataError.
+
+Where the name does not say where the input stands, as of a line that is named by its text, ``place`` of the function
+does.
+"""
 
 _MOST_BYTES = 2**30
 """Of a text file: it is read at once."""
 
 
-def line(text: str) -> Input:
+@dataclass(frozen=True)
+class Line:
+    """A document that is known already, or that is known to be none.
+
+    Attributes:
+      place: where it stands.
+      text: the document.
+      error: why there is none.
+    """
+
+    place: str
+    text: str = ""
+    error: str | None = None
+
+    def __call__(self) -> str:
+        """The document; raises DataError if there is none."""
+        if self.error is not None:
+            raise DataError(self.error)
+        return self.text
+
+
+def line(text: str, place: str = "") -> Input:
     """A document that was given on the command line, or is a line of a file."""
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         shown = text.encode("utf-8", "replace").decode("utf-8")
-        return shown, unreadable(f"{shown[:80]}: the command line gave it in another encoding than UTF-8")
-    return text, lambda: text
+        error = f"{shown[:80]}: the command line gave it in another encoding than UTF-8"
+        return shown, Line(place or shown, error=error)
+    return text, Line(place or text, text)
 
 
 def unreadable(message: str) -> Callable[[], Any]:
@@ -29,6 +57,48 @@ def unreadable(message: str) -> Callable[[], Any]:
         raise DataError(message)
 
     return read
+
+
+def lines(path: str, stdin: Any) -> Iterator[Input]:
+    """An input for each line of a text file, or of stdin (``-``), read one by one; a blank one is an error of its own.
+
+    Raises:
+      DataError: if it cannot be read, is plainly no text, or has no line.
+    """
+    name, number = "standard input" if path == "-" else path, 0
+    try:
+        with contextlib.nullcontext(stdin.buffer) if path == "-" else _opened(path) as file:
+            for data in _byte_lines(file, name):
+                if b"\0" in data:
+                    raise DataError(f"{name}: not a UTF-8 text file (it holds NUL bytes)")
+                for part in data.removesuffix(b"\n").removesuffix(b"\r").split(b"\r"):
+                    number += 1
+                    yield _of_line(part.removeprefix(b"\xef\xbb\xbf") if number == 1 else part, f"{name}:{number}")
+    except OSError as error:
+        raise DataError(f"{name}: {error.strerror or error}") from error
+    if not number:
+        raise DataError(f"{name}: there is no text in it")
+
+
+def _opened(path: str) -> BinaryIO:
+    return files.regular(Path(path), "; give - to read standard input").open("rb")
+
+
+def _byte_lines(file: BinaryIO, name: str) -> Iterator[bytes]:
+    for data in iter(lambda: file.readline(_MOST_BYTES + 1), b""):
+        if len(data) > _MOST_BYTES:
+            raise files.too_large(name, _MOST_BYTES)
+        yield data
+
+
+def _of_line(data: bytes, place: str) -> Input:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeError as error:
+        return place, Line(place, error=f"{place}: not UTF-8 ({error})")
+    if not text.strip():
+        return place, Line(place, error=f"{place}: a blank line")
+    return text, Line(place, text)
 
 
 def documents(path: str, stdin: Any) -> list[str]:

@@ -67,6 +67,11 @@ class SequencePreprocess(Preprocess):
         blocks = Shape((1, spec.inputs["inputs"].shape[1], self.mel.hop), np.dtype(np.int16))
         return {"inputs": blocks, "lengths": spec.inputs["lengths"]}
 
+    @property
+    def padded_lengths(self) -> tuple[int, ...]:
+        """Those of training."""
+        return self.lengths
+
     def normalize(self, features: Any) -> Any:
         """Features ``[..., bands]`` of recordings as the model sees them, inside or outside a compiled step."""
         return (features - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)

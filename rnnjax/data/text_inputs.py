@@ -26,38 +26,38 @@ _MOST_BYTES = 2**30
 
 def text_inputs(
     texts: Sequence[str], paths: Sequence[str], stdin: Any, how: Reading | None = None, *, by_line: bool = False
-) -> list[Input]:
-    """Inputs for documents, files and folders, and for the lines of stdin (``-``) that are not blank.
+) -> Iterator[Input]:
+    """Inputs for documents, files and folders, and for the lines of stdin (``-``), each found when it is asked for.
 
     Args:
       texts: documents.
       paths: a table has a document a row; any other file is one document; a folder and a zip hold such.
-      stdin: a document a line.
+      stdin: a document a line; a blank line is none, and said.
       how: tables are read, and in which encoding; None: as files that say it themselves.
-      by_line: a file that is no table has a document a line, and blank lines are none.
+      by_line: a file that is no table has a document a line.
     """
-    how, inputs = how or Reading(), [line(text) for text in texts]
+    how = how or Reading()
+    yield from (line(text, f"--text:{number}") for number, text in enumerate(texts, 1))
     for path in paths:
         try:
-            inputs += _of_path(path, stdin, how, by_line)
+            yield from _of_path(path, stdin, how, by_line)
         except DataError as error:
-            inputs.append((path, unreadable(str(error))))
+            yield path, unreadable(str(error))
         except OSError as error:
-            inputs.append((path, unreadable(f"{error.filename or path}: {error.strerror or error}")))
-    return inputs
+            yield path, unreadable(f"{error.filename or path}: {error.strerror or error}")
 
 
-def _of_path(path: str, stdin: Any, how: Reading, by_line: bool) -> list[Input]:
+def _of_path(path: str, stdin: Any, how: Reading, by_line: bool) -> Iterator[Input]:
     if path == "-" or (by_line and not is_table(Path(path)) and not os.path.isdir(path)):
-        return [line(text) for text in reading.documents(path, stdin)]
+        return reading.lines(path, stdin)
     if os.path.isdir(path):
         return _of_folder(Path(path), how)
     how = _encoded(Path(path), how)
     if is_table(Path(path)):
-        return list(_rows(Path(path), how))
+        return _rows(Path(path), how)
     if path.lower().endswith(".zip"):
-        return list(_of_zip(path, how.encoding))
-    return [(path, functools.partial(_whole, Path(path), how.encoding))]
+        return _of_zip(path, how.encoding)
+    return iter([(path, functools.partial(_whole, Path(path), how.encoding))])
 
 
 def _encoded(path: Path, how: Reading) -> Reading:
@@ -67,33 +67,41 @@ def _encoded(path: Path, how: Reading) -> Reading:
 
 
 def _rows(path: Path, how: Reading) -> Iterator[Input]:
-    table = open_table(path, **how.of_table)
+    table, place = open_table(path, **how.of_table), None
     with contextlib.closing(table.rows):
         name = find_text(table.columns, path, how.text_column)
         column = table.columns.index(name)
         for place, row in table.rows:
             yield place, functools.partial(document, place, name, row[column])
+    if place is None:
+        raise DataError(f"{path}: there is no row in it")
 
 
-def _of_folder(folder: Path, how: Reading) -> list[Input]:
+def _of_folder(folder: Path, how: Reading) -> Iterator[Input]:
     """All documents below a folder, in the order of their names; other files are named and not answered."""
-    inputs: list[Input] = []
+    empty = True
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not hidden(name))
         for path in (Path(place) / name for name in sorted(names) if not hidden(name)):
+            empty = False
             if is_table(path) or path.suffix.lower() == ".txt":
-                inputs += text_inputs([], [str(path)], None, how)
+                yield from text_inputs([], [str(path)], None, how)
             else:
-                inputs.append((str(path), unreadable(f"{path}: neither a .txt file nor a table; name it by itself")))
-    if not inputs:
+                yield str(path), unreadable(f"{path}: neither a .txt file nor a table; name it by itself")
+    if empty:
         raise DataError(f"{folder}: no .txt file and no table in this folder")
-    return inputs
 
 
 def _whole(path: Path, encoding: str | None) -> str:
     if os.path.getsize(files.regular(path)) > _MOST_BYTES:
         raise files.too_large(path, _MOST_BYTES)
-    return "".join(lines(path, encoding))
+    return _some("".join(lines(path, encoding)), path)
+
+
+def _some(text: str, path: Any) -> str:
+    if not text.strip():
+        raise DataError(f"{path}: there is no text in it")
+    return text
 
 
 def _of_zip(path: str, encoding: str | None) -> Iterator[Input]:
@@ -123,6 +131,6 @@ def _zipped(path: str, name: str, encoding: str | None) -> str:
         raise files.too_large(f"{path}/{name}", _MOST_BYTES)
     try:
         with io.TextIOWrapper(io.BytesIO(data), encoding or "utf-8-sig", newline="") as text:
-            return text.read()
+            return _some(text.read(), f"{path}/{name}")
     except UnicodeError as error:
         raise DataError(f"{path}/{name}: not {encoding or 'UTF-8'} ({error})") from error

@@ -1,7 +1,7 @@
 """Documents as token ids with lengths."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -59,7 +59,20 @@ class TextPreprocess(Preprocess):
         ids, lengths = self.vocabulary.encode(map(TOKENIZERS[self.tokenizer], raw), self.max_length, self.keep)
         return {"inputs": ids, "lengths": lengths}
 
-    def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> list[Input]:
+    @property
+    def padded_lengths(self) -> tuple[int, ...]:
+        """Rising by a half and a third in turn, from 8 on; the last is the longest."""
+        powers = range(3, self.max_length.bit_length())
+        found = sorted(length for power in powers for length in (2**power, 3 * 2 ** (power - 1)))
+        return (*(length for length in found if length < self.max_length), self.max_length)
+
+    def unknown(self, stored: Mapping[str, Any]) -> np.ndarray:
+        """The share of each document's tokens, of those that are read, which the vocabulary lacks."""
+        lengths = np.asarray(stored["lengths"], np.float64)
+        lengths[lengths == 0] = np.nan
+        return (np.asarray(stored["inputs"]) == UNKNOWN).sum(1) / lengths
+
+    def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> Iterator[Input]:
         """Documents, tables, text files and folders of them, and stdin (``-``); see :func:`text_inputs`."""
         return text_inputs(texts, paths, stdin, self.reading, by_line=self.by_line)
 
@@ -80,7 +93,7 @@ class TextPreprocess(Preprocess):
         texts = read(Path(path).expanduser(), self.reading or Reading())
         labels = class_numbers(texts, self.class_names, "is none of the classes that the model knows")
         encoded = self.encode(texts.documents)
-        return labelled(encoded["inputs"], labels, encoded["lengths"])
+        return dataclasses.replace(labelled(encoded["inputs"], labels, encoded["lengths"]), places=texts.places)
 
     def example(self) -> str:
         """A document."""

@@ -1,5 +1,6 @@
 """What an exported program is given: its arguments, of which axes are free, and a sample of them."""
 
+import itertools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,7 +86,7 @@ def sample(predictor: Predictor, likes: Mapping[str, Like], folder: Path) -> tup
 def _read(predictor: Predictor, folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     try:
         paths = sorted(map(str, folder.iterdir())) if folder.is_dir() else []
-        found: list[Input] = predictor.preprocess.read(paths, [], None)[:_ROWS] if paths else []
+        found: list[Input] = list(itertools.islice(predictor.preprocess.read(paths, [], None), _ROWS)) if paths else []
         raw = [read() for _, read in found]
         return (dict(predictor.preprocess.encode(raw)) if raw else {}), [name for name, _ in found]
     except (RnnjaxError, OSError):  # a sample is a help: without one it is drawn

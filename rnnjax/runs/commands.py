@@ -4,6 +4,7 @@ Each imports what it needs when it runs: help and a typo do not wait for JAX.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,10 +15,9 @@ from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.tasks import Task
 
 if TYPE_CHECKING:
-    from rnnjax.runs.predict import Prediction, Predictor
+    from rnnjax.runs.predict import Predictor
 
 
 def train(
@@ -59,10 +59,21 @@ def evaluate(
     other_data: bool,
     cpu_devices: int | None,
     dynamic: Dynamic | None = None,
+    file: str | None = None,
 ) -> int:
-    """Prints the metrics of a split as a line of JSON; see :func:`rnnjax.runs.evaluate.evaluate`."""
+    """Prints the metrics of a split, or of new labelled data, as a line of JSON.
+
+    See :func:`rnnjax.runs.evaluate.evaluate` and :func:`rnnjax.runs.evaluate_file.evaluate_file`.
+    """
     if cpu_devices is not None and cpu_devices < 1:
         raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
+    if file is not None:
+        if data_dir is not None or path is not None or other_data or (dynamic is not None and dynamic.dynamic):
+            raise UsageError(f"{file} is evaluated as it stands; leave out the options that are of the run's own data")
+        from rnnjax.runs.evaluate_file import evaluate_file
+
+        terminal.answer(json.dumps(evaluate_file(experiment, root, file, cpu_devices=cpu_devices)))
+        return 0
     from rnnjax.runs import evaluate as evaluating
 
     said = evaluating.evaluate(
@@ -121,20 +132,30 @@ def predict(
     root: Path,
     paths: Sequence[str],
     texts: Sequence[str],
-    json_lines: bool,
+    *,
+    top: int = 0,
+    threshold: str | None = None,
+    to: Path | None = None,
+    as_csv: bool = False,
+    json_lines: bool = False,
     by_line: bool = False,
 ) -> int:
-    """Prints the answers to files, documents, or lines of the standard input; returns the exit code."""
+    """Writes the answers to files, documents, or lines of the standard input; returns the exit code."""
+    from rnnjax.runs import answers
     from rnnjax.runs import predict as predicting
 
+    form = answers.form_of(to, as_csv=as_csv, as_json=json_lines)
     predictor = _loaded(experiment, root)
     if predictor.task.generates:
         raise UsageError(f"{root} holds a language model, which goes on with a text: give --prompt TEXT")
-    reader = predictor.preprocess.by_lines() if by_line else predictor.preprocess
-    inputs = reader.read(paths, texts, sys.stdin)
-    if not inputs:
+    if not paths and not texts:
         raise UsageError(f"nothing to predict: give {predictor.preprocess.wanted}")
-    return print_predictions(predicting.predict(predictor, inputs), predictor.task, json_lines)
+    if to is not None and to.exists() and any(os.path.exists(path) and to.samefile(path) for path in paths):
+        raise UsageError(f"--to {to} is what is to be read; name another file")
+    predictor.task.check_asked(predictor.spec, top=top, threshold=threshold)
+    reader = predictor.preprocess.by_lines() if by_line else predictor.preprocess
+    made = predicting.predict(predictor, reader.read(paths, texts, sys.stdin), predicting.Asked(top, threshold))
+    return answers.write(made, predictor.task, form, to)
 
 
 def generate(
@@ -184,19 +205,3 @@ def _loaded(experiment: Experiment, root: Path) -> "Predictor":
     run = WorkDir(root, experiment.kinds).read_run()
     parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
     return predicting.load(root, experiment if experiment.name == run.experiment else None)
-
-
-def print_predictions(answers: "Iterable[Prediction]", task: Task, json_lines: bool) -> int:
-    """Prints answers as they come, and on stderr why others are missing; returns the exit code."""
-    failed, begun = False, False
-    for answer in answers:
-        if answer.row is None:
-            failed = True
-            terminal.tell(f"error: {answer.error}")
-        elif json_lines:
-            terminal.answer(json.dumps({"input": answer.source, **answer.row}))
-        else:
-            heading = "" if begun else task.heading(answer.row)
-            begun = True
-            terminal.answer(f"{heading}\n" * bool(heading) + task.shown(answer.row, answer.source))
-    return 1 if failed else 0

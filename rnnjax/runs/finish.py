@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rnnjax import digests, terminal
 from rnnjax.config import to_json
 from rnnjax.config.run import is_section
-from rnnjax.data import Dataset
+from rnnjax.data import Dataset, Spec
 from rnnjax.errors import RunError
 from rnnjax.experiment import Experiment
 from rnnjax.files import write_file, write_text
@@ -17,7 +17,7 @@ from rnnjax.runs import environment, mistakes
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.plots import Marks, save_curves
 from rnnjax.runs.workdir import WorkDir, cannot_write
-from rnnjax.tasks import Report
+from rnnjax.tasks import Report, Task
 from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.training.loop import Training
 from rnnjax.training.progress import Progress
@@ -79,8 +79,11 @@ class Reported(NamedTuple):
 
 def reported(program: Runner, variables: Any, split: str) -> Reported:
     """The metrics of a split, and what the task reports of it."""
-    metrics, totals, kept = program.evaluate_keeping(variables, split)
-    task, spec = program.task, program.dataset.spec
+    return judged(program.task, program.dataset.spec, *program.evaluate_keeping(variables, split))
+
+
+def judged(task: Task, spec: Spec, metrics: dict[str, float], totals: Mapping[str, Any], kept: Any) -> Reported:
+    """What a task reports of examples: of their metrics, of the sums that these are of, and of what it kept of each."""
     report = task.report(totals, kept, spec)
     if report.page is not None:
         intervals = {name: list(ends) for name, ends in task.intervals(kept, spec).items() if math.isfinite(sum(ends))}

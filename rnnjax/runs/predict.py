@@ -1,7 +1,9 @@
 """From a work folder to a trained model's answers."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ from rnnjax.data.reading import Input
 from rnnjax.data.spec import nested
 from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
 from rnnjax.experiment import Experiment, known_task
-from rnnjax.runs import changes
+from rnnjax.layers.precision import at_precision
+from rnnjax.runs import batches, changes
 from rnnjax.runs import generate as generating
 from rnnjax.runs.record import Run, described_task
 from rnnjax.runs.workdir import WorkDir
@@ -30,7 +33,9 @@ from rnnjax.training.identity import module_identity
 from rnnjax.training.runner import made_model
 from rnnjax.training.state import shapes_of, variables_of
 
-_BATCH = 64
+_CHUNK = 4096
+"""Inputs that are held at once, at most; those without steps, and those that are long or large, are fewer."""
+_CHUNK_STEPS, _CHUNK_BYTES = 2**21, 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,7 @@ class Predictor:
       preprocess: from raw input to the model's arguments.
       task: what the outputs mean.
       spec: of the data that it was trained on.
+      buckets: padded lengths of the training, where its configuration says them; else those of the preprocessing.
     """
 
     model: nn.Module
@@ -50,6 +56,7 @@ class Predictor:
     preprocess: Preprocess
     task: Task
     spec: Spec
+    buckets: tuple[int, ...] = ()
     _apply: Any = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -59,7 +66,8 @@ class Predictor:
             arrays = self.preprocess.on_device(stored)
             return self.model.apply(variables, **nested({name: arrays[name] for name in names}))
 
-        object.__setattr__(self, "_apply", jax.jit(apply))
+        precise = at_precision(getattr(self.model, "precision", "default"), apply)
+        object.__setattr__(self, "_apply", jax.jit(precise))
 
     def __iter__(self) -> Iterator[Any]:
         """``model, variables, preprocess = rnnjax.load(folder)``."""
@@ -83,27 +91,76 @@ class Predictor:
         return self.task.rows(self._unpadded(raw), self.spec)
 
     def _unpadded(self, raw: Any, lengths: Any = None) -> Any:
-        stored = self._stored(raw, lengths)
+        stored = self.stored(raw, lengths)
         return self.task.unpadded(self.outputs(stored), stored.get("lengths"))
 
     def logits(self, raw: Any, *, lengths: Any = None) -> np.ndarray:
         """The model's outputs for raw inputs, ``[N, ...]``; of a classifier, not normalised."""
-        return self.outputs(self._stored(raw, lengths))
+        return self.outputs(self.stored(raw, lengths))
+
+    def probabilities(self, raw: Any, *, lengths: Any = None) -> Any:
+        """The probability of each class, ``[N, C]`` in the order of ``spec.names``; a list of ``[T, C]`` of steps.
+
+        Raises:
+          UsageError: if the task has no classes.
+          DataError: as a call does.
+        """
+        return self.task.probabilities(self._unpadded(raw, lengths), self.spec)
+
+    def predict_file(self, path: str | Path, *, top: int = 0, threshold: str | None = None) -> Iterator[dict[str, Any]]:
+        """Answers to what stands in a file, folder or zip, as it was read in training, each row as JSON values.
+
+        A row has ``input`` (and ``place``, where that is another: row, line or file), and the answer with all
+        probabilities; or ``error``, what is wrong with the input. There is one for each input, in their order, and no
+        more of them than two chunks are in memory.
+
+        Args:
+          path: of the inputs.
+          top, threshold: see :class:`Asked`.
+
+        Raises:
+          UsageError: if the model reads no files, or the task has no classes to choose from.
+        """
+        self.task.check_asked(self.spec, top=top, threshold=threshold)
+        inputs = self.preprocess.read([str(path)], [], None)
+        return (answer.to_json() for answer in predict(self, inputs, Asked(top, threshold)))
 
     def outputs(self, stored: Mapping[str, Any]) -> Any:
-        """The model's outputs for stored arrays ``[N, ...]``, a batch at a time."""
+        """The model's outputs for stored arrays ``[N, ...]``, a batch of rows of like lengths at a time."""
         count = len(next(iter(stored.values())))
-        made = []
-        for start in range(0, count, _BATCH):
-            # Padded to one size, so that any number of inputs compiles once.
-            rows = np.arange(start, start + _BATCH)
-            rows = np.where(rows < count, rows, start)
-            batch = {name: array[rows] for name, array in stored.items()}
-            outputs = self._apply(self.variables, batch)
-            made.append(jax.tree.map(lambda leaf: np.asarray(leaf)[: count - start], outputs))  # noqa: B023
-        if not made:
+        if not count:
             raise DataError("there is nothing to answer: no input was given")
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *made)
+        timed = self.timed(stored)
+        allowed = self.padded_lengths if timed else ()
+        if count <= batches.FEW:
+            (batch,) = batches.planned(count, stored.get("lengths"), allowed, 1)
+            made = self._apply(self.variables, batches.taken(stored, batch, timed))
+            return batches.in_order([(batch, jax.tree.map(np.asarray, made))], count)
+        plan = self._spread.planned(count, stored.get("lengths"), allowed)
+        parts = [(batch, self._spread.begun(batches.taken(stored, batch, timed))) for batch in plan]
+        return batches.in_order([(batch, batches.flat(jax.tree.map(np.asarray, made))) for batch, made in parts], count)
+
+    @property
+    def padded_lengths(self) -> tuple[int, ...]:
+        """To which sequences may be cut, rising; none: they stay as they are encoded."""
+        return self.buckets or self.preprocess.padded_lengths
+
+    def timed(self, stored: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the arrays whose axis 1 is surely time: of an only one with lengths."""
+        return tuple(name for name in stored if name != "lengths") if set(stored) == {"inputs", "lengths"} else ()
+
+    @functools.cached_property
+    def _spread(self) -> batches.Spread:
+        return batches.Spread(self._apply, self.variables)
+
+    @functools.cached_property
+    def chunk(self) -> int:
+        """Inputs that are answered at once: what lies between bounds of steps and of bytes."""
+        like = self.spec.inputs["inputs"] if "inputs" in self.spec.inputs else next(iter(self.spec.inputs.values()))
+        size = np.dtype(self.preprocess.read_as or like.dtype).itemsize * int(np.prod(like.shape))
+        most = _CHUNK_BYTES // max(size, 1)
+        most = min(most, _CHUNK_STEPS // max(like.shape[1], 1)) if "lengths" in self.spec.inputs else min(most, 256)
+        return max(batches.FEW, min(_CHUNK, most))
 
     def generate(
         self,
@@ -141,7 +198,12 @@ class Predictor:
         """``apply(variables, **arguments)``, the model's own."""
         return self.model.apply
 
-    def _stored(self, raw: Any, lengths: Any) -> dict[str, Any]:
+    def stored(self, raw: Any, lengths: Any = None) -> dict[str, Any]:
+        """Raw inputs as they are stored, ``[N, ...]`` by name, if they are such as the model was trained on.
+
+        Raises:
+          DataError: if not.
+        """
         stored = self.preprocess.encode(raw)
         if lengths is not None:
             stored = {**stored, "lengths": np.asarray(lengths)}
@@ -219,7 +281,8 @@ def load(workdir: str | Path, experiment: Experiment | None = None) -> Predictor
         terminal.note(
             f"that of step {saved.step} is the best checkpoint in {folder.checkpoints} that is whole; {listed}"
         )
-    return Predictor(model, variables_of(saved.state), preprocess, task, spec)
+    buckets = tuple(getattr(run.config.data, "bucket_lengths", ()))
+    return Predictor(model, variables_of(saved.state), preprocess, task, spec, buckets)
 
 
 def _preprocess(folder: WorkDir, run: Run, experiment: Experiment | None) -> Preprocess:
@@ -290,6 +353,20 @@ def _variables(like: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is asked beside the answer itself.
+
+    Attributes:
+      top: so many of the most probable classes, in place of the probability of each; 0: each.
+      threshold: ``P``: where no class has that probability, the answer is ``unsure``; ``NAME=P``, of two classes: that
+        one where it has it, else the other.
+    """
+
+    top: int = 0
+    threshold: str | None = None
+
+
+@dataclass(frozen=True)
 class Prediction:
     """An answer, or why there is none.
 
@@ -297,28 +374,86 @@ class Prediction:
       source: the file, or the line.
       row: the answer, as :meth:`rnnjax.tasks.Task.rows` gives it; None where there is none.
       error: what was wrong with the input, or None.
+      place: where the input stands: the file, its row or line.
+      unknown: of a text, the share of its tokens that the model does not know; None where there are none.
     """
 
     source: str
     row: Mapping[str, Any] | None = None
     error: str | None = None
+    place: str = ""
+    unknown: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        place = {"place": self.place} if self.place not in ("", self.source) else {}
+        return {"input": self.source, **place, **({"error": self.error} if self.row is None else self.row)}
 
 
-def predict(predictor: Predictor, inputs: Sequence[Input]) -> Iterator[Prediction]:
+def predict(predictor: Predictor, inputs: Iterable[Input], asked: Asked | None = None) -> Iterator[Prediction]:
     """Answers every input that can be read, in order, and says why it does not answer the others.
 
     Args:
       predictor: what :func:`load` gave.
-      inputs: what to answer; each is read as a pixel array or a document.
+      inputs: what to answer, each read when its turn comes; no more than two chunks of them are held.
+      asked: what else is wanted: then a row has all that the task tells, and what the preprocessing tells of inputs.
     """
-    joined = predictor.preprocess.answered
-    for start in range(0, len(inputs), _BATCH):
-        part = inputs[start : start + _BATCH]
-        read = [_read(function) for _, function in part]
-        raw = [value for value, _ in read if value is not None]
-        rows = iter(predictor.rows(raw) if raw else [])
-        for (value, error), (name, _) in zip(read, part, strict=True):
-            yield Prediction(name, error=error) if value is None else Prediction(name, joined(value, next(rows)))
+    rest, before = iter(inputs), None
+    with ThreadPoolExecutor(1) as devices:  # they are at work for a chunk while the next is read, and the last written
+        while part := list(itertools.islice(rest, predictor.chunk)):
+            read = [_read(function) for _, function in part]
+            told = _begun(predictor, [value for value, error in read if error is None], asked, devices)
+            if before is not None:
+                yield from _finished(*before)
+            before = part, read, told
+        if before is not None:
+            yield from _finished(*before)
+
+
+_Answer = tuple[Mapping[str, Any] | None, str | None, float | None]
+"""A row, or why there is none, and the share of unknown tokens."""
+
+
+def _finished(
+    part: list[Input], read: list[tuple[Any, str | None]], told: Callable[[], list[_Answer]]
+) -> Iterator[Prediction]:
+    answers = iter(told())
+    for (name, function), (_, error) in zip(part, read, strict=True):
+        row, wrong, unknown = (None, error, None) if error is not None else next(answers)
+        yield Prediction(name, row, wrong, getattr(function, "place", name), unknown)
+
+
+def _begun(predictor: Predictor, raw: list[Any], asked: Asked | None, devices: Executor) -> Callable[[], list[_Answer]]:
+    """Begins to answer inputs, and gives what waits for it; one that cannot be encoded costs the others nothing."""
+    if not raw:
+        return list
+    try:
+        stored = predictor.stored(raw)
+    except DataError as error:
+        said = str(error)
+        if len(raw) == 1:
+            return lambda: [(None, said, None)]
+        single = [_begun(predictor, [one], asked, devices) for one in raw]
+        return lambda: [answer for told in single for answer in told()]
+    outputs = devices.submit(predictor.outputs, stored)
+    return lambda: _told(predictor, raw, stored, outputs.result(), asked)
+
+
+def _told(
+    predictor: Predictor, raw: list[Any], stored: Mapping[str, Any], made: Any, asked: Asked | None
+) -> list[_Answer]:
+    outputs, unknown = predictor.task.unpadded(made, stored.get("lengths")), None
+    if asked is None:
+        rows = predictor.task.rows(outputs, predictor.spec)
+    else:
+        rows = predictor.task.detailed(outputs, predictor.spec, top=asked.top, threshold=asked.threshold)
+        unknown = predictor.preprocess.unknown(stored)
+    answered = predictor.preprocess.answered
+    if unknown is None:
+        return [(answered(one, row), None, None) for one, row in zip(raw, rows, strict=True)]
+    shares = [share if share == share else None for share in unknown.tolist()]  # NaN is not itself
+    found = zip(raw, rows, shares, strict=True)
+    return [({**answered(one, row), "unknown": share}, None, share) for one, row, share in found]
 
 
 def _read(function: Any) -> tuple[Any, str | None]:

@@ -262,6 +262,37 @@ class Task:
         """The same as JSON values, for ``predict``."""
         return [{"answer": answer.tolist()} for answer in np.asarray(self.answers(outputs, spec))]
 
+    def probabilities(self, outputs: Any, spec: "Spec") -> Any:
+        """The probability of each class, ``[N, C]`` in the order of their names; raises UsageError of no classes."""
+        raise UsageError(f"{type(self).__name__} has no classes, and so no probabilities")
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether the lists of a row of :meth:`rows` have an entry a step."""
+        return self.per_step or self.forecasts
+
+    def check_asked(self, spec: "Spec", *, top: int, threshold: str | None) -> None:
+        """Raises UsageError where :meth:`detailed` cannot be asked for these."""
+        del spec
+        if top or threshold is not None:
+            option = "--top" if top else "--threshold"
+            raise UsageError(
+                f"{option} is for one class of several an example; {type(self).__name__} answers otherwise"
+            )
+
+    def detailed(
+        self, outputs: Any, spec: "Spec", *, top: int = 0, threshold: str | None = None
+    ) -> list[dict[str, Any]]:
+        """:meth:`rows` with all that is known of each, as ``predict`` writes it to files.
+
+        Args:
+          outputs, spec: as for :meth:`rows`.
+          top: so many of the most probable classes, and no others; 0: all.
+          threshold: of the probability of the answer, see :class:`rnnjax.tasks.decisions.Threshold`.
+        """
+        del top, threshold
+        return self.rows(outputs, spec)
+
     def line(self, row: Mapping[str, Any]) -> str:
         """A row of :meth:`rows` as ``predict`` prints it."""
         return "\t".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in row.values())

@@ -228,6 +228,43 @@ class Classification(Task):
             {"label": spec.names[c], "probability": float(row[c])} for c, row in zip(best, probabilities, strict=True)
         ]
 
+    def probabilities(self, outputs: Any, spec: "Spec") -> np.ndarray:
+        """Softmax or sigmoid of the logits, ``[N, C]`` float64."""
+        from rnnjax.tasks.metrics import class_probabilities
+
+        return class_probabilities(outputs)
+
+    def check_asked(self, spec: "Spec", *, top: int, threshold: str | None) -> None:
+        """Raises UsageError unless there are so many classes, and the threshold is one."""
+        from rnnjax.tasks.decisions import Threshold
+
+        if not 0 <= top <= len(spec.names):
+            raise UsageError(f"--top must be 1 to {len(spec.names)}, the number of classes, got {top}")
+        if threshold is not None:
+            Threshold.parse(threshold, spec.names)
+
+    def detailed(
+        self, outputs: Any, spec: "Spec", *, top: int = 0, threshold: str | None = None
+    ) -> list[dict[str, Any]]:
+        """:meth:`rows` with ``probabilities`` of all classes by name; or with ``top``, a list of the most probable."""
+        from rnnjax.tasks.decisions import Threshold
+
+        self.check_asked(spec, top=top, threshold=threshold)
+        names, probabilities = spec.names, self.probabilities(outputs, spec)
+        if threshold is not None:
+            decided = Threshold.parse(threshold, names).decided(probabilities, names)
+        else:
+            best, sure = probabilities.argmax(-1).tolist(), probabilities.max(-1).tolist()
+            decided = zip((names[number] for number in best), sure, strict=True)
+        rows: list[dict[str, Any]] = [{"label": label, "probability": probability} for label, probability in decided]
+        for row, part in zip(rows, probabilities, strict=True):
+            if top:
+                order = np.argsort(-part, kind="stable")[:top]
+                row["top"] = [{"label": names[number], "probability": float(part[number])} for number in order]
+            else:
+                row["probabilities"] = dict(zip(names, part.tolist(), strict=True))
+        return rows
+
     def line(self, row: Mapping[str, Any]) -> str:
         """The class and its probability in percent."""
         return f"{row['label']}\t{row['probability']:.1%}"

@@ -164,6 +164,10 @@ class MultiLabel(Task):
         """Which labels each row has: booleans ``[N, L]``, in the order of their names."""
         return np.asarray(outputs) > 0
 
+    def probabilities(self, outputs: Any, spec: "Spec") -> np.ndarray:
+        """That of each label, ``[N, L]``; they are not exclusive."""
+        return 0.5 * (1 + np.tanh(0.5 * np.asarray(outputs, np.float64)))
+
     def rows(self, outputs: np.ndarray, spec: "Spec") -> list[dict[str, Any]]:
         """``labels``, the names of those that are predicted, and the ``probabilities`` of all by name."""
         names, made = _names(spec), []

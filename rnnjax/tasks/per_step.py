@@ -221,6 +221,12 @@ class PerStep(Task):
             made.append({"labels": labels, "probabilities": probabilities.max(-1).tolist()})
         return made
 
+    def probabilities(self, outputs: Any, spec: "Spec") -> list[np.ndarray]:
+        """Those of each step: of each row ``[T, C]`` float64."""
+        from rnnjax.tasks.metrics import class_probabilities
+
+        return [class_probabilities(row) for row in outputs]
+
     def line(self, row: Mapping[str, Any]) -> str:
         """The labels."""
         return " ".join(row["labels"])
