@@ -69,7 +69,9 @@ class ForecastPreprocess(Preprocess):
             mean, std = values.mean(0), values.std(0)
         if not np.isfinite([mean, std]).all():
             column = reading.columns[int((~np.isfinite(mean) | ~np.isfinite(std)).argmax())]
-            raise DataError(f"column {column!r} holds numbers that are too large to be squared; divide it first")
+            raise DataError(
+                f"{found.name}: column {column!r} holds numbers that are too large to be squared; divide it first"
+            )
         std = one_where_constant(std, mean, len(values))
         return cls(reading, tuple(mean.tolist()), tuple(std.tolist()), look_back, horizon, found.step, season)
 

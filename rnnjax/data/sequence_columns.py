@@ -1,6 +1,8 @@
 """Which columns of a table hold the ids, times, values, labels and groups of sequences."""
 
 import difflib
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +30,8 @@ TIME_COLUMNS = ("time", "timestamp", "datetime", "date", "t", "step", "time_step
 """Likewise for the times."""
 LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "activity", "tags")
 """Likewise for the labels."""
+_ID_NAME = re.compile(r"(?i:[ _.-]id)$|[a-z]I[dD]$")
+"""Names such as patient_id and userId."""
 _SHOWN = 8
 
 
@@ -41,6 +45,18 @@ def found(table: Table, wanted: str | None, guesses: Sequence[str], option: str)
         hint = f"; did you mean {near[0]!r}?" if near else f"; name another by {option}"
         raise DataError(f"{table.path}: no column {wanted!r}; {named(table)}{hint}")
     return wanted
+
+
+def ids(table: Table, reading: Reading) -> str | None:
+    """The column of the ids: by its name, or the only one that is called the id of something and repeats."""
+    option = "--data.id-column"
+    known = found(table, reading.id_column, ID_COLUMNS, option)
+    others = [name for name in table.columns if _ID_NAME.search(name.strip()) and _repeats(table, name)]
+    return known or (others[0] if len(others) == 1 and reading.group_column != others[0] else None)
+
+
+def _repeats(table: Table, name: str) -> bool:
+    return 1 < len(set(map(cells.label, table.values[name]))) < len(table.places)
 
 
 def named(table: Table) -> str:
@@ -132,6 +148,27 @@ def check_wide(table: Table, reading: Reading) -> None:
             f"{' or '.join(ID_COLUMNS[:3])}; {named(table)}; name the one that tells sequences apart by "
             "--data.id-column, or say --data.layout wide where a row is a sequence"
         )
+    run = next((name for name in table.columns if _in_runs(table, name, reading)), None)
+    if reading.layout == "auto" and run is not None:
+        raise DataError(
+            f"{table.path}: rows with the same {run!r} follow each other, so that a row may be a step of a sequence or "
+            f"a sequence; {named(table)}; say which: --data.id-column {run}, or --data.layout wide"
+        )
+
+
+def _in_runs(table: Table, name: str, reading: Reading) -> bool:
+    """Whether each value of a column stands in one run of rows, and other columns are no steps.
+
+    Columns that are called like steps, such as t0, t1, ..., make a row a sequence.
+    """
+    label = found(table, None, LABEL_COLUMNS, "")
+    labels = reading.label_columns or (() if label is None else (label,))
+    others = [one for one in table.columns if one not in (name, *labels)]
+    if name in (*labels, reading.group_column) or len(others) > 2 * len({re.sub(r"\d+", "", one) for one in others}):
+        return False
+    values = [cells.label(value) for value in table.values[name]]
+    runs = sum(1 for _ in itertools.groupby(values))
+    return None not in values and 1 < len(set(values)) == runs <= len(values) / 2
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def read(table: Table, reading: Reading, *, training: bool, labelled: bool = Fal
     """
     if reading.layout == "files":
         return _one(table, reading, training=training, labelled=labelled)
-    ids = columns.found(table, reading.id_column, columns.ID_COLUMNS, _ID) if reading.layout != "wide" else None
+    ids = columns.ids(table, reading) if reading.layout != "wide" else None
     if reading.layout == "wide":
         ids = reading.id_column if reading.id_column in table.columns else None
         return _wide(table, reading, ids, training=training)

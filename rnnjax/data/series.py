@@ -198,7 +198,9 @@ class _Reader:
         if left:
             self.said.append(f"left out: {', '.join(left[:_SHOWN])}{', ...' if len(left) > _SHOWN else ''}")
         if not found:
-            raise DataError(f"{self.table.path}: no column holds numbers to forecast; it has {self._listed()}")
+            times = [] if time is None else [repr(time)]
+            shown = f"{', '.join([*times, *left[:_SHOWN]])}{', ...' * (len(left) > _SHOWN)}"
+            raise DataError(f"{self.table.path}: no column holds numbers to forecast; it has {shown}")
         return found
 
     def _why_none(self, name: str) -> str:

@@ -53,10 +53,11 @@ class Rows:
             row = int((apart == zero).argmax())
             raise DataError(
                 f"{self.places[row + 1]}: the time {read.text(read.values[row])} stands here and in "
-                f"{self.places[row]}; a row a time is needed, and of several series one a file"
+                f"{self.places[row]}; a row a time is needed, and of several series one a file{self._clocks(apart)}"
             )
         if (apart < zero).any():
-            raise DataError(f"{self._after(int((apart < zero).argmax()))}; sort the rows by time")
+            at = self._after(int((apart < zero).argmax()))
+            raise DataError(f"{at}; sort the rows by time{self._clocks(apart)}")
 
     def even(self, gaps: str, known: Step | None) -> Step:
         """Makes rows equal steps apart, or takes them so; the step.
@@ -108,7 +109,8 @@ class Rows:
             )
         if missing + len(self.values) > _MOST_ROWS:
             raise DataError(f"{at}: {missing:,} rows would have to be filled; {keep}")
-        self.said.append(f"{missing:,} rows that are missing were filled by the row before; first {at}")
+        filled = "1 row that is missing was" if missing == 1 else f"{missing:,} rows that are missing were"
+        self.said.append(f"{filled} filled by the row before; first {at}")
 
     def fill(self, missing: str, *, trained: bool) -> None:
         """Leaves no cell that holds nothing.
@@ -140,6 +142,18 @@ class Rows:
             self.said.append(f"the first {first:,} rows were left out: there is no number before theirs")
         self.values = np.take_along_axis(self.values, np.maximum(before, 0), 0)
         self._take(np.arange(first, len(empty)), None if self.times is None else self.times.values[first:])
+
+    def _clocks(self, apart: np.ndarray) -> str:
+        """What to do where a few rows are up to an hour back, as when clocks are set back; elsewhere nothing."""
+        if apart.dtype.kind != "m":
+            return ""
+        hour, back = np.timedelta64(1, "h"), apart[apart <= np.timedelta64(0)]
+        if np.median(apart) > hour or (back < -hour).any() or 50 * len(back) > len(apart):
+            return ""
+        return (
+            "; if the clocks were set back there, write times with their offset (02:00+01:00) or in UTC, or take rows "
+            "as equal steps by --data.time-column ''"
+        )
 
     @property
     def _read(self) -> Times:
