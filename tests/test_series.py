@@ -196,3 +196,24 @@ def test_of_odd_tables_nothing_comes_but_a_series_or_our_own_error(tmp_path_fact
     else:
         assert np.isfinite(found.values).all() and len(found.values)
         assert len(found.after(3)) == 3
+
+
+@pytest.mark.parametrize("minutes", [60, 30])
+def test_where_clocks_are_set_back_it_is_said_what_to_do(tmp_path, minutes):
+    step = datetime.timedelta(minutes=minutes)
+    every = [datetime.datetime(2024, 10, 24, tzinfo=datetime.UTC) + n * step for n in range(200)]
+    local = [(time + datetime.timedelta(hours=1 + (time.day < 27))).replace(tzinfo=None) for time in every]
+    with pytest.raises(DataError, match=r"if the clocks were set back there, write times with their offset"):
+        read(tmp_path, table(local))
+    found = read(tmp_path, table(local), time_column="")
+    assert len(found.values) == len(every) and found.times is None
+    shown = [f"{time}+0{1 + (utc.day < 27)}:00" for time, utc in zip(local, every, strict=True)]
+    assert read(tmp_path, table(shown)).step.times(1) == f"{minutes} minutes".replace("60 minutes", "1 hour")
+    with pytest.raises(DataError) as refused:
+        read(tmp_path, table([*local[:40], *local[:40]]))
+    assert "offset" not in str(refused.value), "two series are none that went back an hour"
+
+
+def test_where_no_column_has_numbers_it_is_said_why_of_each(tmp_path):
+    with pytest.raises(DataError, match=r"'x' \(numbers with a comma; write a point\), 'city' \(no numbers\)"):
+        read(tmp_path, "date;x;city\n2024-01-01;1,5;Rome\n2024-01-02;n/a;Rome\n")

@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -148,7 +149,9 @@ def check_wide(table: Table, reading: Reading) -> None:
             f"{' or '.join(ID_COLUMNS[:3])}; {named(table)}; name the one that tells sequences apart by "
             "--data.id-column, or say --data.layout wide where a row is a sequence"
         )
-    run = next((name for name in table.columns if _in_runs(table, name, reading)), None)
+    alike = Counter(map(_without_numbers, table.columns))
+    alone = [name for name in table.columns if alike[_without_numbers(name)] == 1]  # and none of steps t0, t1, ...
+    run = next((name for name in alone if _in_runs(table, name, reading)), None)
     if reading.layout == "auto" and run is not None:
         raise DataError(
             f"{table.path}: rows with the same {run!r} follow each other, so that a row may be a step of a sequence or "
@@ -156,15 +159,15 @@ def check_wide(table: Table, reading: Reading) -> None:
         )
 
 
-def _in_runs(table: Table, name: str, reading: Reading) -> bool:
-    """Whether each value of a column stands in one run of rows, and other columns are no steps.
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "", name)
 
-    Columns that are called like steps, such as t0, t1, ..., make a row a sequence.
-    """
+
+def _in_runs(table: Table, name: str, reading: Reading) -> bool:
+    """Whether each value of a column, which is none of labels or groups, stands in one run of rows."""
     label = found(table, None, LABEL_COLUMNS, "")
     labels = reading.label_columns or (() if label is None else (label,))
-    others = [one for one in table.columns if one not in (name, *labels)]
-    if name in (*labels, reading.group_column) or len(others) > 2 * len({re.sub(r"\d+", "", one) for one in others}):
+    if name in (*labels, reading.group_column):
         return False
     values = [cells.label(value) for value in table.values[name]]
     runs = sum(1 for _ in itertools.groupby(values))

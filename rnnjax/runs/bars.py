@@ -80,7 +80,8 @@ def counts(dataset: Dataset) -> dict[str, Any]:
 def table(made: Mapping[str, Any]) -> list[str]:
     """The rows of ``made`` as lines for a terminal."""
     wide, metric = max(len(row["name"]) for row in made["rows"]), made["metric"]
-    lines = [f"on the {made['examples']:,} {made['split']} examples, with intervals of 95 %:"]
+    known = any(row["interval"] for row in made["rows"])
+    lines = [f"on the {made['examples']:,} {made['split']} examples{', with intervals of 95 %' * known}:"]
     for row in made["rows"]:
         also = [
             f"{name.replace('_', ' ')} {row['metrics'][name]:.4f}"
@@ -153,7 +154,8 @@ def _against(task: Task, bar: Bar, network: Bar, said: Mapping[str, Any]) -> dic
     better = _score(metric, network) - _score(metric, bar)
     sure = p is not None and p < _LEVEL
     does = "beats" if better > 0 and sure else "is worse than" if better < 0 and sure else "does not beat"
-    does = "cannot be told from" if p is None else does  # such as of too few examples
+    if p is None and better > 0:  # such as of too few examples
+        does = "cannot be told from"
     values = [metric.show(of.metrics[metric.name]) for of in (network, bar)]
     chance = "no paired test" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     where = f"{said['examples']:,} {said['split']} examples"
