@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from rnnjax import terminal
+from rnnjax import misspelt, terminal
 from rnnjax.config.language import Dynamic, Sampling
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
@@ -309,6 +309,10 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         """
         return lambda: _exported(experiment, workdir, to, out, batch, length, own=own)
 
+    verbs = {"train": train, "evaluate": evaluate, "predict": predict, "plan": plan, "export": export}
+    sections = offered.flags()
+    known = {name: misspelt.flags_of(verb, sections, options_type) for name, verb in verbs.items()}
+    misspelt.check(arguments, known, experiment.command)
     offered.check_choices(arguments, {"--split": typing.get_args(SplitName)})
     cost = f" Cost: {experiment.cost}." if experiment.cost else ""
     about = f"{experiment.summary}\n\nTarget: {experiment.aim}.{cost}\n\n{variants}"
@@ -316,7 +320,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     try:
         with offered.read():
             return tyro.extras.subcommand_cli_from_dict(
-                {"train": train, "evaluate": evaluate, "predict": predict, "plan": plan, "export": export},
+                verbs,
                 prog=experiment.command,
                 description=about,
                 args=["--help" if argument == "--help-all" else argument for argument in arguments],

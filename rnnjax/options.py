@@ -20,6 +20,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 from rnnjax.config.run import SECTIONS, is_section, json_name
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment
+from rnnjax.misspelt import flag
 
 
 class Options:
@@ -82,6 +83,17 @@ class Options:
             for wrong in set(values) - set(known.get(option, values)):
                 if near := difflib.get_close_matches(wrong, known[option], n=1):
                     raise UsageError(f"{option}: there is no {wrong!r}; did you mean {near[0]}?")
+
+    def flags(self) -> list[str]:
+        """All options of the sections as they are written on the command line, rare ones and other names among them."""
+        found: list[str] = []
+        for name, part in self.sections.items():
+            for entry in self._offered(part):
+                value = getattr(part, entry.name)
+                found.append(flag(f"{name}.{entry.name}", value))
+                if (other := json_name(entry)) != entry.name:
+                    found += [flag(f"{name}.{other}", value), flag(other, value)]
+        return found
 
     def _choices(self) -> dict[str, Sequence[str]]:
         found = {}

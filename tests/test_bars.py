@@ -281,7 +281,7 @@ def test_the_sentence_says_who_is_better_and_how_sure_that_is():
     assert json.loads(json.dumps(made)) == made
     line = bars.table(made)[-1]
     assert line.startswith("  network  ")
-    assert line.endswith("  accuracy 60.00% (95 %: 50.2-69.1 %), macro f1 0.5000")
+    assert line.endswith("  accuracy 60.00% (95 %: 50.2-69.1 %), macro f1 50.00%")
 
 
 def test_a_bar_that_fails_costs_a_note_and_no_run(monkeypatch, capsys):

@@ -10,8 +10,8 @@ from experiments.__main__ import main as list_experiments
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from experiments.image_folder import EXPERIMENT as FOLDER
 from experiments.imdb_lstm import EXPERIMENT as TEXTS
-from rnnjax import Regression
-from rnnjax.cli import main
+from rnnjax import Regression, misspelt
+from rnnjax.cli import COMMANDS, main
 from rnnjax.config import DataConfig, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.config.run import is_section
 from rnnjax.data.documents import TextData, TextTable
@@ -63,10 +63,8 @@ def test_a_rare_option_is_accepted_and_found_by_its_typo(shown, tmp_path, capsys
     assert "--optim.warmup-fraction" not in shown(DIGITS, "train", "--help")
     assert main(DIGITS, ["--optim.warmup-fraction", "2", "--runs-dir", str(tmp_path)]) == 2
     assert "--optim.warmup-fraction must be at least 0 and below 1" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as ended:
-        main(DIGITS, ["--optim.warmup-fracton", "0.1"])
-    assert ended.value.code == 2
-    assert "--optim.warmup-fraction" in capsys.readouterr().err
+    assert main(DIGITS, ["--optim.warmup-fracton", "0.1"]) == 2
+    assert "did you mean --optim.warmup-fraction?" in capsys.readouterr().err
 
 
 def test_an_option_that_turns_something_off_says_what_happens_then(shown):
@@ -107,10 +105,8 @@ def test_what_does_not_apply_is_neither_shown_nor_accepted(shown, capsys):
         (TEXTS, "--data.flip"),
     ):
         assert option not in shown(experiment, "train", "--help-all")
-        with pytest.raises(SystemExit) as ended:
-            main(experiment, [option, "0"])
-        assert ended.value.code == 2
-        assert "Unrecognized" in capsys.readouterr().err
+        assert main(experiment, [option, "0"]) == 2
+        assert f"train has no option {option}" in capsys.readouterr().err
 
 
 def test_help_all_says_what_each_section_is_about(shown):
@@ -141,15 +137,45 @@ def test_a_typo_of_a_verb_or_of_a_choice_names_the_nearest(arguments, message, c
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--modle.cell", "gru"], "--model.cell"),
-        (["--train.no-tst"], "--train.no-test"),
-        (["evaluate", "--othr-data"], "--other-data"),
-        (["predict", "--jsn-lines"], "--json-lines"),
-        (["--model.cell", "transformer"], "'simple_rnn', 'lstm'"),
-        (["--train.epochs", "many"], "--train.epochs"),
+        (["--modle.cell", "gru"], "train has no option --modle.cell; did you mean --model.cell?"),
+        (["--train.no-tst"], "--train.no-test?"),
+        (["--optim.lr", "0.1"], "did you mean --optim.learning-rate?"),
+        (["--seed=1"], "did you mean --seeds?"),
+        (["--profile"], "did you mean --train.profile?"),
+        (["--epochs", "3"], "did you mean --train.epochs?"),
+        (["--data.batchsize", "3"], "did you mean --data.batch-size?"),
+        (["--train.test"], "it is on already, and --train.no-test turns it off"),
+        (["--train.no-profile"], "it is off already, and --train.profile turns it on"),
+        (["--split", "test"], "train has no option --split, which is of evaluate;"),
+        (["evaluate", "--othr-data"], "--other-data?"),
+        (["predict", "--jsn-lines"], "--json-lines?"),
+        (["--quite-another"], "train has no option --quite-another; "),
     ],
 )
-def test_a_typo_of_an_option_names_the_nearest(arguments, message, capsys):
+def test_a_typo_of_an_option_names_the_nearest_and_what_lists_all(arguments, message, capsys):
+    assert main(DIGITS, arguments) == 2
+    error = capsys.readouterr().err
+    verb = "train" if arguments[0].startswith("-") else arguments[0]
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert message in error
+    assert error.endswith(f"python -m experiments.digits_rows {verb} --help-all lists all\n")
+
+
+@pytest.mark.parametrize("experiment", [*EXPERIMENTS[:3], TEXTS], ids=lambda experiment: experiment.name)
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_option_that_is_shown_is_known_where_typos_are_looked_for(experiment, verb, shown, monkeypatch):
+    known = {}
+    monkeypatch.setattr(misspelt, "check", lambda arguments, of_verbs, command: known.update(of_verbs))
+    found = options(shown(experiment, verb, "--help-all"))
+    assert len(found) > 3
+    assert found <= set(known[verb])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--model.cell", "transformer"], "'simple_rnn', 'lstm'"), (["--train.epochs", "many"], "--train.epochs")],
+)
+def test_a_wrong_value_of_an_option_says_what_is_possible(arguments, message, capsys):
     with pytest.raises(SystemExit) as ended:
         main(DIGITS, arguments)
     assert ended.value.code == 2

@@ -31,9 +31,10 @@ ALLOWED = {
     "runs": "ahead bars config data digests errors experiment files layers tasks terminal training",
     "weights": "data digests errors experiment files layers runs",
     "export": "data digests errors experiment files layers models runs terminal weights",
-    "options": "config errors experiment",
+    "misspelt": "errors",
+    "options": "config errors experiment misspelt",
     "own": "config data experiment models tasks",
-    "cli": "config data errors experiment export options runs terminal training",
+    "cli": "config data errors experiment export misspelt options runs terminal training",
     "__main__": "cli errors own terminal",
     **dict.fromkeys(("cells", "convert", "pooling", "recurrence", "sequences"), "layers"),  # earlier names
 }
@@ -57,7 +58,7 @@ HOMES = {
     "sklearn": {"bars", "data"},
     "tensorboardX": {"runs.loggers"},
     "tensorflow_datasets": {"data"},
-    "tyro": {"cli", "options"},
+    "tyro": {"cli", "misspelt", "options"},
     "wandb": {"runs.loggers"},
 }
 NOWHERE = {"tensorflow", "torch", "keras"}

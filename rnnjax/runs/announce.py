@@ -12,16 +12,20 @@ from rnnjax import terminal
 from rnnjax.data import preprocess
 from rnnjax.data.plan import padding_share
 from rnnjax.experiment import Experiment
-from rnnjax.runs import bars, environment
+from rnnjax.runs import bars, environment, seeds
 from rnnjax.runs.display import duration, until_line
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Metric
+from rnnjax.tasks.base import figure
 from rnnjax.training.optim import members
 from rnnjax.training.runner import Runner
 
 
-def print_start(program: Runner, seed: int, root: Path) -> None:
-    """Says what is about to be trained, on what."""
+def print_start(program: Runner, seed: int, root: Path, *, again: bool = False) -> None:
+    """Says what is about to be trained, on what; ``again``: all but the seed was said of an earlier one."""
+    if again:
+        terminal.say(f"seed {seed} in {root}")
+        return
     dataset, device = program.dataset, program.parallel.describe()
     splits = ", ".join(
         f"{len(examples):,} {'training' if split == 'train' else split}" for split, examples in dataset.splits().items()
@@ -79,9 +83,12 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
     """Shows the records of runs beside the target, where everything lies, and what to do next."""
     terminal.say(f"\n{experiment.name}: {experiment.summary}")
     headline = experiment.task.headline
-    for root, result in finished:
+    several = len(finished) > 1
+    if several:
+        terminal.say(*(f"  {line}" for line in seeds.table(experiment, [result for _, result in finished])))
+    for root, result in () if several else finished:
         seconds = result["seconds"]
-        also = "".join(f", {name.replace('_', ' ')} {value:.4f}" for name, value in result.get("report", {}).items())
+        also = "".join(f", {figure(name, value)}" for name, value in result.get("report", {}).items())
         metrics = result["metrics"]
         tested = "not tested" if metrics["test"] is None else f"test {_shown(headline, metrics['test'])}"
         for metric in experiment.task.also if metrics["test"] is not None else ():
@@ -91,18 +98,23 @@ def print_summary(experiment: Experiment, finished: Sequence[tuple[Path, dict[st
             f"validation {_value(headline, metrics['validation'])} (best epoch {result['best_epoch']} of "
             f"{result['epochs']}), {duration(seconds['wall'])} of which {seconds['compile']:.1f} s compiling, in {root}"
         )
-        terminal.say(f"  {_start_line(result)}")
+    for _, result in finished:
         until = result.get("until")
         if until is not None:
             never = f"{headline.show(until['value'])} never reached"
             spent = until_line(headline, until["value"], until) if until["reached"] else never
-            terminal.say(f"    validation: {spent}")
+            of_seed = f", seed {result['seed']}" if several else ""
+            terminal.say(f"    validation{of_seed}: {spent}")
     terminal.say(f"  {_outcome(experiment, [result['metrics'] for _, result in finished])}")
     beside = [result["bars"] for _, result in finished if result.get("bars")]
-    for made in beside:
-        terminal.say(*(f"  {line}" for line in bars.table(made)))
+    for made in beside[:1]:  # the bars of other seeds are the same, and each network is in a sentence below
+        of_seed = f"seed {finished[0][1]['seed']} " if several else ""
+        first, *rows = bars.table(made)
+        terminal.say(f"  {of_seed}{first}", *(f"  {line}" for line in rows))
     _print_next(experiment, *finished[0])
-    terminal.say(*(made["said"] for made in beside if "said" in made))
+    for _, result in finished:
+        if said := (result.get("bars") or {}).get("said"):
+            terminal.say(f"seed {result['seed']}: {said}" if several else said)
 
 
 def _shown(headline: Metric, metrics: Mapping[str, float]) -> str:
@@ -124,17 +136,6 @@ def _outcome(experiment: Experiment, metrics: Sequence[dict[str, Any]]) -> str:
     aim = f"; target {shown}: {verdict}" if experiment.target and split == "test" else ""
     spread = f" ± {headline.show(statistics.stdev(values))}" if len(values) > 1 else ""
     return f"{split} {headline.name} {headline.show(mean)}{spread} over {len(values)} seed(s){aim}"
-
-
-def _start_line(result: dict[str, Any]) -> str:
-    """Where the time before the steady training went."""
-    seconds, cache = result["seconds"], result.get("compilation_cache", "off")
-    parts = [
-        f"{name} {seconds[name]:.1f} s" for name in ("imports", "data", "initialize", "compile") if name in seconds
-    ]
-    if isinstance(cache, dict):
-        cache = f"{cache['hits']} hits, {cache['misses']} misses"
-    return f"start: {', '.join(parts)}; compilation cache: {cache}"
 
 
 def _padding(program: Runner, seed: int) -> str:

@@ -11,6 +11,7 @@ from rnnjax import terminal
 from rnnjax.bars import BARS, Asked, Bar
 from rnnjax.data import Dataset
 from rnnjax.tasks import Metric, Task, compare
+from rnnjax.tasks.base import figure
 
 NETWORK = "network"
 _LEVEL = 0.05
@@ -84,7 +85,7 @@ def table(made: Mapping[str, Any]) -> list[str]:
     lines = [f"on the {made['examples']:,} {made['split']} examples{', with intervals of 95 %' * known}:"]
     for row in made["rows"]:
         also = [
-            f"{name.replace('_', ' ')} {row['metrics'][name]:.4f}"
+            figure(name, row["metrics"][name])
             for name in dict.fromkeys((made["headline"], "macro_f1", "auc", "mae"))
             if row["metrics"].get(name) is not None and name != metric
         ]

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling
@@ -38,13 +38,15 @@ def train(
     from rnnjax.runs.announce import print_summary
     from rnnjax.runs.fitting import Started
     from rnnjax.runs.init_from import asked
+    from rnnjax.runs.seeds import parts
 
     init = asked(init_from, init_parts)
     started = Started(experiment, began)
     finished = []
-    for seed in seeds:
+    for place, seed in enumerate(seeds):
         root = runs_dir / experiment.name / f"seed-{seed}"
-        finished.append((root, started.fit(seed, root, fresh=fresh, init=init).record))
+        shown: Any = {"parts": parts(len(seeds), place), "again": place > 0}
+        finished.append((root, started.fit(seed, root, fresh=fresh, init=init, **shown).record))
     if started.program.parallel.is_primary:
         print_summary(started.experiment, finished)
     return 0

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -24,25 +24,33 @@ class Display(Protocol):
     def stop(self) -> None:
         """After the last, however it ended."""
 
-    def update(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
-        """How far it is, with the epoch's training metrics so far."""
+    def compiling(self, what: str) -> None:
+        """Nothing is heard until ``what`` is compiled."""
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        """A validation, as in ``metrics.jsonl``."""
+    def update(self, step: int, metrics: Mapping[str, float], rate: float | None, left: float | None) -> None:
+        """How far it is, with the epoch's training metrics so far, examples/s, and the seconds that are left."""
+
+    def epoch(self, row: Mapping[str, Any], left: float | None) -> None:
+        """A validation, as in ``metrics.jsonl``, and the seconds that are left."""
 
     def say(self, message: str) -> None:
         """A line."""
 
 
-def display(epochs: int, steps_per_epoch: int, *metrics: Metric) -> Display:
+def display(
+    epochs: int, steps_per_epoch: int, *metrics: Metric, parts: int = 0, may_end_early: bool = False
+) -> Display:
     """A bar on a terminal, and lines elsewhere.
 
     Args:
       epochs, steps_per_epoch: of the whole training.
       metrics: those that are shown beside the loss.
+      parts: into how many the training is divided, a line at the end of each; 0: a line at each validation.
+      may_end_early: whether the training may end before its last epoch.
     """
     shown = sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
-    return (_Bar if shown else _Lines)(epochs, steps_per_epoch, *metrics)
+    of_run = _OfRun(epochs, steps_per_epoch, metrics, parts, may_end_early)
+    return (_Bar if shown else _Lines)(of_run)
 
 
 def duration(seconds: float) -> str:
@@ -63,8 +71,8 @@ def until_line(headline: Metric, wanted: float, spent: Mapping[str, float]) -> s
 def shown_metrics(metrics: Mapping[str, float | None], *shown: Metric) -> str:
     """``loss 0.1234 accuracy 98.76%``; what is not known is left out."""
     forms = {"loss": "{:.4f}", **{metric.name: metric.shown for metric in shown}}
-    values = {name: metrics.get(name) for name in forms}
-    return " ".join(f"{name} {forms[name].format(value)}" for name, value in values.items() if value is not None)
+    known = {name: value for name in forms if (value := metrics.get(name)) is not None}
+    return " ".join(f"{name.replace('_', ' ')} {forms[name].format(value)}" for name, value in known.items())
 
 
 def _of_split(row: Mapping[str, Any], split: str) -> dict[str, Any]:
@@ -98,28 +106,42 @@ def _input(row: Mapping[str, Any]) -> str:
     return f" of the {steps:,.0f} that steps could take, {wait:.0%} of the time waiting for data{bound}"
 
 
-class _Estimate:
-    """Time left, from the steps that this process took since its first update."""
+class _OfRun:
+    """What both displays write of a run."""
 
-    def __init__(self, total: int):
-        self._total = total
-        self._first: tuple[int, float] | None = None
+    def __init__(self, epochs: int, steps_per_epoch: int, metrics: Sequence[Metric], parts: int, may_end_early: bool):
+        self.epochs, self.steps_per_epoch, self.total = epochs, steps_per_epoch, epochs * steps_per_epoch
+        self.metrics, self._parts = metrics, parts
+        self._left = "at most " if may_end_early else ""
+        self._part = 0
 
-    def left(self, step: int) -> str:
-        now = time.monotonic()
-        if self._first is None:
-            self._first = (step, now)
-        done, seconds = step - self._first[0], now - self._first[1]
-        return duration(seconds / done * (self._total - step)) if done else "-:--"
+    def numbers(self, metrics: Mapping[str, float], rate: float | None, left: float | None) -> str:
+        """The training so far; what is not known yet is left out."""
+        speed = [] if rate is None else [f"{rate:,.0f} examples/s"]
+        return "  ".join([shown_metrics(metrics, *self.metrics), *speed, *self.left(left)])
+
+    def left(self, seconds: float | None) -> list[str]:
+        """How long it still takes."""
+        return [f"left {self._left}{duration(seconds)}"] if seconds else []
+
+    def line(self, row: Mapping[str, Any], left: float | None) -> str:
+        """Of a validation."""
+        return "  ".join([_epoch_line(row, self.epochs, *self.metrics), *self.left(left)])
+
+    def due(self, epoch: float) -> bool:
+        """Whether a validation has a line of its own: all have, or the first in each part of the training."""
+        if not self._parts:
+            return True
+        before, self._part = self._part, int(epoch * self._parts / self.epochs)
+        return self._part > before
 
 
 class _Lines:
     """Plain lines, for logs and pipes: one an epoch, and one now and then within a long epoch."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, *metrics: Metric):
-        self._epochs, self._total, self._metrics = epochs, epochs * steps_per_epoch, metrics
-        self._estimate = _Estimate(self._total)
-        self._left = "-:--"
+    def __init__(self, of_run: _OfRun):
+        self._run = of_run
+        self._said_compiling = False
         self._spoke = time.monotonic()
 
     def start(self) -> None:
@@ -128,16 +150,18 @@ class _Lines:
     def stop(self) -> None:
         pass
 
-    def update(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
-        self._left = self._estimate.left(step)
-        if time.monotonic() - self._spoke > _LINE_SECONDS:
-            self.say(
-                f"step {step}/{self._total}  train {shown_metrics(metrics, *self._metrics)}"
-                f"  {examples_per_second:,.0f} examples/s  left {self._left}"
-            )
+    def compiling(self, what: str) -> None:
+        if not self._said_compiling:  # further lengths are compiled on the way
+            self.say(f"compiling {what} ...")
+        self._said_compiling = True
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        self.say(f"{_epoch_line(row, self._epochs, *self._metrics)}  left {self._left}")
+    def update(self, step: int, metrics: Mapping[str, float], rate: float | None, left: float | None) -> None:
+        if time.monotonic() - self._spoke > _LINE_SECONDS:
+            self.say(f"step {step}/{self._run.total}  train {self._run.numbers(metrics, rate, left)}")
+
+    def epoch(self, row: Mapping[str, Any], left: float | None) -> None:
+        if self._run.due(row["epoch"]):
+            self.say(self._run.line(row, left))
 
     def say(self, message: str) -> None:
         self._spoke = time.monotonic()
@@ -147,9 +171,8 @@ class _Lines:
 class _Bar:
     """A progress bar over all epochs, with a line above it for each epoch that is done."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, *metrics: Metric):
-        self._epochs, self._steps_per_epoch, self._metrics = epochs, steps_per_epoch, metrics
-        self._estimate = _Estimate(epochs * steps_per_epoch)
+    def __init__(self, of_run: _OfRun):
+        self._run = of_run
         self._console = Console(highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -159,7 +182,7 @@ class _Bar:
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("compiling", total=epochs * steps_per_epoch, numbers="")
+        self._task = self._bar.add_task("starting", total=of_run.total, numbers="")
 
     def start(self) -> None:
         self._attempt(self._bar.start)
@@ -167,19 +190,22 @@ class _Bar:
     def stop(self) -> None:
         self._attempt(self._bar.stop)
 
-    def update(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
-        epoch = min((step - 1) // self._steps_per_epoch + 1, self._epochs)
+    def compiling(self, what: str) -> None:
+        self._attempt(self._bar.update, self._task, numbers=f"compiling {what} ...")
+
+    def update(self, step: int, metrics: Mapping[str, float], rate: float | None, left: float | None) -> None:
+        epoch = min((step - 1) // self._run.steps_per_epoch + 1, self._run.epochs)
         self._attempt(
             self._bar.update,
             self._task,
             completed=step,
-            description=f"epoch {epoch}/{self._epochs}",
-            numbers=f"{shown_metrics(metrics, *self._metrics)}  {examples_per_second:,.0f} examples/s  "
-            f"left {self._estimate.left(step)}",
+            description=f"epoch {epoch}/{self._run.epochs}",
+            numbers=self._run.numbers(metrics, rate, left),
         )
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
-        self.say(_epoch_line(row, self._epochs, *self._metrics))
+    def epoch(self, row: Mapping[str, Any], left: float | None) -> None:
+        if self._run.due(row["epoch"]):
+            self.say(_epoch_line(row, self._run.epochs, *self._run.metrics))
 
     def say(self, message: str) -> None:
         self._attempt(self._console.print, message)

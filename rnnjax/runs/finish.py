@@ -56,7 +56,7 @@ def finish(
             write_text(workdir.result, json.dumps(result, indent=2) + "\n")
         except OSError as error:
             raise cannot_write(workdir.root, error) from error
-        title = f"{experiment.name}, seed {seed}: {split} {headline.show(evaluated[headline.name])}"
+        title = f"{experiment.name}, seed {seed}: {split} {headline.name} {headline.show(evaluated[headline.name])}"
         _attempt(workdir.curves, lambda: _draw_curves(program, workdir, title, result))
         _attempt(workdir.report(split), lambda: save_report(report, workdir, split, program.dataset))
         _attempt(workdir.samples, lambda: _save_samples(experiment, program, workdir))

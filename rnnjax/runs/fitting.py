@@ -159,14 +159,22 @@ class Started:
         on_chunk: OnChunk | None = None,
         init: Asked | None = None,
         loggers: Sequence[Logger] = (),
+        parts: int = 0,
+        again: bool = False,
     ) -> Result:
-        """One seed; see :func:`fit`."""
+        """One seed; see :func:`fit`.
+
+        Args:
+          seed, root, fresh, on_chunk, init, loggers: as there.
+          parts: see :func:`rnnjax.runs.running.run`.
+          again: an earlier seed has said what data and model are.
+        """
         experiment, primary = self.experiment, self.program.parallel.is_primary
         wanted = {"tested": experiment.train.test, "epochs": experiment.train.epochs}
         done = not fresh and WorkDir(root, experiment.kinds).finished(**wanted) is not None
         if primary and not done:
-            announce.print_start(self.program, seed, root)
-        told: Any = {"on_chunk": on_chunk, "loggers": loggers, "init": init}
+            announce.print_start(self.program, seed, root, again=again)
+        told: Any = {"on_chunk": on_chunk, "loggers": loggers, "init": init, "parts": parts}
         record = run(self.program, seed, root, fresh=fresh, before=self.before, **told)
         if primary and done:
             more = "" if longer.obstacle(experiment.optim) else ", more --train.epochs train it longer"

@@ -57,7 +57,7 @@ def save_curves(
         for number, (bar, values) in enumerate(marks.bars.items()):
             if values.get(name) is not None and name != "loss":
                 style = _STYLES[number % len(_STYLES)]
-                axes.axhline(values[name], color="black", linewidth=1, linestyle=style, label=f"{bar}, {marks.split}")
+                axes.axhline(values[name], color=f"C{2 + number}", linestyle=style, label=f"{bar}, {marks.split}")
         axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if name in percent:

@@ -15,10 +15,10 @@ from rnnjax.training.runner import Runner
 
 
 def recorder(
-    program: Runner, workdir: WorkDir, seed: int, progress: Progress, loggers: Sequence[Logger]
+    program: Runner, workdir: WorkDir, seed: int, progress: Progress, loggers: Sequence[Logger], parts: int = 0
 ) -> "RunLog | NoLog":
-    """Who is told: on the first host all, and on others nobody."""
-    experiment, step = program.experiment, progress.step
+    """Who is told: on the first host all, and on others nobody; ``parts`` as of :class:`RunLog`."""
+    experiment, step, train = program.experiment, progress.step, program.experiment.train
     if not program.parallel.is_primary:
         return NoLog()
     named: list[tuple[str, Logger]] = []
@@ -31,12 +31,14 @@ def recorder(
     named += [(f"the log of {type(logger).__name__}", logger) for logger in loggers]
     return RunLog(
         workdir,
-        epochs=experiment.train.epochs,
+        epochs=train.epochs,
         steps_per_epoch=program.steps_per_epoch,
         written=progress.written,
         headline=program.task.headline,
         chooser=program.task.chooser,
         loggers=named,
+        parts=parts,
+        may_end_early=bool(train.patience) or train.until is not None,
     )
 
 
@@ -50,6 +52,7 @@ class RunLog:
       headline: the metric that is shown beside the loss.
       chooser: the one that chooses the best checkpoint, where it is another.
       loggers: by what a note calls them.
+      parts, may_end_early: see :func:`rnnjax.runs.display.display`.
     """
 
     def __init__(
@@ -62,13 +65,16 @@ class RunLog:
         headline: Metric,
         chooser: Metric | None = None,
         loggers: Sequence[tuple[str, Logger]] = (),
+        parts: int = 0,
+        may_end_early: bool = False,
     ):
         self._file = MetricsFile(workdir.metrics)
         self._record = Guarded(self._file, f"{workdir.metrics.name} in {workdir.root}")
         self._record.attempt(lambda: self._file.begin(written))
         self._loggers = [Guarded(logger, name) for name, logger in loggers]
         self._headline = headline
-        self._display = display(epochs, steps_per_epoch, *dict.fromkeys((headline, chooser or headline)))
+        shown = dict.fromkeys((headline, chooser or headline))
+        self._display = display(epochs, steps_per_epoch, *shown, parts=parts, may_end_early=may_end_early)
 
     def __enter__(self) -> "RunLog":
         self._display.start()
@@ -84,18 +90,24 @@ class RunLog:
         """Length of ``metrics.jsonl`` in bytes."""
         return self._file.written
 
-    def progress(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
-        """Shows how far the training is, with the epoch's training metrics so far."""
-        self._display.update(step, metrics, examples_per_second)
+    def compiling(self, what: str) -> None:
+        """Shows that nothing is heard until ``what`` is compiled."""
+        self._display.compiling(what)
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
+    def progress(
+        self, step: int, metrics: Mapping[str, float], examples_per_second: float | None, left: float | None
+    ) -> None:
+        """Shows how far the training is, with the epoch's training metrics so far."""
+        self._display.update(step, metrics, examples_per_second, left)
+
+    def epoch(self, row: Mapping[str, Any], left: float | None = None) -> None:
         """Records a validation."""
         values = {name: value for name, value in row.items() if name != "step"}
         self._record.scalars(row["step"], values)
         known = {name: value for name, value in values.items() if value is not None}
         for logger in self._loggers:
             logger.scalars(row["step"], known)
-        self._display.epoch(row)
+        self._display.epoch(row, left)
 
     def reached(self, value: float, wanted: float, spent: Mapping[str, float]) -> None:
         """Says when validation reached what was waited for."""
@@ -121,10 +133,15 @@ class NoLog:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def progress(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
+    def compiling(self, what: str) -> None:
         """Shows nothing."""
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
+    def progress(
+        self, step: int, metrics: Mapping[str, float], examples_per_second: float | None, left: float | None
+    ) -> None:
+        """Shows nothing."""
+
+    def epoch(self, row: Mapping[str, Any], left: float | None = None) -> None:
         """Records nothing."""
 
     def reached(self, value: float, wanted: float, spent: Mapping[str, float]) -> None:

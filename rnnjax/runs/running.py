@@ -37,6 +37,7 @@ def run(
     before: Mapping[str, float] | None = None,
     init: Asked | None = None,
     loggers: Sequence[Logger] = (),
+    parts: int = 0,
 ) -> dict[str, Any]:
     """Trains, or resumes, or returns what is finished; then evaluates the best checkpoint on the test split.
 
@@ -49,6 +50,7 @@ def run(
       before: seconds that this process spent on ``imports`` and on ``data``; they go into the result.
       init: which weights of another run a run that is fresh begins with; None: fresh ones.
       loggers: beside those of the experiment's ``train.log``.
+      parts: lines of epochs on the terminal, spread over the training; 0: one for each validation.
 
     Returns:
       The result, as it is written to ``result.json``.
@@ -70,7 +72,7 @@ def run(
         check_held = _take_up(held, workdir, program, ours, fresh)
         with on_signals() as stop, _checkpoints(workdir) as checkpoints:
             session = (seed, checkpoints, stop, check_held, on_chunk or (lambda step: None))
-            result = _train(program, workdir, session, before or {}, begins, loggers)
+            result = _train(program, workdir, session, before or {}, begins, loggers, parts)
     if parallel.any_process(stop.signal_number is not None):
         number = stop.signal_number or signal.SIGTERM
         raise Interrupted(f"stopped by {signal.Signals(number).name}; the run in {root} was just finished", number)
@@ -101,6 +103,7 @@ def _train(
     before: Mapping[str, float],
     begins: Beginning,
     loggers: Sequence[Logger],
+    parts: int,
 ) -> dict[str, Any]:
     seed, checkpoints, stop, check_held, on_chunk = session
     clock, here = Clock(program), environment.environment()  # what runs is what was there at the start
@@ -117,7 +120,7 @@ def _train(
     progress.sessions += 1
     if here not in progress.environments[-1:]:
         progress.environments.append(here)
-    log = recorder(program, workdir, seed, progress, loggers)
+    log = recorder(program, workdir, seed, progress, loggers, parts)
     profile = workdir.profile if program.experiment.train.profile and program.parallel.is_primary else None
     told = Session(seed, checkpoints, log, stop, check_held, on_chunk, profile)
     training = Training(program, told, clock, state, progress)

@@ -95,5 +95,6 @@ def _spelled(name: str, drawable: set[str], number: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A class's name as the figure can show it: short, and no formula wherever it has dollar signs."""
-    return (name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…").replace("$", r"\$")
+    """A class's name as the figure can show it: cut in the middle, and no formula wherever it has dollar signs."""
+    half = _LONGEST // 2  # names of one kind begin alike, and differ at their end
+    return (name if len(name) <= _LONGEST else f"{name[: half - 1]}…{name[-half:]}").replace("$", r"\$")

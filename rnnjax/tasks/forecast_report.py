@@ -42,13 +42,15 @@ def report(task: "Forecast", totals: Mapping[str, Any]) -> Report:
 def save_errors(squared: np.ndarray, absolute: np.ndarray, path: Path, title: str) -> None:
     """Draws the errors by step ahead, ``[H]`` each."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes, ahead = figure.subplots(), np.arange(1, len(squared) + 1)
     marker = "o" if len(ahead) < 32 else None
     axes.plot(ahead, squared, label="mean squared error", marker=marker, markersize=3)
     axes.plot(ahead, absolute, label="mean absolute error", marker=marker, markersize=3)
-    axes.set(xlabel="steps ahead", ylabel="error (standardised)", title=title, ylim=(0, None))
+    axes.set(xlabel="steps ahead", ylabel="error (standardised)", title=f"{title}: errors", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
 
@@ -59,7 +61,7 @@ def save_forecasts(task: "Forecast", totals: Mapping[str, Any], path: Path, titl
 
     count = int(np.count_nonzero(totals["drawn_count"]))
     figure = Figure(figsize=(11, 2.8 * max(1, -(-count // 2))), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(f"{title}: forecasts")
     grid = figure.subplots(max(1, -(-count // 2)), 2, squeeze=False)
     for place, axes in enumerate(grid.flat):
         if place >= count:
@@ -68,7 +70,7 @@ def save_forecasts(task: "Forecast", totals: Mapping[str, Any], path: Path, titl
         column = place % len(task.columns)
         _one(task, totals, place, column, axes)
         if place == 0:
-            axes.legend(frameon=False, fontsize=8)
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=4, fontsize=8)
     figure.savefig(path, dpi=120)
 
 

@@ -2,6 +2,7 @@
 
 import time
 
+from rnnjax.training.estimate import Estimate
 from rnnjax.training.memory import peak_memory
 from rnnjax.training.progress import Progress
 from rnnjax.training.runner import Runner
@@ -21,6 +22,7 @@ class Clock:
         self.initialize_seconds = 0.0
         self._progress = Progress()
         self._before = (0.0, 0.0, {})
+        self._estimate = Estimate(lambda: time.perf_counter() - program.compile_seconds)
         self.measure_anew()
 
     def initialized(self) -> None:
@@ -66,10 +68,20 @@ class Clock:
     def measure_anew(self) -> None:
         """Starts the measurement of the steady speed: at an epoch's start, and behind a compilation."""
         self._mark, self._steady, self._waited = time.perf_counter(), 0, self._program.input_seconds
+        self._estimate.skip()
 
-    def trained(self, examples: int) -> None:
-        """Counts examples that a call, which was not its program's first, trained on."""
-        self._steady += examples
+    def trained(self, examples: int, steps: int, *, timed: bool) -> None:
+        """Counts what a call trained on; ``timed``: it was not its program's first, which compiles."""
+        self._steady += examples if timed else 0
+        self._estimate.took(steps, timed=timed)
+
+    def left(self) -> float | None:
+        """Seconds to the last epoch's end, without what is still to be compiled; None where nothing is known yet."""
+        return self._estimate.left(self._program.total_steps - self._progress.step)
+
+    def epoch_validated(self) -> None:
+        """An epoch is over, its validation included."""
+        self._estimate.epoch_done()
 
     def rate(self) -> float | None:
         """Examples/s since then; None where none was counted."""

@@ -72,6 +72,8 @@ class Training:
             compiled = program.compile_seconds
             step = progress.step + (0 if pending is None else pending[0].steps)
             self._profile.before(step, compiled=program.is_compiled(fed))
+            if not program.is_compiled(fed):
+                self._session.recorder.compiling(_training_step(fed.chunk))
             sums = self._train(fed)
             # The chunk before is looked at while the devices work on this one.
             if pending is not None:
@@ -126,8 +128,9 @@ class Training:
         progress.train, progress.validation = {}, {}
         progress.chunk += 1
         progress.step += chunk.steps
-        self.clock.trained(chunk.examples if timed else 0)
-        self._session.recorder.progress(progress.step, self._metrics_so_far(), self.clock.rate() or 0.0)
+        self.clock.trained(chunk.examples, chunk.steps, timed=timed)
+        told = self._metrics_so_far(), self.clock.rate(), self.clock.left()
+        self._session.recorder.progress(progress.step, *told)
         self._session.on_chunk(progress.step)
 
     def _metrics_so_far(self) -> dict[str, float]:
@@ -210,6 +213,8 @@ class Training:
         rate = self.clock.epoch_done()
         self._profile.stop()
         train, validation = self._metrics_so_far(), program.evaluate(self.state.variables(), "validation")
+        if isinstance(epoch, int):
+            self.clock.epoch_validated()
         recorder.epoch(
             {
                 "epoch": epoch,
@@ -220,7 +225,8 @@ class Training:
                 "examples_per_second": rate,
                 **fed,
                 "peak_memory_mib": self.clock.peak_memory(),
-            }
+            },
+            self.clock.left(),
         )
         progress.written = recorder.written
         progress.train, progress.validation, progress.validated_epoch = train, validation, epoch
@@ -255,3 +261,8 @@ class Training:
 
     def _is_better(self, validation: Mapping[str, float]) -> bool:
         return not self.progress.best or self.program.task.rank(validation) > self.program.task.rank(self.progress.best)
+
+
+def _training_step(chunk: Chunk) -> str:
+    """What is compiled for a chunk, in words."""
+    return "the training step" + (f" for length {chunk.length}" if chunk.length is not None else "")

@@ -20,10 +20,22 @@ class Recorder(Protocol):
         """Length of its record in bytes, which a resumed run cuts it to."""
         ...
 
-    def progress(self, step: int, metrics: Mapping[str, float], examples_per_second: float) -> None:
-        """How far the training is, with the epoch's training metrics so far."""
+    def compiling(self, what: str) -> None:
+        """Compiling begins, and nothing is heard until it is done."""
 
-    def epoch(self, row: Mapping[str, Any]) -> None:
+    def progress(
+        self, step: int, metrics: Mapping[str, float], examples_per_second: float | None, left: float | None
+    ) -> None:
+        """How far the training is.
+
+        Args:
+          step: steps done.
+          metrics: of the epoch's training so far.
+          examples_per_second: without compiling; None: not known yet.
+          left: seconds to the end, likewise.
+        """
+
+    def epoch(self, row: Mapping[str, Any], left: float | None = None) -> None:
         """It was validated: an epoch is done, or with ``--train.evaluate-every`` a part of one."""
 
     def reached(self, value: float, wanted: float, spent: Mapping[str, float]) -> None:
