@@ -65,6 +65,9 @@ def test_mnist_as_png_files_is_trained_on_evaluated_and_predicted(tmp_path, tfds
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     right = [answer["label"] == Path(answer["input"]).parent.name for answer in answers]
     assert len(right) == 200 and np.mean(right) > 0.85
+    assert main(["image", "evaluate", "new"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["examples"], said["accuracy"]) == (200, pytest.approx(np.mean(right)))
     model, variables, preprocess = rnnjax.load(run)
     labelled = preprocess.labelled("new")
     logits = model.apply(variables, **preprocess(labelled["inputs"]))

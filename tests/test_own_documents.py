@@ -320,6 +320,9 @@ def test_a_thousand_reviews_as_parquet_are_trained_on_evaluated_and_predicted(tm
     assert [answer["input"] for answer in answers] == [f"new.parquet, row {i}" for i in range(1, len(reviews) - 999)]
     right = [answer["label"] == row["sentiment"] for answer, row in zip(answers, reviews[1000:], strict=True)]
     assert np.mean(right) > 0.6
+    assert main(["text", "evaluate", "new.parquet"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["examples"], said["accuracy"]) == (len(right), pytest.approx(np.mean(right)))
 
 
 ODD_LABELS = st.sampled_from(["a", "b", "nan", "A", " a", "1", "1.0", "é", "\u200b", "?"])

@@ -37,6 +37,13 @@ def japanese_vowels() -> Path:
     pytest.skip("JapaneseVowels comes with aeon, which is not here")
 
 
+def evaluated(capsys, path) -> dict:
+    """What the command says of new labelled data."""
+    capsys.readouterr()
+    assert main(["sequence", "evaluate", str(path)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
 def answered(capsys, *arguments) -> list[dict]:
     capsys.readouterr()
     assert main(["sequence", "predict", *map(str, arguments), "--json-lines"]) == 0
@@ -85,6 +92,7 @@ def test_each_target_trains_evaluates_resumes_and_answers_a_table_without_labels
     assert "is finished already" in capsys.readouterr().out
     assert main(["sequence", "evaluate"]) == 0
     assert json.loads(capsys.readouterr().out)["split"] == "validation"
+    assert evaluated(capsys, table)["examples"] == made.COUNT
     rows = answered(capsys, made.long_table(tmp_path / "new.csv", label=False))
     assert [row["input"] for row in rows] == [f"{tmp_path}/new.csv: s{n}" for n in range(made.COUNT)]
     if importlib.util.find_spec("onnxruntime"):  # which compares the file's answers with the model's
@@ -134,9 +142,9 @@ def test_spoken_digits_as_their_zip_comes_are_learned_to_97_percent(tmp_path, mo
     assert main(["sequence", str(FSDD), *by_number, "--train.epochs", "4"]) == 0
     result = json.loads((tmp_path / "runs" / "sequence_table" / "seed-0" / "result.json").read_text())
     assert result["metrics"]["test"]["accuracy"] > 0.97
-    predictor = rnnjax.load("runs/sequence_table/seed-0")
-    new = predictor.preprocess.labelled(FSDD)
-    assert len(new) == 3000
+    every = evaluated(capsys, FSDD)
+    assert every["examples"] == 3000
+    assert every["accuracy"] > 0.97
     rows = answered(capsys, *sorted((tmp_path / "runs" / "sequence_table" / "seed-0" / "samples").iterdir()))
     assert len(rows) == 3
     assert all(row["label"] in "0123456789" for row in rows)
@@ -150,6 +158,7 @@ def test_a_ragged_ts_set_is_learned_by_its_own_split(tmp_path, monkeypatch, caps
     assert main(["sequence", str(train), "--train.epochs", "30"]) == 0
     result = json.loads((tmp_path / "runs" / "sequence_table" / "seed-0" / "result.json").read_text())
     assert result["metrics"]["test"]["accuracy"] > 0.9
+    assert evaluated(capsys, test)["accuracy"] == pytest.approx(result["metrics"]["test"]["accuracy"])
     rows = answered(capsys, test)
     new = rnnjax.load("runs/sequence_table/seed-0").preprocess.labelled(test)
     right = np.mean([int(row["label"]) - 1 == label for row, label in zip(rows, new["labels"], strict=True)])
