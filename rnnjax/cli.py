@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from rnnjax import misspelt, terminal
+from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
@@ -163,6 +163,7 @@ def _endable(command: Callable[[], int], own: bool) -> int:
 def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[[], int]:
     import tyro  # an experiment's module imports this one, also where no command line is read
 
+    from rnnjax import misspelt
     from rnnjax.options import Options
 
     brief = "--help" in arguments or "-h" in arguments
