@@ -4,14 +4,17 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.accelerator import __main__ as command_line
 from experiments.accelerator import layers, numbers, parts, plan, profiling, programs, trainings, written
 from experiments.accelerator.__main__ import main
 from experiments.accelerator.context import Context
@@ -615,3 +618,21 @@ def test_a_machine_that_is_taken_back_leaves_the_file_of_the_part_at_work(tmp_pa
     assert process.returncode == 130
     result = json.loads((tmp_path / "cpu" / "precisions.json").read_text())
     assert (result["complete"], result["reason"]) == (False, "interrupted")
+
+
+def test_a_stop_that_a_callback_swallows_comes_again(monkeypatch):
+    class Swallowing:
+        def __del__(self):
+            raise command_line.Stopped
+
+    def goes_on():
+        Swallowing()
+        time.sleep(5)
+
+    monkeypatch.setattr(sys, "unraisablehook", command_line._again)
+    before = signal.signal(signal.SIGALRM, command_line._stop)
+    try:
+        with pytest.raises(command_line.Stopped):
+            goes_on()
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -95,6 +95,16 @@ def _stop(number: int, frame: Any) -> None:
     raise Stopped
 
 
+def _again(unraisable: Any) -> None:
+    """Stops a moment later what was to stop inside a callback, such as JAX's of the garbage collector: Python goes on
+    after an error there.
+    """
+    if issubclass(unraisable.exc_type, Stopped):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def _check_accelerator() -> None:
     """Raises UsageError where JAX finds none; before anything else is said."""
     import jax
@@ -148,4 +158,6 @@ def _call(options: Any, held: contextlib.ExitStack) -> Any:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)  # so a lent machine is taken back
+    signal.signal(signal.SIGALRM, _stop)
+    sys.unraisablehook = _again
     sys.exit(main())
