@@ -195,6 +195,9 @@ def test_a_column_that_is_constant_or_huge_is_no_harm(tmp_path):
     assert any(line == "constant: a" for line in dataset.understood)
     with pytest.raises(DataError, match="too large to be squared"):
         loaded(tmp_path, 1e299 * made())
+    values[-1, 1] = 1e300
+    with pytest.raises(DataError, match=r"column 'b' holds 1e\+300, which is .* standard deviations from the mean"):
+        loaded(tmp_path, values)
 
 
 @pytest.mark.skipif(not ETT.is_file(), reason="data/ett/ETTh1.csv is not beside TFDS_DATA_DIR")

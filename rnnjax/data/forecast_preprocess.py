@@ -87,9 +87,22 @@ class ForecastPreprocess(Preprocess):
         return Spec({"inputs": shape}, outputs=self.horizon)
 
     def standardised(self, values: np.ndarray) -> np.ndarray:
-        """Values ``[..., C]`` in the data's units as they are stored; in float64, so that large ones lose nothing."""
-        made = (np.asarray(values, np.float64) - self.mean) / self.std
-        return np.clip(made, -_LARGEST, _LARGEST).astype(np.float32)
+        """Values ``[..., C]`` in the data's units as they are stored; in float64, so that large ones lose nothing.
+
+        Raises:
+          DataError: where one lies so far from the training rows that squared errors would have no number.
+        """
+        wide = np.asarray(values, np.float64)
+        with np.errstate(over="ignore"):
+            made = (wide - self.mean) / self.std
+        far = np.abs(made) > _LARGEST
+        if far.any():
+            *_, column = place = np.unravel_index(int(far.argmax()), far.shape)
+            raise DataError(
+                f"column {self.columns[column]!r} holds {wide[place]:g}, which is {abs(made[place]):.2g} standard "
+                "deviations from the mean of the training rows: no error of it can be squared; mend or remove that row"
+            )
+        return made.astype(np.float32)
 
     def windows(self, values: np.ndarray) -> "Examples":
         """All windows of rows ``[T, C]`` in the data's units: ``inputs``, and the rows after each as ``targets``.
@@ -223,7 +236,8 @@ class ForecastPreprocess(Preprocess):
         return cls(reading, tuple(values["mean"]), tuple(values["std"]), step=Step(count, unit), **sizes)
 
 
-_LARGEST = float(np.finfo(np.float32).max) / 4
+_LARGEST = 1e15
+"""Standard deviations; sums of squares of more have no number in float32, which ends at 3e38."""
 SHOWN = 4
 """Windows of a split that are drawn."""
 

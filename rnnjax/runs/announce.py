@@ -134,8 +134,10 @@ def _outcome(experiment: Experiment, metrics: Sequence[dict[str, Any]]) -> str:
     verdict = "reached" if experiment.reached(mean) else "MISSED"
     shown = experiment.target and experiment.target.shown(experiment.task)
     aim = f"; target {shown}: {verdict}" if experiment.target and split == "test" else ""
-    spread = f" ± {headline.show(statistics.stdev(values))}" if len(values) > 1 else ""
-    return f"{split} {headline.name} {headline.show(mean)}{spread} over {len(values)} seed(s){aim}"
+    if len(values) == 1:
+        return f"{split} {headline.name} {headline.show(mean)}{aim}"
+    spread = f"± {headline.show(statistics.stdev(values))} (standard deviation over {len(values)} seeds)"
+    return f"{split} {headline.name} {headline.show(mean)} {spread}{aim}"
 
 
 def _padding(program: Runner, seed: int) -> str:
