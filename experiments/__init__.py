@@ -15,6 +15,7 @@ NAMES = (
     "imdb_bilstm",
     "imdb_cnn_lstm",
     "shakespeare_chars",
+    "imdb_language_model",
     "bag_of_words",
     "image_folder",
     "text_table",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rnnjax.config import TrainConfig as TrainConfig
     from rnnjax.data.arrays import Arrays as Arrays
     from rnnjax.data.corpus import CorpusData as CorpusData
+    from rnnjax.data.corpus import DocumentsCorpus as DocumentsCorpus
     from rnnjax.data.documents import TextData as TextData
     from rnnjax.data.documents import TextTable as TextTable
     from rnnjax.data.examples import Dataset as Dataset
@@ -101,6 +102,7 @@ _HOMES = {
     "ImageData": "data.images",
     "ImageFolderData": "data.images",
     "CorpusData": "data.corpus",
+    "DocumentsCorpus": "data.corpus",
     "ForecastTable": "data.forecast_table",
     "TextData": "data.documents",
     "TextTable": "data.documents",

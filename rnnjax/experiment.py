@@ -11,6 +11,7 @@ from rnnjax.config.checks import check
 from rnnjax.config.run import Kinds, classes_within, is_section
 from rnnjax.data.arrays import Arrays as Arrays
 from rnnjax.data.corpus import CorpusData as CorpusData
+from rnnjax.data.corpus import DocumentsCorpus as DocumentsCorpus
 from rnnjax.data.documents import TextData as TextData
 from rnnjax.data.documents import TextTable as TextTable
 from rnnjax.data.forecast_table import ForecastTable as ForecastTable

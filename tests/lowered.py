@@ -24,7 +24,7 @@ import numpy as np
 import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
-from rnnjax.data.corpus import CorpusData
+from rnnjax.data.corpus import CorpusData, DocumentsCorpus
 from rnnjax.data.forecast_preprocess import ForecastPreprocess
 from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.data.plan import Streams
@@ -67,7 +67,8 @@ def made_up(config: Config) -> Dataset:
     """Two batches of the experiment's shapes and dtypes; documents are as long as the largest bucket."""
     data, count = config.data, 2 * config.data.batch_size
     if isinstance(data, CorpusData):
-        preprocess = WindowPreprocess(Vocabulary(tuple(map(str, range(67)))), data.window)
+        tokens = 2_000 if isinstance(data, DocumentsCorpus) else 67
+        preprocess = WindowPreprocess(Vocabulary(tuple(map(str, range(tokens)))), data.window)
         every = windows(np.zeros(count * data.window + 1, np.int32), data.window)
         return Dataset(data.name, every, every, every, preprocess, plan=Streams())
     if isinstance(data, SequenceTable):

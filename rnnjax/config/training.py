@@ -61,6 +61,8 @@ class OptimConfig:
     """Share of probability spread over all classes."""
     class_weights: ClassWeights = option("none", rare=True, of_task=True)
     """Training loss by class: balanced weighs each by its inverse frequency, in the mean 1, so that rare ones count."""
+    sampled_tokens: int = option(0, rare=True, of_task=True)
+    """A language model's training loss is of the target and so many other tokens that stand for the rest; 0: of all."""
     adversarial: float = option(0.0, rare=True)
     """Half of the training loss is of inputs moved by up to this share of their norm to where it is larger; 0: none."""
     ema_decay: float = 0.0
@@ -92,6 +94,7 @@ class OptimConfig:
             _check_group(self, group)
         check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
         check(self.clip_norm >= 0, self, "clip_norm", "0 or more")
+        check(self.sampled_tokens >= 0, self, "sampled_tokens", "0 or more")
         check(0 <= self.adversarial < float("inf"), self, "adversarial", "0 or more, and finite")
 
 

@@ -1,11 +1,13 @@
 """The section of a configuration that names a text to be modelled."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import check, choice, option, positive, runtime
 from rnnjax.config.data import DataConfig
 from rnnjax.data.documents import Tokenizer
+
+Direction = Literal["forwards", "backwards"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +55,48 @@ class CorpusData(DataConfig):
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
         left = 1 - self.validation_fraction - self.test_fraction
         check(left > 0, self, "test_fraction", "such that a part is left to train on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentsCorpus(CorpusData):
+    """Documents one after the other, in an order that is drawn once, with an end token behind each.
+
+    They are those of TFDS splits, labels aside; whole documents are held out of what is trained on. The vocabulary is
+    that of all documents of the training splits, so that a classifier of the same documents can share it.
+    """
+
+    kind: ClassVar[str] = "documents_corpus"
+    places: ClassVar[tuple[str, ...]] = ("data_dir",)
+    name: str = "imdb_reviews"
+    """A TFDS name."""
+    path: str | None = option(None, runtime=True, offered=False)
+    """Not used: documents are TFDS's."""
+    train_splits: tuple[str, ...] = ("train", "unsupervised")
+    """TFDS splits that are trained on and validated."""
+    test_split: str = option("test", rare=True)
+    """TFDS split to test on."""
+    test_documents: int = 5_000
+    """Documents of it that are tested on, drawn once; 0: all."""
+    direction: Direction = "forwards"
+    """Whether the token after those read is predicted, or reading each document from its end, the one before."""
+    tokenizer: Tokenizer = "words"
+    """What a token is."""
+    vocabulary_size: int = option(30_000, rare=True)
+    """Most frequent tokens that are known."""
+    validation_fraction: float = 0.01
+    """Share of the training splits' documents to choose the best by."""
+    test_fraction: float = option(0.1, offered=False)
+    """Not used: the test split is TFDS's."""
+
+    def load(self) -> Any:
+        """The windows of the documents."""
+        from rnnjax.data import documents_corpus
+
+        return documents_corpus.load(self)
+
+    def __post_init__(self):
+        super().__post_init__()
+        choice(self, "direction", Direction)
+        check(bool(self.train_splits), self, "train_splits", "at least one TFDS split")
+        check(self.test_split not in self.train_splits, self, "test_split", "none of those that are trained on")
+        check(self.test_documents >= 0, self, "test_documents", "0 or more")

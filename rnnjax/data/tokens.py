@@ -118,6 +118,11 @@ class Vocabulary:
         counts: Counter[str] = Counter()
         for tokens in documents:
             counts.update(tokens)
+        return cls.of_counts(counts, size)
+
+    @classmethod
+    def of_counts(cls, counts: Counter[str], size: int) -> "Vocabulary":
+        """The ``size - 2`` tokens that were counted most; ties in alphabetical order."""
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
         return cls((*_SPECIAL, *ranked[: size - 2]))
 

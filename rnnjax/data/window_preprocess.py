@@ -21,6 +21,7 @@ class WindowPreprocess(Preprocess):
       vocabulary: tokens in the order of their ids.
       window: tokens of a row in training.
       tokenizer: name of what splits a text, in :data:`rnnjax.data.tokens.TOKENIZERS`.
+      backwards: whether a text is read from its end.
     """
 
     kind: ClassVar[str] = "windows"
@@ -31,6 +32,7 @@ class WindowPreprocess(Preprocess):
     vocabulary: Vocabulary
     window: int
     tokenizer: str = "characters"
+    backwards: bool = False
 
     @property
     def spec(self) -> Spec:
@@ -41,14 +43,18 @@ class WindowPreprocess(Preprocess):
     def ids(self, text: str) -> np.ndarray:
         """The token ids of a text, ``[T]``; tokens outside the vocabulary are the unknown one."""
         index = {token: number for number, token in enumerate(self.vocabulary.words)}
-        return np.array([index.get(token, UNKNOWN) for token in TOKENIZERS[self.tokenizer](text)], np.int32)
+        ids = np.array([index.get(token, UNKNOWN) for token in TOKENIZERS[self.tokenizer](text)], np.int32)
+        return ids[::-1] if self.backwards else ids
 
     def prompt(self, text: str) -> np.ndarray:
         """The token ids ``[T]`` of a text that a model is to go on with.
 
         Raises:
-          DataError: if it has no token, or one outside the vocabulary, which the model would read as unknown.
+          DataError: if it has no token, or one outside the vocabulary, which the model would read as unknown, or if the
+            model reads backwards.
         """
+        if self.backwards:
+            raise DataError("this model reads texts from their end: it tells what came before, and cannot go on")
         ids = self.ids(text)
         if not len(ids):
             raise DataError("the prompt is empty; give a text to go on with, such as a line break: --prompt $'\\n'")
@@ -98,11 +104,15 @@ class WindowPreprocess(Preprocess):
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         words = list(self.vocabulary.words)
-        return {"kind": self.kind, "vocabulary": words, "window": self.window, "tokenizer": self.tokenizer}
+        kept = {"kind": self.kind, "vocabulary": words, "window": self.window, "tokenizer": self.tokenizer}
+        return kept | ({"backwards": True} if self.backwards else {})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_json`."""
         require(values["tokenizer"] in TOKENIZERS, "tokenizer", values["tokenizer"])
         require(type(values["window"]) is int and values["window"] > 0, "window", values["window"])
-        return cls(Vocabulary(strings(values, "vocabulary", UNKNOWN + 1)), values["window"], values["tokenizer"])
+        backwards = values.get("backwards", False)
+        require(type(backwards) is bool, "backwards", backwards)
+        vocabulary = Vocabulary(strings(values, "vocabulary", UNKNOWN + 1))
+        return cls(vocabulary, values["window"], values["tokenizer"], backwards)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from rnnjax.layers.movable import movable
 from rnnjax.layers.precision import matmul_precision
+from rnnjax.models.sampled import sampled_logits
 
 Array = jax.Array
 
@@ -35,13 +36,23 @@ class RecurrentLM(nn.Module):
     tied: bool = False
     precision: str = "default"
 
-    def __call__(self, inputs: Array, *, train: bool = False) -> Array:
-        """Token ids ``[B, T]`` to logits ``[B, T, V]`` of the tokens after them, float32 or wider."""
+    def __call__(self, inputs: Array, *, train: bool = False, targets: Array | None = None, sampled: int = 0) -> Array:
+        """Token ids ``[B, T]`` to logits ``[B, T, V]`` of the tokens after them, float32 or wider.
+
+        Args:
+          inputs: token ids.
+          train: whether dropout is on.
+          targets: ``[B, T]``, the ids of the tokens after them, where a loss needs no more than a sample of the logits.
+          sampled: so many other tokens, S, drawn with the rng ``dropout``.
+
+        Returns:
+          The logits; with ``targets`` those that :func:`rnnjax.models.sampled.sampled_logits` gives, ``[B, T, 1 + S]``.
+        """
         with matmul_precision(self.precision):
-            return self._logits(inputs, train)
+            return self._logits(inputs, train, targets, sampled)
 
     @nn.compact
-    def _logits(self, inputs: Array, train: bool) -> Array:
+    def _logits(self, inputs: Array, train: bool, targets: Array | None, sampled: int) -> Array:
         embed = nn.Embed(self.vocabulary_size, self.embedding_features, embedding_init=nn.initializers.normal(0.1))
         words = embed(inputs)
         words = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))(words, deterministic=not train)
@@ -51,8 +62,15 @@ class RecurrentLM(nn.Module):
         outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
         outputs = nn.Dropout(self.dropout)(outputs, deterministic=not train)
         if not self.tied:
-            return nn.Dense(self.vocabulary_size, name="head")(outputs)
+            head = nn.Dense(self.vocabulary_size, name="head")
+            if targets is None:
+                return head(outputs)
+            weights = head.variables["params"]
+            table, bias = weights["kernel"].T, weights["bias"]
+            return sampled_logits(self.make_rng("dropout"), outputs, table, bias, targets, sampled)
         if outputs.shape[-1] != self.embedding_features:
             outputs = nn.Dense(self.embedding_features, name="to_embedding")(outputs)
         bias = self.param("head_bias", nn.initializers.zeros, (self.vocabulary_size,))
+        if targets is not None:
+            return sampled_logits(self.make_rng("dropout"), outputs, embed.embedding, bias, targets, sampled)
         return embed.attend(outputs) + bias

@@ -160,8 +160,13 @@ class Task:
         loss = metrics.get("loss", 0.0)
         return self.chooser.score(metrics.get(self.chooser.name, math.nan)), -math.inf if math.isnan(loss) else -loss
 
-    def objective(self, apply: Callable[[Batch], Any], batch: Batch) -> dict[str, Any]:
-        """The sums of a training batch, for losses that need the model itself, or more than one pass through it."""
+    def objective(self, apply: Callable[..., Any], batch: Batch) -> dict[str, Any]:
+        """The sums of a training batch, for losses that need the model itself, or more than one pass through it.
+
+        Args:
+          apply: from a batch to the model's outputs; what it is given by name goes to the model's call beside them.
+          batch: the arrays.
+        """
         return self.sums(apply(batch), batch, train=True)
 
     def check(self, outputs: Any, batch: Batch) -> None:

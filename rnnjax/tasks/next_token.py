@@ -1,7 +1,7 @@
 """The next token of each step: language models."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -22,6 +22,8 @@ class NextToken(Task):
 
     Attributes:
       label_smoothing: of the training loss, see ``--optim.label-smoothing``, which it is taken from.
+      sampled_tokens: of the training loss, see ``--optim.sampled-tokens``, which it is taken from. The model must then
+        take ``targets`` and ``sampled`` as :class:`rnnjax.RecurrentLM` does.
     """
 
     kind: ClassVar[str] = "next_token"
@@ -29,6 +31,20 @@ class NextToken(Task):
     also: ClassVar[tuple[Metric, ...]] = (Metric("perplexity", "min", "{:.2f}"), Metric("bits", "min", "{:.3f}"))
     generates: ClassVar[bool] = True
     label_smoothing: float = 0.0
+    sampled_tokens: int = 0
+
+    def objective(self, apply: Callable[..., Any], batch: Batch) -> dict[str, Any]:
+        """:meth:`sums` in training; of a sample of tokens, an estimate of the loss without what is right among all."""
+        if not self.sampled_tokens:
+            return super().objective(apply, batch)
+        import jax.numpy as jnp
+
+        from rnnjax.tasks import losses
+
+        targets = _counted(batch)
+        logits = apply(batch, targets=jnp.maximum(targets, 0), sampled=self.sampled_tokens)
+        loss = losses.per_step_cross_entropy(logits, jnp.minimum(targets, 0))
+        return {"loss": loss.sum(), "weight": (targets >= 0).sum(dtype=jnp.int32)}
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """``loss`` in nats, ``correct`` and ``weight``, the number of tokens, over all that count."""
@@ -36,7 +52,7 @@ class NextToken(Task):
 
         from rnnjax.tasks import losses
 
-        targets = jnp.where(batch["mask"][:, None], _targets(batch), -1)
+        targets = _counted(batch)
         loss = losses.per_step_cross_entropy(outputs, targets, self.label_smoothing if train else 0.0)
         return {
             "loss": loss.sum(),
@@ -47,12 +63,8 @@ class NextToken(Task):
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
         """Loss, perplexity, bits and accuracy."""
         loss = mean(totals["loss"], totals["weight"])
-        return {
-            "loss": loss,
-            "perplexity": math.exp(min(loss, 700.0)),  # e^710 is infinite
-            "bits": loss / math.log(2),
-            "accuracy": mean(totals["correct"], totals["weight"]),
-        }
+        figures = {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "bits": loss / math.log(2)}  # e^710: inf
+        return figures | ({"accuracy": mean(totals["correct"], totals["weight"])} if "correct" in totals else {})
 
     def check(self, outputs: Any, batch: Batch) -> None:
         """Logits must be ``[B, T, V]`` floats, targets ``[B, T]``: others would broadcast to a wrong number."""
@@ -77,12 +89,28 @@ class NextToken(Task):
                 _check_padding(f"{dataset.name}: {split}", targets, examples.lengths)
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
-        """With the label smoothing of the optimizer's section."""
-        return replace(self, label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing)
+        """With the label smoothing and the sample of the optimizer's section."""
+        smoothing = getattr(optim, "label_smoothing", 0.0) or self.label_smoothing
+        sampled = getattr(optim, "sampled_tokens", 0) or self.sampled_tokens
+        if smoothing and sampled:
+            raise UsageError("--optim.label-smoothing is over all tokens: leave it out, or --optim.sampled-tokens")
+        if sampled and not 2 <= sampled < dataset.spec.outputs - 1:
+            raise UsageError(
+                f"--optim.sampled-tokens must be at least 2 and fewer than the {dataset.spec.outputs - 1:,} tokens of "
+                f"{dataset.name}, got {sampled}"
+            )
+        return replace(self, label_smoothing=smoothing, sampled_tokens=sampled)
 
     def widths(self, spec: "Spec") -> tuple[int, ...]:
         """A logit a token."""
         return (spec.outputs,)
+
+
+def _counted(batch: Batch) -> Any:
+    """The targets ``[B, T]``, -1 in rows that do not count."""
+    import jax.numpy as jnp
+
+    return jnp.where(batch["mask"][:, None], _targets(batch), -1)
 
 
 def _targets(batch: Batch) -> Any:

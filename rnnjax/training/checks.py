@@ -95,6 +95,12 @@ def rows_of(array: Any, rows: list[int]) -> np.ndarray:
     return np.asarray(array[rows]) if here else np.zeros((len(rows), *array.shape[1:]), array.dtype)
 
 
+def check_options(task: Task, optim: Any) -> None:
+    """Raises UsageError at an option of the optimizer's section that this task would not hear."""
+    if optim.sampled_tokens and not hasattr(task, "sampled_tokens"):
+        raise UsageError(f"--optim.sampled-tokens is of language models; {type(task).__name__} knows no such loss")
+
+
 def check_outputs(model: nn.Module, task: Task, dataset: Dataset, outputs: Any, variables: Any) -> None:
     """Refuses outputs that a task has no use for: broadcasting would make a wrong number of them.
 

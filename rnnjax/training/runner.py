@@ -21,7 +21,7 @@ from rnnjax.tasks import Task
 from rnnjax.training import roles, state, step
 from rnnjax.training.accumulate import check_parts
 from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
-from rnnjax.training.checks import check_call, check_order, check_outputs, check_sums, check_tokens
+from rnnjax.training.checks import check_call, check_options, check_order, check_outputs, check_sums, check_tokens
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
 from rnnjax.training.identity import module_identity
 from rnnjax.training.optim import Optimizer, check_groups
@@ -67,6 +67,7 @@ class Runner:
         check_epochs(self.optimizer.section.groups, experiment.train.epochs)
         check_tokens(dataset)
         experiment.task.check_data(dataset)
+        check_options(experiment.task, self.optimizer.section)
         self.task: Task = experiment.task.prepared(dataset, self.optimizer.section)
         self.fitting = ""
         if getattr(experiment, "own", False) and not experiment.train.best:

@@ -152,7 +152,9 @@ def _gradients(
       divisor: from the rows' weight to what their summed loss is divided by.
     """
 
-    def apply(params: Any, moved: Any, batch: Mapping[str, Any], mutable: tuple[str, ...] = ()) -> tuple[Any, Any]:
+    def apply(
+        params: Any, moved: Any, batch: Mapping[str, Any], mutable: tuple[str, ...] = (), **asked: Any
+    ) -> tuple[Any, Any]:
         with frozen_norms(still):
             applied = recipe.model.apply(
                 {"params": params, **model_state, **moved},
@@ -160,14 +162,15 @@ def _gradients(
                 rngs={"dropout": dropout},
                 mutable=[*model_state, *mutable],
                 **recipe.model_arguments(batch),
+                **asked,
             )
         return cast("tuple[Any, Any]", applied)  # a pair, since `mutable` is a list
 
     def objective(params: Any, moved: Any) -> tuple[Array, tuple[Arrays, Any]]:
         after = dict(model_state)
 
-        def outputs(batch: Mapping[str, Any]) -> Any:
-            made, changed = apply(params, moved, batch)
+        def outputs(batch: Mapping[str, Any], **asked: Any) -> Any:
+            made, changed = apply(params, moved, batch, **asked)
             after.update(changed)
             return made
 
