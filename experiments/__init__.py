@@ -16,6 +16,7 @@ NAMES = (
     "imdb_cnn_lstm",
     "shakespeare_chars",
     "imdb_language_model",
+    "imdb_pretrained",
     "bag_of_words",
     "image_folder",
     "text_table",

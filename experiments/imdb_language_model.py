@@ -18,8 +18,8 @@ EXPERIMENT = Experiment(
         features=(256,), embedding_features=256, dropout=0.1, embedding_dropout=0.1, weight_dropout=0.1, tied=True
     ),
     task=NextToken(),
-    optim=OptimConfig(learning_rate=2e-3, schedule="cosine", warmup_fraction=0.02, sampled_tokens=1024),
-    train=TrainConfig(epochs=4, steps_per_call=16),
+    optim=OptimConfig(learning_rate=5e-3, schedule="cosine", warmup_fraction=0.02, sampled_tokens=1024),
+    train=TrainConfig(epochs=5, steps_per_call=16),
     variants={"backward": Variant("the same, each review read from its end", data={"direction": "backwards"})},
 )
 

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from rnnjax.models.config import ImageModel as ImageModel
     from rnnjax.models.config import LanguageModel as LanguageModel
     from rnnjax.models.config import ModelConfig as ModelConfig
+    from rnnjax.models.config import PretrainedReader as PretrainedReader
     from rnnjax.models.config import SequenceModel as SequenceModel
     from rnnjax.models.config import TextModel as TextModel
     from rnnjax.models.forecast_config import ForecastModel as ForecastModel
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from rnnjax.runs.predict import Predictor as Predictor
     from rnnjax.runs.predict import load as load
     from rnnjax.tasks import Classification as Classification
+    from rnnjax.tasks import ClassificationBesideLanguage as ClassificationBesideLanguage
     from rnnjax.tasks import Forecast as Forecast
     from rnnjax.tasks import Metric as Metric
     from rnnjax.tasks import MultiLabel as MultiLabel
@@ -116,11 +118,13 @@ _HOMES = {
     "ForecastModel": "models.forecast_config",
     "LanguageModel": "models.config",
     "TextModel": "models.config",
+    "PretrainedReader": "models.config",
     "SequenceModel": "models.config",
     "Task": "tasks",
     "Metric": "tasks",
     "Report": "tasks",
     "Classification": "tasks",
+    "ClassificationBesideLanguage": "tasks",
     "MultiLabel": "tasks",
     "Forecast": "tasks",
     "NextToken": "tasks",

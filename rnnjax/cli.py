@@ -181,7 +181,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         runs_dir: Path = Path("runs"),
         fresh: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
         config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
-        init_from: Annotated[str | None, tyro.conf.arg(metavar="WORKDIR", help_behavior_hint="")] = None,
+        init_from: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WORKDIR ...", help_behavior_hint="")] = (),
         init_parts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN ...", help_behavior_hint="")] = (),
     ) -> Callable[[], int]:
         """Train, or resume what was interrupted, then evaluate on the test split.
@@ -192,7 +192,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           runs_dir: Work folders are made in it, as EXPERIMENT/seed-N.
           fresh: Delete what is in the work folders and start over.
           config: A run's config.json or result.json: its settings are the defaults.
-          init_from: Start from the best weights of that run; WORKDIR:latest: its newest.
+          init_from: Best weights of that run to start from; [MODULE=]WORKDIR[:latest].
           init_parts: Of those, only paths that have one of these regular expressions.
         """
         del config  # it was read before: the defaults above are its

@@ -25,7 +25,7 @@ from rnnjax.layers.conv import (
 from rnnjax.layers.recurrence import RNN, Bidirectional
 from rnnjax.models.head import PooledHead
 from rnnjax.models.image import MirroredImageClassifier
-from rnnjax.models.text import TextClassifier, _dropped_words
+from rnnjax.models.text import TextClassifier, dropped_words
 from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.predict import load
 from rnnjax.tasks import losses
@@ -310,7 +310,7 @@ def test_word_dropout_replaces_words_in_training_only():
 def test_dropping_types_replaces_every_occurrence_of_a_word_or_none():
     rng = np.random.default_rng(0)
     ids = rng.integers(2, 30, (300, 40)).astype(np.int32)
-    dropped = np.asarray(jax.jit(lambda key: _dropped_words(key, ids, 0.3, "types"))(jax.random.key(0)))
+    dropped = np.asarray(jax.jit(lambda key: dropped_words(key, ids, 0.3, "types"))(jax.random.key(0)))
     fates = np.full((300, 30), np.nan)
     for row, (words, gone) in enumerate(zip(ids, dropped, strict=True)):
         for word in np.unique(words):
@@ -319,7 +319,7 @@ def test_dropping_types_replaces_every_occurrence_of_a_word_or_none():
     # A document's fate of a word says nothing about another document's, nor a word's about another's.
     assert (np.abs(np.nanmean(fates[:, 2:], 0) - 0.3) < 0.13).all()
     assert (np.abs(np.nanmean(fates, 1) - 0.3) < 0.45).all()
-    tokens = np.asarray(_dropped_words(jax.random.key(0), ids, 0.3, "tokens"))
+    tokens = np.asarray(dropped_words(jax.random.key(0), ids, 0.3, "tokens"))
     assert any(len(np.unique(gone[words == words[0]])) == 2 for words, gone in zip(ids, tokens, strict=True))
 
 

@@ -63,6 +63,8 @@ class OptimConfig:
     """Training loss by class: balanced weighs each by its inverse frequency, in the mean 1, so that rare ones count."""
     sampled_tokens: int = option(0, rare=True, of_task=True)
     """A language model's training loss is of the target and so many other tokens that stand for the rest; 0: of all."""
+    language_weight: float = option(0.0, rare=True, of_task=True)
+    """What a language model's loss on the same documents is multiplied by, beside the classifier's; 0: none."""
     adversarial: float = option(0.0, rare=True)
     """Half of the training loss is of inputs moved by up to this share of their norm to where it is larger; 0: none."""
     ema_decay: float = 0.0
@@ -95,6 +97,7 @@ class OptimConfig:
         check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
         check(self.clip_norm >= 0, self, "clip_norm", "0 or more")
         check(self.sampled_tokens >= 0, self, "sampled_tokens", "0 or more")
+        check(0 <= self.language_weight < float("inf"), self, "language_weight", "0 or more, and finite")
         check(0 <= self.adversarial < float("inf"), self, "adversarial", "0 or more, and finite")
 
 

@@ -71,7 +71,7 @@ class DocumentsCorpus(CorpusData):
     """A TFDS name."""
     path: str | None = option(None, runtime=True, offered=False)
     """Not used: documents are TFDS's."""
-    train_splits: tuple[str, ...] = ("train", "unsupervised")
+    train_splits: tuple[str, ...] = option(("train", "unsupervised"), rare=True)
     """TFDS splits that are trained on and validated."""
     test_split: str = option("test", rare=True)
     """TFDS split to test on."""

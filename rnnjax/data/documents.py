@@ -34,6 +34,9 @@ class TextData(DataConfig):
     bucket_lengths: tuple[int, ...] = (200, 400)
     """Padded lengths in tokens; none given: by the data."""
 
+    vocabulary_splits: tuple[str, ...] = option((), rare=True)
+    """TFDS splits, labels aside, whose tokens are the vocabulary, as a language model's of them; none: train."""
+
     @property
     def longest(self) -> int | None:
         """The most tokens of a document that are kept; None: by the tokenizer."""
@@ -125,6 +128,9 @@ class TextTable(TextData):
     def fitting(self, examples: int, multiple: int) -> Self:
         """The section with a batch that few documents fill."""
         return self.with_smaller_batch(examples, multiple)
+
+    vocabulary_splits: tuple[str, ...] = option((), rare=True)
+    """TFDS splits, labels aside, whose tokens are the vocabulary, as a language model's of them; none: train."""
 
     @property
     def longest(self) -> int | None:

@@ -28,7 +28,7 @@ def load(config: DocumentsCorpus) -> Dataset:
     """
     found = tfds.builder(config.name, config.data_dir)
     splits = (*config.train_splits, config.test_split)
-    _require(found, config.name, splits)
+    shards.require(found, config.name, ("text",), splits)
     content = {
         "kind": "documents_corpus",
         **shards.fingerprint(found, splits),
@@ -57,25 +57,14 @@ def load(config: DocumentsCorpus) -> Dataset:
     )
 
 
-def vocabulary_of(found: Any, config: DocumentsCorpus) -> Vocabulary:
-    """The tokens of the training splits, the end token among them."""
+def vocabulary_of(found: Any, splits: Sequence[str], tokenizer: str, size: int) -> Vocabulary:
+    """The most frequent tokens of all documents of some splits, the end token behind each among them."""
     counts: Counter[str] = Counter()
-    for split in config.train_splits:
+    for split in splits:
         for document in _texts(found, split):
-            counts.update(TOKENIZERS[config.tokenizer](document))
+            counts.update(TOKENIZERS[tokenizer](document))
             counts[END_TOKEN] += 1
-    return Vocabulary.of_counts(counts, config.vocabulary_size)
-
-
-def _require(found: Any, name: str, splits: Sequence[str]) -> None:
-    for kind, wanted, present in (
-        ("feature", ("text",), found.info.features),
-        ("split", splits, found.info.splits),
-    ):
-        missing = [w for w in wanted if w not in present]
-        if missing:
-            raise DataError(f"{name} has no {kind} {missing[0]!r}; it has {', '.join(sorted(present))}")
-    shards.require_whole(found, splits)
+    return Vocabulary.of_counts(counts, size)
 
 
 def _texts(found: Any, split: str) -> Iterator[str]:
@@ -85,7 +74,7 @@ def _texts(found: Any, split: str) -> Iterator[str]:
 
 def _encoded(found: Any, config: DocumentsCorpus) -> dict[str, np.ndarray]:
     """The ids of all tokens, with an end token behind each document, and the vocabulary."""
-    vocabulary = vocabulary_of(found, config)
+    vocabulary = vocabulary_of(found, config.train_splits, config.tokenizer, config.vocabulary_size)
     index = {token: number for number, token in enumerate(vocabulary.words)}
 
     def ids(splits: Iterable[str]) -> list[np.ndarray]:

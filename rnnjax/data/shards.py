@@ -13,6 +13,15 @@ from rnnjax.data.tfds import readable
 from rnnjax.errors import DataError
 
 
+def require(found: Any, name: str, features: Sequence[str], splits: Sequence[str]) -> None:
+    """Raises DataError unless a prepared set has these features and splits, the latter whole."""
+    for kind, wanted, present in (("feature", features, found.info.features), ("split", splits, found.info.splits)):
+        missing = [w for w in wanted if w not in present]
+        if missing:
+            raise DataError(f"{name} has no {kind} {missing[0]!r}; it has {', '.join(sorted(present))}")
+    require_whole(found, splits)
+
+
 def require_whole(found: Any, splits: Sequence[str]) -> None:
     """Looks at the files of some splits before any of their records is decoded.
 

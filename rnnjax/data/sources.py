@@ -1,12 +1,13 @@
 """Data sets by TFDS and the embedded digits, as the sections of a configuration load them."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rnnjax.data import cache, folder, shards, streamed, tfds, tokenized
+from rnnjax.data import cache, documents_corpus, folder, shards, streamed, tfds, tokenized
 from rnnjax.data.documents import TextData
 from rnnjax.data.examples import SPLITS, Dataset, Examples, hold_out, labelled
 from rnnjax.data.image_preprocess import ImagePreprocess
@@ -47,7 +48,7 @@ def _digits(config: ImageData) -> Dataset:
 
 def _images(config: ImageData) -> Dataset:
     found = tfds.builder(config.name, config.data_dir)
-    _require(found, config.name, ("image", "label"), ("train", config.test_split))
+    shards.require(found, config.name, ("image", "label"), ("train", config.test_split))
     if config.crop_size:
         return streamed.load(config, found)
     if None in (found.info.features["image"].shape or (None,)):
@@ -88,19 +89,28 @@ def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, tokenized
 
 def labelled_texts(config: TextData) -> Dataset:
     """Documents by TFDS; raises DataError as :func:`images` does."""
-    found = _labelled_texts(config)
+    found, others = _labelled_texts(config), config.vocabulary_splits
+    source = shards.fingerprint(found, ("train", "test"))
+    if others:
+        shards.require(found, config.name, ("text",), others)
+        source["vocabulary"] = shards.fingerprint(found, others)["splits"]
     return tokenized.dataset(
         found.info.full_name,
         config,
         tfds.class_names(found),
-        source=shards.fingerprint(found, ("train", "test")),
+        source=source,
         read=lambda: {split: _documents(found, split) for split in ("train", "test")},
+        vocabulary=functools.partial(
+            documents_corpus.vocabulary_of, found, others, config.tokenizer, config.vocabulary_size
+        )
+        if others
+        else None,
     )
 
 
 def _labelled_texts(config: TextData) -> Any:
     found = tfds.builder(config.name, config.data_dir)
-    _require(found, config.name, ("text", "label"), ("train", "test"))
+    shards.require(found, config.name, ("text", "label"), ("train", "test"))
     return found
 
 
@@ -111,11 +121,3 @@ def _documents(found: Any, split: str) -> tokenized.Documents:
 
 def _utf8(text: Any) -> str:
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-
-
-def _require(found: Any, name: str, features: tuple[str, ...], splits: tuple[str, ...]) -> None:
-    for kind, wanted, present in (("feature", features, found.info.features), ("split", splits, found.info.splits)):
-        missing = [w for w in wanted if w not in present]
-        if missing:
-            raise DataError(f"{name} has no {kind} {missing[0]!r}; it has {', '.join(sorted(present))}")
-    shards.require_whole(found, splits)

@@ -35,6 +35,7 @@ def dataset(
     source: Mapping[str, Any],
     read: Callable[[], Mapping[str, Documents]],
     reading: Reading | None = None,
+    vocabulary: Callable[[], Vocabulary] | None = None,
 ) -> Dataset:
     """Tokenized documents; the validation split is cut from the training split, unless it is given.
 
@@ -47,6 +48,7 @@ def dataset(
       source: what identifies the documents, as JSON values; with ``config`` it names the cached arrays.
       read: gives the documents of ``train`` and ``test``; called where the cache does not hold their ids.
       reading: how files of them are read, also for prediction.
+      vocabulary: gives the vocabulary, where it is not that of the kept part of training; ``source`` tells which.
     """
     content = {
         "kind": "text",
@@ -58,11 +60,9 @@ def dataset(
         "validation_fraction": config.validation_fraction,
         **({} if config.kept == "both" else {"keep": config.kept}),
     }
-    cached = cache.arrays(cache.folder(config.cache_dir), content, lambda: _encoded(read(), config))
-    vocabulary = Vocabulary(tuple(json.loads(bytes(cached["vocabulary"]))))
-    preprocess = TextPreprocess(
-        vocabulary, max_length(config), tuple(class_names), config.tokenizer, config.kept, reading
-    )
+    cached = cache.arrays(cache.folder(config.cache_dir), content, lambda: _encoded(read(), config, vocabulary))
+    known = Vocabulary(tuple(json.loads(bytes(cached["vocabulary"]))))
+    preprocess = TextPreprocess(known, max_length(config), tuple(class_names), config.tokenizer, config.kept, reading)
     longest = max(int(cached[f"{split}_lengths"].max(initial=0)) for split in SPLITS)
     buckets = config.bucket_lengths or bucket_lengths(cached["train_lengths"], longest)
     train, validation, test = (_examples(cached, split, buckets[-1]) for split in SPLITS)
@@ -98,10 +98,14 @@ def cut(given: Documents, fraction: float) -> tuple[Documents, Documents]:
     return ([documents[int(i)] for i in kept], labels[kept]), ([documents[int(i)] for i in held], labels[held])
 
 
-def _encoded(given: Mapping[str, Documents], config: TextData) -> dict[str, np.ndarray]:
-    """Ids, lengths and labels of all splits; the vocabulary comes from the kept part of training alone."""
+def _encoded(
+    given: Mapping[str, Documents], config: TextData, own: Callable[[], Vocabulary] | None
+) -> dict[str, np.ndarray]:
+    """Ids, lengths and labels of all splits; the vocabulary is the given one, or of the kept part of training alone."""
     splits, tokenize = three_splits(given, config.validation_fraction), TOKENIZERS[config.tokenizer]
-    if config.tokenizer == "bytes":
+    if own is not None:
+        vocabulary = own()
+    elif config.tokenizer == "bytes":
         vocabulary = Vocabulary.of_bytes()
     else:
         vocabulary = Vocabulary.fit(map(tokenize, splits["train"][0]), config.vocabulary_size)

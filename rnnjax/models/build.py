@@ -13,7 +13,15 @@ from rnnjax.layers.carried import Carried
 from rnnjax.layers.cells import CELLS
 from rnnjax.layers.conv import ConvStack, SequenceConvStack
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
-from rnnjax.models.config import ImageModel, LanguageModel, RecurrentModel, SequenceModel, TextModel
+from rnnjax.models import pretrained
+from rnnjax.models.config import (
+    ImageModel,
+    LanguageModel,
+    PretrainedReader,
+    RecurrentModel,
+    SequenceModel,
+    TextModel,
+)
 from rnnjax.models.forecast import SegmentForecaster
 from rnnjax.models.forecast_config import ForecastModel, segment_of
 from rnnjax.models.head import PooledHead, StepHead
@@ -44,6 +52,31 @@ def text_model(config: TextModel, spec: Spec, width: int) -> nn.Module:
         conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
         if config.conv
         else None,
+        precision=config.precision,
+    )
+
+
+def pretrained_reader(config: PretrainedReader, spec: Spec, width: int) -> nn.Module:
+    """A classifier out of two language models; raises UsageError where the inputs are no documents."""
+    if not spec.vocabulary or set(spec.inputs) != {"inputs", "lengths"}:
+        raise UsageError(_misfit(config, spec, "documents of token ids with lengths"))
+
+    def encoder(reverse: bool) -> pretrained.LanguageEncoder:
+        layers = [RNN(_cell(config)(features), reverse=reverse) for features in config.features]
+        return pretrained.LanguageEncoder(
+            vocabulary_size=spec.vocabulary,
+            embedding_features=config.features[-1],
+            recurrent=StackedRNN(layers, config.dropout),
+            embedding_dropout=config.embedding_dropout,
+            reverse=reverse,
+        )
+
+    return pretrained.PretrainedReader(
+        forwards=encoder(False),
+        backwards=encoder(True),
+        head=PooledHead(width, config.pooling, config.dropout, config.dense),
+        word_dropout=config.word_dropout,
+        word_dropout_of=config.word_dropout_of,
         precision=config.precision,
     )
 

@@ -174,6 +174,40 @@ class TextModel(RecurrentModel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainedReader(RecurrentModel):
+    """A document read by the encoders of two language models, one of each direction, each with embeddings of its own.
+
+    Embeddings are as wide as the last layer is; word dropout is as of the text model.
+    """
+
+    kind: ClassVar[str] = "pretrained_reader"
+    bidirectional: bool = option(True, offered=False)
+    """Not used: it reads in both directions."""
+    features: tuple[int, ...] = (256,)
+    """Hidden features of each layer, in each direction."""
+    pooling: tuple[Pooling, ...] = ("mean", "max", "last")
+    """What the classifier sees of a document."""
+    embedding_dropout: float = 0.0
+    """Dropout rate on embedding features, one mask for all tokens of a document."""
+    word_dropout: float = 0.0
+    """Share of training tokens replaced by the unknown one."""
+    word_dropout_of: WordDropout = option("tokens", rare=True)
+    """What is replaced: each token for itself, or all occurrences of it in a document."""
+
+    def build(self, spec: "Spec", width: int) -> Any:
+        """An :class:`rnnjax.models.pretrained.PretrainedReader`."""
+        from rnnjax.models.build import pretrained_reader
+
+        return pretrained_reader(self, spec, width)
+
+    def __post_init__(self):
+        super().__post_init__()
+        rate(self, "embedding_dropout")
+        rate(self, "word_dropout")
+        choice(self, "word_dropout_of", WordDropout)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SequenceModel(RecurrentModel):
     """A numeric sequence read step by step, after an optional stack of convolutions over time.
 

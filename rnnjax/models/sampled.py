@@ -68,3 +68,9 @@ def sampled_logits(key: Array, outputs: Array, table: Array, bias: Array, target
     others = outputs @ table[ids].T + (bias[ids] + stands_for)
     others = jnp.where(ids == targets[..., None], _HIT, others)
     return jnp.concatenate([own[..., None], others], -1)
+
+
+def sampled_losses(key: Array, outputs: Array, table: Array, bias: Array, targets: Array, count: int) -> Array:
+    """The estimated cross-entropies ``[B, T]`` of the targets, in nats; arguments as of :func:`sampled_logits`."""
+    logits = sampled_logits(key, outputs, table, bias, targets, count)
+    return jax.nn.logsumexp(logits, -1) - logits[..., 0]

@@ -49,7 +49,7 @@ class TextClassifier(nn.Module):
     def _logits(self, inputs: Array, lengths: Array, train: bool) -> Array:
         mask = jnp.arange(inputs.shape[1]) < lengths[:, None]
         if train and self.word_dropout:
-            dropped = _dropped_words(self.make_rng("dropout"), inputs, self.word_dropout, self.word_dropout_of)
+            dropped = dropped_words(self.make_rng("dropout"), inputs, self.word_dropout, self.word_dropout_of)
             inputs = jnp.where(dropped, UNKNOWN, inputs)
         embed = nn.Embed(self.vocabulary_size, self.embedding_features, embedding_init=nn.initializers.normal(0.1))
         words = embed(inputs)
@@ -62,8 +62,8 @@ class TextClassifier(nn.Module):
         return self.head(outputs, mask, train=train, backward=backward_features(self.head, self.recurrent))
 
 
-def _dropped_words(key: Array, ids: Array, rate: float, of: str) -> Array:
-    """Which of token ids ``[B, T]`` word dropout replaces, ``[B, T]``."""
+def dropped_words(key: Array, ids: Array, rate: float, of: str) -> Array:
+    """Which of token ids ``[B, T]`` word dropout replaces, ``[B, T]``; see :class:`TextClassifier`."""
     if of == "tokens":
         return jax.random.bernoulli(key, rate, ids.shape)
 

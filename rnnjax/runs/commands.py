@@ -25,7 +25,7 @@ def train(
     seeds: Sequence[int],
     runs_dir: Path,
     fresh: bool,
-    init_from: str | None = None,
+    init_from: Sequence[str] = (),
     init_parts: Sequence[str] = (),
 ) -> int:
     """Trains the seeds one after the other, each in its folder below ``runs_dir``; returns the exit code."""

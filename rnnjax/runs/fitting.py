@@ -70,7 +70,7 @@ def fit(
     workdir: str | Path | None = None,
     fresh: bool = False,
     on_chunk: OnChunk | None = None,
-    init_from: str | Path | None = None,
+    init_from: str | Path | Sequence[str | Path] | None = None,
     init_parts: Sequence[str] = (),
     loggers: Sequence[Logger] = (),
 ) -> Result:
@@ -84,7 +84,8 @@ def fit(
       on_chunk: called after every compiled call with the number of steps taken.
       init_from: the work folder of another run, whose weights a run that is fresh begins with where path and shape are
         the same: those of its best checkpoint, or with ``:latest`` behind the folder, of its newest; their averages,
-        where it has any. A run that began from other weights is another run.
+        where it has any. A run that began from other weights is another run. ``"MODULE=FOLDER"``, or a list of such,
+        fills a module of the model, as if that were the whole model.
       init_parts: regular expressions of which one must be found in a parameter's path; none: all that fits is taken.
       loggers: who is told the figures of each validation, beside those of ``train.log``; see
         :class:`rnnjax.runs.loggers.Logger`. They are closed at the end of the training.

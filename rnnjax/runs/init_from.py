@@ -1,5 +1,7 @@
 """A run that begins from another run's weights (``--init-from``): what is asked for, and what is taken."""
 
+import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,71 +20,120 @@ from rnnjax.training.transfer import Tokens, Transfer, begun, shapes, transfer
 _CHECKPOINTS = ("best", "latest")
 
 
-class Asked(NamedTuple):
-    """Where a run is to begin.
+_NAMED = re.compile(r"([A-Za-z_]\w*)=(.+)", re.DOTALL)
+
+
+class Place(NamedTuple):
+    """A run whose weights are taken.
 
     Attributes:
-      folder: the work folder of another run.
+      folder: its work folder.
       checkpoint: ``best`` or ``latest``.
-      parts: regular expressions of which one must be found in a parameter's path; none: all that fits is taken.
+      module: the name of the module here that takes them, as if it were the whole model; empty: the whole model does.
     """
 
     folder: Path
     checkpoint: str
+    module: str = ""
+
+
+class Asked(NamedTuple):
+    """Where a run is to begin.
+
+    Attributes:
+      places: of other runs, one, or one a module.
+      parts: regular expressions of which one must be found in a parameter's path; none: all that fits is taken.
+    """
+
+    places: tuple[Place, ...]
     parts: tuple[str, ...]
 
 
-def asked(init_from: str | Path | None, init_parts: Sequence[str] = ()) -> Asked | None:
-    """Reads ``WORKDIR[:best|:latest]``; raises UsageError where parts are given and no folder."""
+def asked(init_from: str | Path | Sequence[str | Path] | None, init_parts: Sequence[str] = ()) -> Asked | None:
+    """Reads ``WORKDIR[:best|:latest]``, or some ``MODULE=WORKDIR[:best|:latest]``.
+
+    Raises:
+      UsageError: where parts are given and no folder, or several folders of which one has no module, or one's that
+        another has.
+    """
     if isinstance(init_parts, str):
         raise UsageError(f"init_parts must be a list of patterns, such as [{init_parts!r}]")
     given = tuple(init_parts) if isinstance(init_parts, Iterable) else (init_parts,)
     if not all(isinstance(part, str) for part in given):
         raise UsageError(f"init_parts must be a list of patterns, got {init_parts!r:.80}")
-    if init_from is None:
+    texts = [init_from] if isinstance(init_from, str | Path) else list(init_from or ())
+    if not texts:
         if given:
             raise UsageError("--init-parts says what is taken of another run: give its work folder by --init-from")
         return None
-    text = str(init_from)
+    places = tuple(map(_place, texts))
+    modules = [place.module for place in places]
+    if len(places) > 1 and ("" in modules or len(set(modules)) < len(modules)):
+        raise UsageError(
+            "--init-from: of several runs each fills a module of its own, as in forwards=RUNS/one backwards=RUNS/two; "
+            f"got {' '.join(map(str, texts))}"
+        )
+    return Asked(places, given)
+
+
+def _place(given: str | Path) -> Place:
+    text, module = str(given), ""
+    named = _NAMED.fullmatch(text)
+    if named and not Path(text).exists():
+        module, text = named[1], named[2]
     folder, _, checkpoint = text.rpartition(":")
     if checkpoint not in _CHECKPOINTS or not folder:
         folder, checkpoint = text, "best"
-    return Asked(Path(folder), checkpoint, given)
+    return Place(Path(folder), checkpoint, module)
+
+
+class Taken(NamedTuple):
+    """What is taken of one run.
+
+    Attributes:
+      source, chosen, tokens: what was read there, what of it is taken, and what ids stand for there and here.
+      record: the same as JSON, for the run's own record.
+    """
+
+    source: Source
+    chosen: Transfer
+    tokens: tuple[Tokens, Tokens]
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """How a run begins: from fresh parameters, or with another run's.
+    """How a run begins: from fresh parameters, or with other runs'.
 
     Attributes:
-      record: what is taken of which run, as JSON, for the run's own record; None: nothing.
-      source, chosen, tokens: what was read there, what of it is taken, and what ids stand for there and here.
+      record: what is taken of which run, as JSON, for the run's own record, further runs under ``also``; None: nothing.
+      taken: of each run.
       refusal: why nothing could be read; it matters only where nothing of the run was saved yet.
     """
 
     record: dict[str, Any] | None = None
-    source: Source | None = None
-    chosen: Transfer | None = None
-    tokens: tuple[Tokens, Tokens] = (Tokens(), Tokens())
+    taken: tuple[Taken, ...] = ()
     refusal: RnnjaxError | None = None
 
     def state(self, fresh: TrainState, optimizer: Any) -> TrainState:
         """The state that a run begins with, on the host."""
         if self.refusal is not None:
             raise self.refusal
-        if self.source is None or self.chosen is None:
-            return fresh
-        return begun(fresh, self.chosen, self.source.variables, self.tokens, optimizer)
+        for source, chosen, tokens, _ in self.taken:
+            fresh = begun(fresh, chosen, source.variables, tokens, optimizer)
+        return fresh
 
     def lines(self, program: Runner) -> list[str]:
         """What is taken and what is not, a line a module."""
-        if self.record is None or self.source is None or self.chosen is None:
-            return []
-        names, spec = self.source.names, program.dataset.spec
-        said = shown(self.record, shapes(program.variables))
-        if names and spec.names and names != spec.names and len(names) == len(spec.names):
-            there = ", ".join(names)[:80]
-            said.append(f"  as many classes there, and others ({there}): to begin with a fresh head, see --init-parts")
+        said = []
+        for source, _, _, record in self.taken:
+            names, spec = source.names, program.dataset.spec
+            said += shown(record, shapes(program.variables))
+            if names and spec.names and names != spec.names and len(names) == len(spec.names):
+                there = ", ".join(names)[:80]
+                said.append(
+                    f"  as many classes there, and others ({there}): to begin with a fresh head, see --init-parts"
+                )
         return said
 
 
@@ -113,12 +164,11 @@ def beginning(wanted: Asked | None, workdir: WorkDir, program: Runner, fresh: bo
 
 
 def _beginning(wanted: Asked, workdir: WorkDir, program: Runner, fresh: bool) -> Beginning:
-    if wanted.folder.resolve() == workdir.root.resolve():
-        raise UsageError(f"--init-from: {wanted.folder} is the work folder of the run itself; give that of another")
-    preprocess = program.dataset.preprocess.to_json()
-    ours, variables = tokens_of(preprocess, program.dataset.spec.vocabulary), program.variables
+    for place in wanted.places:
+        if place.folder.resolve() == workdir.root.resolve():
+            raise UsageError(f"--init-from: {place.folder} is the work folder of the run itself; give that of another")
     try:
-        source = read_source(wanted.folder, wanted.checkpoint)
+        sources = [read_source(place.folder, place.checkpoint) for place in wanted.places]
     except RnnjaxError as error:
         begun_here = not fresh and Checkpoints(workdir.checkpoints).steps()
         recorded = _recorded(workdir) if begun_here else None
@@ -129,9 +179,29 @@ def _beginning(wanted: Asked, workdir: WorkDir, program: Runner, fresh: bool) ->
             "without it"
         )
         return Beginning({**recorded, "parts": list(wanted.parts)}, refusal=error)
-    tokens = (source.tokens, ours)
-    chosen = transfer(shapes(source.variables), shapes(variables), wanted.parts, tokens)
-    return Beginning({**source.said, "parts": list(wanted.parts), **chosen.to_json()}, source, chosen, tokens)
+    taken = [
+        _taken(source, place.module, wanted.parts, program)
+        for source, place in zip(sources, wanted.places, strict=True)
+    ]
+    first, *others = [each.record for each in taken]
+    return Beginning(first | ({"also": others} if others else {}), tuple(taken))
+
+
+def _taken(source: Source, module: str, parts: tuple[str, ...], program: Runner) -> Taken:
+    """What of a run's weights is taken, by the whole model or by a module of it."""
+    ours = shapes(program.variables)
+    said: dict[str, Any] = {**source.said, "parts": list(parts)}
+    if module:
+        inside = {path: shape for path, shape in ours.items() if path.split("/")[1] == module}
+        if not inside:
+            known = ", ".join(dict.fromkeys(path.split("/")[1] for path in ours))
+            raise UsageError(f"--init-from: the model has no module {module}; its modules are {known}")
+        ours, said["module"] = inside, module
+        variables = {name: {module: collection} for name, collection in source.variables.items()}
+        source = dataclasses.replace(source, variables=variables)
+    here = tokens_of(program.dataset.preprocess.to_json(), program.dataset.spec.vocabulary)
+    chosen = transfer(shapes(source.variables), ours, parts, (source.tokens, here))
+    return Taken(source, chosen, (source.tokens, here), {**said, **chosen.to_json()})
 
 
 def _recorded(workdir: WorkDir) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_COMPARED = ("weights", "tokens", "parts")
+_COMPARED = ("weights", "tokens", "parts", "module")
 """Of a record, what makes a run another one: not where the weights lay, and not how they were chosen."""
 
 
@@ -14,12 +14,17 @@ def described(record: Mapping[str, Any] | None) -> str:
     if record is None:
         return "fresh parameters"
     parts = f", parts {' '.join(record['parts'])}" if record["parts"] else ""
-    return f"weights {record['weights'][:12]} (step {record['step']} of {record['experiment']}{parts})"
+    into = f" for {record['module']}" if record.get("module") else ""
+    one = f"weights {record['weights'][:12]} (step {record['step']} of {record['experiment']}{into}{parts})"
+    return " and ".join([one, *map(described, record.get("also", ()))])
 
 
 def difference(ours: Mapping[str, Any] | None, theirs: Mapping[str, Any] | None) -> list[str]:
     """A line where two runs did not begin from the same."""
-    kept = [None if record is None else [record.get(name) for name in _COMPARED] for record in (ours, theirs)]
+    kept = [
+        None if record is None else [[one.get(name) for name in _COMPARED] for one in (record, *record.get("also", ()))]
+        for record in (ours, theirs)
+    ]
     return [] if kept[0] == kept[1] else [f"init_from: {described(ours)}, not {described(theirs)}"]
 
 
@@ -32,7 +37,8 @@ def shown(record: Mapping[str, Any], ours: Mapping[str, tuple[int, ...]]) -> lis
     """
     averages = ", averages" if record["averaged"] else ""
     where = f"{record['checkpoint']} checkpoint of {record['experiment']}"
-    lines = [f"beginning from the {where} (step {record['step']}{averages})"]
+    into = f"{record['module']} begins" if record.get("module") else "beginning"
+    lines = [f"{into} from the {where} (step {record['step']}{averages})"]
     for kind, word in (("taken", "taken"), ("fresh", "fresh"), ("foreign", "fresh, since tokens differ")):
         for module, paths in itertools.groupby(record[kind], _module):
             lines.append(f"  {word}: {module} ({_counted([ours[path] for path in paths])})")

@@ -97,8 +97,9 @@ def rows_of(array: Any, rows: list[int]) -> np.ndarray:
 
 def check_options(task: Task, optim: Any) -> None:
     """Raises UsageError at an option of the optimizer's section that this task would not hear."""
-    if optim.sampled_tokens and not hasattr(task, "sampled_tokens"):
-        raise UsageError(f"--optim.sampled-tokens is of language models; {type(task).__name__} knows no such loss")
+    for name in ("sampled_tokens", "language_weight"):
+        if getattr(optim, name) and not hasattr(task, name):
+            raise UsageError(f"--optim.{name.replace('_', '-')}: {type(task).__name__} has no language model's loss")
 
 
 def check_outputs(model: nn.Module, task: Task, dataset: Dataset, outputs: Any, variables: Any) -> None:
