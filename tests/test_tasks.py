@@ -1,5 +1,7 @@
 """Tasks: metrics that are scikit-learn's, and shapes that do not fit. What holds for all tasks: test_testing.py."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,6 +82,27 @@ def test_numbers_are_learnt_in_units_of_the_training_targets():
     assert Regression().prepared(dataset(np.full(9, 7.0, np.float32)), None).scale == (1.0,)
     assert Regression(standardize=False).prepared(dataset(TARGETS), None) == Regression(standardize=False)
     assert Regression().restored(task.to_json()) == task
+
+
+@pytest.mark.parametrize("unit", [1e25, 1e-25])
+def test_errors_in_very_large_and_very_small_units_are_scikit_learns(unit):
+    targets = (TARGETS[:, :1] * unit).astype(np.float32)
+    task = Regression().prepared(dataset(targets), None)
+    found = task.finish(totals(task, OUTPUTS[:, :1], {"targets": targets}))
+    predicted = task.answers(OUTPUTS[:, :1], SPEC)
+    wide = targets.astype(np.float64)[:, 0]
+    assert found["rmse"] == pytest.approx(metrics.mean_squared_error(wide, predicted) ** 0.5, rel=1e-4)
+    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(wide, predicted), rel=1e-4)
+
+
+def test_a_target_that_is_too_far_from_those_of_training_is_refused_with_its_place():
+    near, far = dataset(TARGETS), dataset(np.where(TARGETS == TARGETS[3, 1], 1e30, TARGETS).astype(np.float32))
+    mixed = dataclasses.replace(near, test=far.train)
+    with pytest.raises(DataError, match=r"made up, test row 4: the target 1e\+30 is .* standard deviations"):
+        Regression().prepared(mixed, None)
+    placed = dataclasses.replace(mixed, places=lambda: {"test": [f"t.csv:{n}" for n in range(ROWS)]})
+    with pytest.raises(DataError, match=r"^t\.csv:3: the target"):
+        Regression().prepared(placed, None)
 
 
 def test_nothing_is_a_mean_of_no_rows():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnjax.data import sequence_cells as cells
-from rnnjax.data.sequences import Found, Series, count
+from rnnjax.data.sequences import LARGEST, Found, Series, count
 from rnnjax.data.step_labels import UNLABELLED
 from rnnjax.errors import DataError
 
@@ -92,6 +92,8 @@ class Targets:
                     f"{one.place}: the target in {column!r} must be a number, got {text[:40]!r}; for classes give "
                     "--data.target class"
                 )
+            if abs(value) > LARGEST:
+                raise DataError(f"{one.place}: the target in {column!r}, {value:g}, is too large to be a measurement")
             made.append(value)
         return made
 

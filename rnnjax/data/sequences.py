@@ -94,13 +94,13 @@ class Found:
             raise DataError(f"{self.path}: there is no sequence in it")
 
 
-_LARGEST = 1e30
+LARGEST = 1e30
 """Larger values than this, whose squares float32 cannot hold by far, are no measurements."""
 
 
 def check_values(steps: np.ndarray, place: str) -> None:
     """Raises DataError at a step whose values are infinite, or too large to compute with."""
-    wrong = np.abs(steps) > _LARGEST
+    wrong = np.abs(steps) > LARGEST
     if wrong.any():
         step = int(wrong.reshape(len(steps), -1).any(1).argmax())
         value = steps[step][wrong[step]].flat[0] if steps.ndim > 1 else steps[step]

@@ -33,11 +33,16 @@ class Regression(Task):
     scale: tuple[float, ...] = (1.0,)
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
-        """``loss``, ``squared`` and ``absolute`` errors, means over columns, and ``weight``, the rows."""
+        """``loss``, ``squared`` and ``absolute`` errors, means over columns, and ``weight``, the rows.
+
+        The last two errors are in units of the largest scale: in the targets' own, squares of very large or small
+        ones have no number in float32.
+        """
         import jax.numpy as jnp
 
         targets, mask = _columns(target_of(batch)), batch["mask"]
         mean, scale = jnp.asarray(self.mean, jnp.float32), jnp.asarray(self.scale, jnp.float32)
+        relative = jnp.asarray(np.divide(self.scale, max(self.scale)), jnp.float32)
         # In units of the scale: a difference of large targets would lose what tells them apart.
         error = _columns(outputs).astype(jnp.float32) - (targets.astype(jnp.float32) - mean) / scale
         error = jnp.where(mask[:, None], error, 0)  # what stands in padding may be NaN
@@ -48,15 +53,16 @@ class Regression(Task):
 
         return {
             "loss": total(error**2),
-            "squared": total((scale * error) ** 2),
-            "absolute": total(jnp.abs(scale * error)),
+            "squared": total((relative * error) ** 2),
+            "absolute": total(jnp.abs(relative * error)),
             "weight": weights.sum(),
         }
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
         """``loss``, ``rmse`` and ``mae``, the mean absolute error."""
         loss, squared, absolute = (mean(totals[name], totals["weight"]) for name in ("loss", "squared", "absolute"))
-        return {"loss": loss, "rmse": squared**0.5, "mae": absolute}
+        unit = max(self.scale)
+        return {"loss": loss, "rmse": unit * squared**0.5, "mae": unit * absolute}
 
     def check(self, outputs: Any, batch: Batch) -> None:
         """Outputs must have the targets' shape, or a column more where these have one alone."""
@@ -81,7 +87,11 @@ class Regression(Task):
             )
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
-        """With mean and standard deviation of the training targets."""
+        """With mean and standard deviation of the training targets.
+
+        Raises:
+          DataError: where a target of any split lies so far from them that squared errors would have no number.
+        """
         task = super().prepared(dataset, optim)
         if not task.standardize:
             return task
@@ -90,6 +100,8 @@ class Regression(Task):
         targets = _columns(np.asarray(target_of(dataset.train.arrays), np.float64))
         mean, std = targets.mean(0), targets.std(0)
         scale = one_where_constant(std, mean, len(targets))
+        for split, examples in dataset.splits().items():
+            _check_near(examples, mean, scale, split, dataset)
         return replace(task, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()))
 
     def width(self, spec: "Spec") -> int:
@@ -157,3 +169,20 @@ class Regression(Task):
 
 def _columns(values: Any) -> Any:
     return values[:, None] if values.ndim == 1 else values
+
+
+_FARTHEST = 1e15
+"""Standard deviations; sums of squares of more have no number in float32, which ends at 3e38."""
+
+
+def _check_near(examples: "Examples", mean: np.ndarray, scale: np.ndarray, split: str, dataset: "Dataset") -> None:
+    targets = _columns(np.asarray(target_of(examples.arrays), np.float64))
+    off = np.abs(targets - mean) / scale
+    if not (off > _FARTHEST).any():
+        return
+    row, column = divmod(int((off > _FARTHEST).argmax()), off.shape[1])
+    there = dataset.places()[split][row] if dataset.places is not None else f"{dataset.name}, {split} row {row + 1}"
+    raise DataError(
+        f"{there}: the target {targets[row, column]:g} is {off[row, column]:.2g} standard deviations from the mean of "
+        "the training targets: no error of it can be squared; mend it, or leave that row out"
+    )
