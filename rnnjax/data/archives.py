@@ -11,7 +11,7 @@ from rnnjax.data.files import regular, too_large
 from rnnjax.errors import DataError
 
 MOST_BYTES = 2**30
-"""Of one file in an archive: it is read at once."""
+"""Of one file that is read at once, in an archive or a folder."""
 _BOMB_RATIO, _BOMB_LEAST = 200, 2**30
 """An archive that unpacks to more than so many times its size, and to more bytes than that, is refused."""
 
@@ -84,7 +84,7 @@ def contents(path: Path) -> tuple[list[Zipped], list[str]]:
     unpacked = sum(file._info.file_size for file in files.values())
     if unpacked > max(_BOMB_LEAST, _BOMB_RATIO * size):
         raise DataError(
-            f"{path}: its {size:,} bytes unpack to {unpacked:,}, which no images do; it may be a decompression bomb"
+            f"{path}: its {size:,} bytes unpack to {unpacked:,}, which no data do; it may be a decompression bomb"
         )
     return list(files.values()), list(folders)
 

@@ -1,18 +1,16 @@
 """The files of a folder or a zip, in the order of their names, none unpacked before it is read."""
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from rnnjax.data.files import hidden, read_bytes, regular, too_large
+from rnnjax.data import archives
+from rnnjax.data.archives import MOST_BYTES
+from rnnjax.data.files import hidden, read_bytes
 from rnnjax.errors import DataError
 
 TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing")
 """What the folders of splits are called."""
-
-MOST_BYTES = 2**30
-"""Of one file."""
 
 
 class Entry(NamedTuple):
@@ -60,24 +58,9 @@ def _below(path: Path) -> list[Entry]:
 
 
 def _zipped(path: Path) -> list[Entry]:
-    try:
-        file = zipfile.ZipFile(regular(path))  # open as long as an entry of it is held
-        infos = sorted((info for info in file.infolist() if not info.is_dir()), key=lambda info: info.filename)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DataError(f"{path}: not a zip that can be read ({error})") from error
-    made = []
-    for info in infos:
-        inside = PurePosixPath(info.filename)
-        if not any(map(hidden, inside.parts)):
-            made.append(Entry(inside, f"{path}: {inside}", lambda info=info: _unpacked(path, file, info)))
-    return made
-
-
-def _unpacked(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > MOST_BYTES:
-        raise too_large(f"{path}: {info.filename}", MOST_BYTES)
-    try:
-        with file.open(info) as member:
-            return member.read(MOST_BYTES)
-    except Exception as error:  # whatever zlib, bz2 and lzma raise at what is damaged
-        raise DataError(f"{path}: {info.filename} cannot be unpacked ({error})") from error
+    files, _ = archives.contents(path)
+    kept = [file for file in files if not any(map(hidden, PurePosixPath(file.inside).parts))]
+    return [
+        Entry(PurePosixPath(file.inside), str(file), file.read_bytes)
+        for file in sorted(kept, key=lambda file: file.inside)
+    ]

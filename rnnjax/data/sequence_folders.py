@@ -12,8 +12,9 @@ import numpy as np
 
 from rnnjax.data import sequence_cells as cells
 from rnnjax.data import sequence_columns, sequence_tables, wav_files
+from rnnjax.data.archives import MOST_BYTES
 from rnnjax.data.files import read_bytes
-from rnnjax.data.sequence_entries import MOST_BYTES, TEST, TRAIN, VALIDATION, Entry, entries
+from rnnjax.data.sequence_entries import TEST, TRAIN, VALIDATION, Entry, entries
 from rnnjax.data.sequence_table import pattern_fields
 from rnnjax.data.sequences import Found, Reading, Series, count
 from rnnjax.data.tables import Table, is_table, read_table

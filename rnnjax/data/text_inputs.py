@@ -5,13 +5,12 @@ import dataclasses
 import functools
 import io
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rnnjax.data import files, reading
+from rnnjax.data import archives, files, reading
+from rnnjax.data.archives import MOST_BYTES
 from rnnjax.data.document_files import document
 from rnnjax.data.files import hidden
 from rnnjax.data.reading import Input, line, unreadable
@@ -19,9 +18,6 @@ from rnnjax.data.tables import is_table, open_table
 from rnnjax.data.text_columns import Reading, find_text
 from rnnjax.data.text_lines import is_utf8, lines
 from rnnjax.errors import DataError
-
-_MOST_BYTES = 2**30
-"""Of a text file within a zip: it is read at once."""
 
 
 def text_inputs(
@@ -55,7 +51,7 @@ def _of_path(path: str, stdin: Any, how: Reading, by_line: bool) -> Iterator[Inp
     how = _encoded(Path(path), how)
     if is_table(Path(path)):
         return _rows(Path(path), how)
-    if path.lower().endswith(".zip"):
+    if archives.is_zip(Path(path)):
         return _of_zip(path, how.encoding)
     return iter([(path, functools.partial(_whole, Path(path), how.encoding))])
 
@@ -93,8 +89,8 @@ def _of_folder(folder: Path, how: Reading) -> Iterator[Input]:
 
 
 def _whole(path: Path, encoding: str | None) -> str:
-    if os.path.getsize(files.regular(path)) > _MOST_BYTES:
-        raise files.too_large(path, _MOST_BYTES)
+    if os.path.getsize(files.regular(path)) > MOST_BYTES:
+        raise files.too_large(path, MOST_BYTES)
     return _some("".join(lines(path, encoding)), path)
 
 
@@ -105,32 +101,22 @@ def _some(text: str, path: Any) -> str:
 
 
 def _of_zip(path: str, encoding: str | None) -> Iterator[Input]:
-    """The .txt files of an archive, read when they are asked for."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DataError(f"{path}: not a zip that can be read ({error})") from error
-    names = [name for name in names if not any(map(hidden, PurePosixPath(name).parts))]
-    for name in names:
-        if name.lower().endswith(".txt"):
-            yield f"{path}/{name}", functools.partial(_zipped, path, name, encoding)
+    """The .txt files of an archive, in its order, read when they are asked for."""
+    files, _ = archives.contents(Path(path))
+    files = [file for file in files if not any(map(hidden, PurePosixPath(file.inside).parts))]
+    for file in files:
+        if file.name.lower().endswith(".txt"):
+            yield str(file), functools.partial(_zipped, file, encoding)
         else:
-            yield f"{path}/{name}", unreadable(f"{path}/{name}: no .txt file; unpack the zip to read it")
-    if not names:
+            yield str(file), unreadable(f"{file}: no .txt file; unpack the zip to read it")
+    if not files:
         raise DataError(f"{path}: no .txt file in this zip")
 
 
-def _zipped(path: str, name: str, encoding: str | None) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-            data = file.read(_MOST_BYTES + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, RuntimeError, zlib.error) as error:
-        raise DataError(f"{path}/{name}: cannot be unpacked ({error})") from error
-    if len(data) > _MOST_BYTES:
-        raise files.too_large(f"{path}/{name}", _MOST_BYTES)
+def _zipped(file: archives.Zipped, encoding: str | None) -> str:
+    data = file.read_bytes()
     try:
         with io.TextIOWrapper(io.BytesIO(data), encoding or "utf-8-sig", newline="") as text:
-            return _some(text.read(), f"{path}/{name}")
+            return _some(text.read(), file)
     except UnicodeError as error:
-        raise DataError(f"{path}/{name}: not {encoding or 'UTF-8'} ({error})") from error
+        raise DataError(f"{file}: not {encoding or 'UTF-8'} ({error})") from error
