@@ -154,6 +154,14 @@ def test_another_table_must_have_the_step_of_the_training(tmp_path):
     assert found.after(1) == ["2024-03-31"], "of two rows alone, 29 days would be the step"
 
 
+@pytest.mark.parametrize("step", [0.1, 1e-12, 1e-200, 5e-324])
+def test_steps_between_times_that_are_numbers_may_be_tiny(step):
+    found, apart = times.step_of(np.arange(1, 6) * step)
+    np.testing.assert_allclose(found.count, step, rtol=1e-6)
+    assert (apart == 1).all()
+    np.testing.assert_allclose(times.continued(5 * step, found, 2), np.array([6, 7]) * step, rtol=1e-6)
+
+
 @given(
     st.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(2100, 1, 1)).map(lambda t: t.replace(microsecond=0)),
     st.integers(1, 10**7),

@@ -246,19 +246,23 @@ def step_of(values: np.ndarray, known: Step | None = None) -> tuple[Step, np.nda
     if not len(apart):
         return known or Step(1, unit), np.ones(0)
     if known is None:
-        # Numbers such as 0.1, 0.2, 0.3 are apart by what rounding makes of 0.1.
-        there, counts = np.unique(np.round(apart, 9) if unit == "numbers" else apart, return_counts=True)
+        there, counts = np.unique(_rounded(apart, apart.min()) if unit == "numbers" else apart, return_counts=True)
         known = Step(there[counts.argmax()].item(), unit)
     steps = apart / known.count
     near = np.round(steps)
     return known, np.where(np.abs(steps - near) < 1e-6, near, steps)
 
 
+def _rounded(values: np.ndarray, step: float) -> np.ndarray:
+    """Numbers without what rounding makes of 0.1, 0.2, 0.3; as they are where steps are too small for that."""
+    return np.round(values, 9) if step > 1e-6 else values
+
+
 def continued(last: Any, step: Step, count: int) -> np.ndarray:
     """The times ``[count]`` of the rows after one of time ``last``."""
     ahead = np.arange(1, count + 1)
     if step.unit == "numbers":
-        return np.round(float(last) + step.count * ahead, 9)
+        return _rounded(float(last) + step.count * ahead, step.count)
     last = np.datetime64(last, "us")
     if step.unit == "microseconds":
         return last + (ahead * int(step.count)).astype("timedelta64[us]")
