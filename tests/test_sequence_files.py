@@ -1,6 +1,7 @@
 """A user's own numeric sequences, read from every layout: values, targets, splits, statistics, and refusals."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_the_numbers_of_the_rows_are_no_channel(tmp_path):
 
 
 TARGETS = {
-    "labels": (lambda n, t: ("a", "b|c", "a|b", "")[n % 3], "labels", ("a", "b", "c")),
+    "labels": (lambda n, t: ("a", "b|c", "a|b", "")[n % 4], "labels", ("a", "b", "c")),
     "number": (lambda n, t: str(n * 1.37), "number", ()),
     "steps": (lambda n, t: ("up", "down", "")[(n + t) % 3], "steps", ("down", "up")),
     "few numbers": (lambda n, t: str(n % 3), "class", ("0", "1", "2")),
@@ -187,7 +188,9 @@ def test_what_is_learned_is_chosen_from_the_labels_and_said(case, tmp_path):
     assert (dataset.target, dataset.spec.names) == (kind, names)
     assert any(line.startswith("target: ") for line in dataset.understood)
     if kind == "labels":
-        assert set(map(tuple, dataset.train["targets"].tolist())) <= {(1, 0, 0), (0, 1, 1), (1, 1, 0)}
+        labels = {(1, 0, 0), (0, 1, 1), (1, 1, 0), (0, 0, 0)}
+        assert set(map(tuple, dataset.train["targets"].tolist())) == labels, "an empty cell means no label"
+        assert any(re.fullmatch(r"\d+ sequences? ha(s|ve) none of the labels", line) for line in dataset.understood)
     if kind == "number":
         assert dataset.train["targets"].dtype == np.float32
     if kind == "steps":
@@ -195,6 +198,22 @@ def test_what_is_learned_is_chosen_from_the_labels_and_said(case, tmp_path):
         assert (dataset.train["labels"][after] == -1).all()
         assert (dataset.train["labels"][~after] == -1).mean() == pytest.approx(1 / 3, abs=0.1)
     assert dataset.spec.per_step == (kind == "steps")
+
+
+@pytest.mark.parametrize("labels", [("a", "b", ""), ("1.5", "2.5", ""), ("", "", "")])
+def test_an_empty_label_is_refused_where_there_is_one_label(labels, tmp_path):
+    path = made.long_table(tmp_path / "long.csv", target=lambda n, t: labels[n % 3])
+    with pytest.raises(DataError, match=r"long\.csv:\d+: the label in 'label' is empty; give one, or leave"):
+        loaded(path)
+
+
+def test_a_table_of_files_may_say_that_one_has_no_label(tmp_path):
+    for n, steps in enumerate(SERIES):
+        np.save(tmp_path / f"{n}.npy", steps)
+    rows = [f"{n}.npy,{('a', 'a|b', '')[n % 3]}\n" for n in range(COUNT)]
+    (tmp_path / "labels.csv").write_text("".join(["file,label\n", *rows]))
+    dataset = loaded(tmp_path)
+    assert set(map(tuple, dataset.train["targets"].tolist())) == {(1, 0), (1, 1), (0, 0)}
 
 
 def test_a_column_a_label_and_what_the_user_says_are_taken(tmp_path):

@@ -185,10 +185,7 @@ def _from_table(
         row = next((rows[key] for key in keys if key in rows), None)
         if row is None:
             raise DataError(f"{one.place}: no row of {entry.place} names it; add one, or move the file away")
-        made = [cells.label(table.values[column][row]) for column in columns]
-        if None in made:
-            raise DataError(f"{table.places[row]}: the label in {columns[made.index(None)]!r} is empty")
-        labels.append(tuple(str(text) for text in made))
+        labels.append(tuple(cells.label(table.values[column][row]) or "" for column in columns))
         groups.append(None if group is None else cells.label(table.values[group][row]))
     return labels, columns, groups
 

@@ -185,14 +185,11 @@ def _said(texts: Sequence[str | None], rows: Sequence[int]) -> set[str]:
 def _labels(
     table: Table, columns: Sequence[str], texts: dict[str, list[str | None]], rows: Sequence[int], training: bool
 ) -> tuple[str, ...]:
-    """The labels of a sequence, which need not be repeated in each of its rows."""
+    """The labels of a sequence, which need not be repeated in each of its rows; empty texts where there are none."""
     made: list[Any] = [next(iter(_said(texts[name], rows)), None) for name in columns]
-    if None in made:
-        if not training:
-            return ()
-        name = columns[made.index(None)]
-        raise DataError(f"{table.places[rows[0]]}: the label in {name!r} is empty; give one, or leave the sequence out")
-    return tuple(made)
+    if None in made and not training:
+        return ()
+    return tuple(text or "" for text in made)
 
 
 def _values(names: Sequence[str]) -> str:

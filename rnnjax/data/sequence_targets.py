@@ -53,7 +53,11 @@ class Targets:
             return {"targets": np.stack([self._several(one) for one in series])}
         number = {name: place for place, name in enumerate(self.names)}
         if self.kind == "class":
-            return {"labels": np.array([self._class(number, one.place, _one(one)) for one in series], np.int32)}
+            return {
+                "labels": np.array(
+                    [self._class(number, one.place, _one(one, self.columns)) for one in series], np.int32
+                )
+            }
         rows = np.full((len(series), steps), UNLABELLED, np.int32)
         for row, one in zip(rows, series, strict=True):
             for step, label in enumerate(_of_steps(one)[:steps]):
@@ -71,7 +75,7 @@ class Targets:
     def _several(self, one: Series) -> np.ndarray:
         row = np.zeros(len(self.names), np.float32)
         if len(self.columns) > 1:
-            _need(one, len(self.columns))
+            _need(one, self.columns)
             for place, (column, text) in enumerate(zip(self.columns, one.labels, strict=True)):
                 if text.lower() not in _ON_OFF:
                     raise DataError(f"{one.place}: {column!r} must be 0 or 1, got {text[:40]!r}")
@@ -83,7 +87,7 @@ class Targets:
         return row
 
     def _numbers(self, one: Series) -> list[float]:
-        _need(one, len(self.columns))
+        _need(one, self.columns)
         made = []
         for column, text in zip(self.columns, one.labels, strict=True):
             value = cells.number(text)
@@ -125,6 +129,9 @@ def choose(found: Found, wanted: str, trained: Sequence[int]) -> tuple[Targets, 
     if len(found.label_names) > 1 and kind == "class":
         names = " and ".join(map(repr, found.label_names[:3]))
         raise DataError(f"{found.path}: a class is in one column; {names} are several: name one by --data.label-column")
+    if not by_step and (kind != "labels" or len(found.label_names) > 1):
+        for one in found.series:
+            _need(one, found.label_names)
     names = _names(kind, series, found.label_names)
     outputs = len(found.label_names) if kind == "number" else len(names)
     targets = Targets(kind, names, found.label_names, outputs)
@@ -147,7 +154,7 @@ def _looks(series: Sequence[Series], columns: Sequence[str]) -> str:
 
 
 def _are_numbers(series: Sequence[Series]) -> bool:
-    made = (cells.number(text) for one in series for text in one.labels)
+    made = (cells.number(text) for one in series for text in one.labels if text)
     return all(value is not None and not np.isnan(value) for value in made)
 
 
@@ -160,7 +167,7 @@ def _names(kind: str, series: Sequence[Series], columns: Sequence[str]) -> tuple
         return _in_order(label for one in series for label in _parts(one))
     if kind == "steps":
         return _in_order(label for one in series for label in _of_steps(one) if label is not None)
-    return _in_order(map(_one, series))
+    return _in_order(_one(one, columns) for one in series)
 
 
 def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
@@ -183,12 +190,14 @@ def _said(targets: Targets, series: Sequence[Series], *, asked: bool) -> list[st
     elif targets.kind == "steps":
         counts = Counter(label for one in series for label in _of_steps(one) if label is not None)
     else:
-        counts = Counter(map(_one, series))
+        counts = Counter(_one(one, targets.columns) for one in series)
     listed = [f"{name} {int(counts[name]):,}" for name in targets.names[:_SHOWN]]
     listed += [f"and {len(targets.names) - _SHOWN:,} more"] * (len(targets.names) > _SHOWN)
     what = {"class": "class", "labels": "several labels", "steps": "a class a step"}[targets.kind]
     where = f", {of}" if targets.columns else ""
     lines = [f"target: {what}{where}, {count(len(targets.names), 'name')} ({', '.join(listed)}){end}"]
+    if targets.kind == "labels" and (without := sum(not targets._several(one).any() for one in series)):
+        lines.append(f"{count(without, 'sequence has', 'sequences have')} none of the labels")
     return lines + _alike(targets.names)
 
 
@@ -204,18 +213,24 @@ def _alike(names: Sequence[str]) -> list[str]:
     return lines + [f"{', '.join(nothing)} may mean that there is no label, and is a label here"] * bool(nothing)
 
 
-def _need(one: Series, columns: int) -> None:
-    if len(one.labels) != columns:
-        raise DataError(f"{one.place}: {count(columns, 'label')} needed, {len(one.labels)} there")
+def _need(one: Series, columns: Sequence[str], *, some: bool = True) -> None:
+    """Refuses a sequence without a label for each column, and with an empty one where there must be some."""
+    if len(one.labels) != max(len(columns), 1):
+        raise DataError(f"{one.place}: {count(max(len(columns), 1), 'label')} needed, {len(one.labels)} there")
+    if some and "" in one.labels:
+        where = f" in {columns[one.labels.index('')]!r}" if columns else ""
+        raise DataError(f"{one.place}: the label{where} is empty; give one, or leave the sequence out")
 
 
-def _one(one: Series) -> str:
-    _need(one, 1)
+def _one(one: Series, columns: Sequence[str]) -> str:
+    _need(one, columns)
     return one.labels[0]
 
 
 def _parts(one: Series) -> list[str]:
-    return [part for text in _one(one).split(_SEPARATOR) if (part := text.strip())]
+    """The labels that a cell lists: none in an empty one."""
+    _need(one, (), some=False)
+    return [part for text in one.labels[0].split(_SEPARATOR) if (part := text.strip())]
 
 
 def _of_steps(one: Series) -> tuple[str | None, ...]:

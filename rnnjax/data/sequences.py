@@ -17,7 +17,8 @@ class Series(NamedTuple):
       place: where it stands, for errors: ``file.csv:17``, or a file.
       name: what ``predict`` answers under.
       steps: ``[T, channels]`` float64, NaN where a value is missing; of a recording, ``[samples]`` int16.
-      labels: as they are written, one for each column of labels; empty where there is none.
+      labels: as they are written, one for each column of labels, an empty text where a cell is empty; none where there
+        are no columns.
       step_labels: as they are written, one a step, None where a step has none; None of labels of whole sequences.
       group: of what stays in one split; None where nothing does.
     """
