@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_six_images_in_a_zip_work_at_the_defaults_and_the_smaller_batch_is_said(tmp_path):
+@pytest.mark.parametrize("devices", [1, 8])
+def test_six_images_in_a_zip_work_at_the_defaults_and_the_smaller_batch_is_said(tmp_path, devices):
     zipped(classes(tmp_path / "folder", count=3), tmp_path / "six.zip")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
@@ -30,8 +31,9 @@ def test_six_images_in_a_zip_work_at_the_defaults_and_the_smaller_batch_is_said(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    shown = run("six.zip", "--train.epochs", "2")
+    shown = run("six.zip", "--train.epochs", "2", "--parallel.cpu-devices", str(devices))
     assert "batches of 2, not 16: there are 2 training images" in shown.replace("examples", "images")
+    assert ("2 of 8 devices: there are 2 training" in shown) is (devices == 8)
     assert "2 classes, images in train / validation / test: 'cat' 1 / 1 / 1, 'dog' 1 / 1 / 1" in shown
     assert len(run("predict", "six.zip", "--json-lines").splitlines()) == 6
 

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from rnnjax.data.tokens import Vocabulary
 from rnnjax.errors import DataError, UsageError
 from rnnjax.own import TEXTS
 from rnnjax.runs import small
+from rnnjax.training.parallel import DataParallel
 from tests.test_own import SMALL
 from tests.test_table import many, written
 
@@ -258,6 +260,22 @@ def test_a_batch_shrinks_to_what_few_documents_fill(tmp_path, devices, batch):
     assert (f"batches of {batch}, not 100: there are 43 training examples" in dataset.understood) is (batch < 100)
     enough = dataclasses.replace(TEXTS, data=dataclasses.replace(section, batch_size=43))
     assert small.fitted(enough, dataset, devices) == (enough, dataset), "what works is left as it is"
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch", "accumulate", "used", "then"),
+    [(8, 100, 1, 5, 5), (8, 4, 1, 4, 4), (8, 100, 2, 2, 4), (3, 100, 1, 3, 3), (8, 3, 2, 1, 3), (5, 100, 1, 5, 5)],
+)
+def test_fewer_documents_than_devices_leave_some_of_these_idle(tmp_path, devices, batch, accumulate, used, then):
+    section = TextTable(path=str(written(tmp_path / "a.csv", many(60))), batch_size=batch)
+    train = dataclasses.replace(TEXTS.train, accumulate=accumulate)
+    experiment, dataset = dataclasses.replace(TEXTS, data=section, train=train), data.load(section)
+    dataset = dataclasses.replace(dataset, train=dataset.train.take(np.arange(5)))
+    changed, parallel = small.spread(experiment, dataset, DataParallel(jax.devices()[:devices]))
+    assert parallel.device_count == used
+    line = f"{used} of {devices} devices: there are 5 training examples"
+    assert (line in changed.understood) is (used < devices)
+    assert small.fitted(experiment, changed, used)[0].data.batch_size == then
 
 
 @pytest.mark.slow

@@ -146,10 +146,12 @@ class Started:
                 raise
             terminal.note(f"{str(error).split(';')[0]}; the training goes on with those")
         parallel.keep_compiled(cache.folder(None) / "xla" if experiment.train.compilation_cache else None)
-        dataset, devices = data.load(experiment.data), parallel.DataParallel().device_count
-        self.experiment, dataset = small.fitted(experiment.settled(dataset), dataset, devices)
+        dataset = data.load(experiment.data)
+        settled = experiment.settled(dataset)
+        dataset, spread = small.spread(settled, dataset, parallel.DataParallel())
+        self.experiment, dataset = small.fitted(settled, dataset, spread.device_count)
         self.before = {"imports": imported - (began or imported), "data": time.perf_counter() - imported}
-        self.program = Runner(self.experiment, dataset)
+        self.program = Runner(self.experiment, dataset, spread)
 
     def fit(
         self,
