@@ -1,5 +1,6 @@
 """A user's own numeric sequences, read from every layout: values, targets, splits, statistics, and refusals."""
 
+import datetime
 import json
 import re
 
@@ -54,6 +55,32 @@ def test_each_layout_gives_the_same_sequences_with_their_classes(layout, tmp_pat
     for split in dataset.splits().values():  # the classes were made 5 apart
         high = [split["inputs"][row, : split.lengths[row], 0].mean() > 0 for row in range(len(split))]
         np.testing.assert_array_equal(split["labels"], np.array(high, int))
+
+
+@pytest.mark.parametrize("written", ["%d.%m.%Y %H:%M", "%Y-%m-%d", "%Y-%m-%dT%H:%M+02:00", "%m/%d/%Y", "%d/%m/%Y"])
+def test_steps_are_in_the_order_of_their_dates_in_whatever_format(written, tmp_path):
+    path = made.long_table(tmp_path / "long.csv")
+    header, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    days = [datetime.datetime(2023, 12, 28) + datetime.timedelta(days=int(row[1])) for row in rows]
+    lines = [[row[0], day.strftime(written), *row[2:]] for row, day in zip(rows, days, strict=True)]
+    path.write_text("\n".join(map(",".join, [header, *lines])) + "\n")
+    if written.startswith("%d/"):  # 01/01 is in either order, and others tell
+        assert {day.day for day in days} > {28, 1}
+    dataset = loaded(path)
+    same_sequences(dataset, SERIES)
+    if "-" not in written:
+        assert dataset.preprocess.reading.time_format == written
+    pre = SequencePreprocess.from_json(json.loads(json.dumps(dataset.preprocess.to_json())))
+    path.write_text("\n".join(map(",".join, [header, *lines[:1]])) + "\n")
+    assert len(pre.read([str(path)], [], None)) == 1, "a date alone is read as those of training"
+
+
+def test_times_that_are_numbers_are_no_dates_and_a_column_of_times_may_be_none(tmp_path):
+    path = tmp_path / "long.csv"
+    rows = [f"s{n},{20231231 - t},{10 * n + t},{NAMES[n % 2]}" for n in range(COUNT) for t in range(4)]
+    path.write_text("\n".join(["id,time,x,label", *rows]) + "\n")
+    assert all(np.diff(steps[:, 0]).max() < 0 for steps in values(loaded(path)))
+    assert all(np.diff(steps[:, 0]).min() > 0 for steps in values(loaded(path, time_column="", value_columns=("x",))))
 
 
 def test_a_wide_table_has_a_row_a_sequence_that_ends_at_its_empty_cells(tmp_path):
@@ -302,7 +329,7 @@ BAD = {
     "infinity": (VALUE, "inf", r"long.csv:\d+: 'x' is infinite"),
     "decimal commas": (VALUE, '"1,5"', "write numbers with a point"),
     "doubled times": ("s0,1,", "s0,0,", r"long.csv:\d+: the time '0' in 'time' stands twice .*, also at .*long.csv:\d"),
-    "no time": ("s0,1,", "s0,soon,", r"long.csv:\d+: 'time' must be a time"),
+    "no time": ("s0,1,", "s0,soon,", r"long.csv:\d+: column 'time' has 'soon', which is no time .*--data.time-format"),
     "no id": ("s0,1,", ",1,", r"long.csv:\d+: 'id' is empty"),
     "no label": ("label", "result", r"no column is called label or .*--data.label-column"),
     "one class": ("calm", "wild", "one class only, 'wild'"),

@@ -6,14 +6,8 @@ from pathlib import Path
 from rnnjax.data import tables
 from rnnjax.data.files import hidden
 from rnnjax.data.text_lines import lines, plain_suffix
+from rnnjax.data.usual_names import SPLITS
 from rnnjax.errors import DataError
-
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""What folders and tables of splits are called."""
 
 
 def split_paths(path: Path) -> dict[str, Path]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rnnjax.data import image_files, image_lists, image_names, image_questions, tables
-from rnnjax.data.document_folders import SPLITS
 from rnnjax.data.image_lists import Labelled, Listed, Reading
 from rnnjax.data.image_tree import Entry, Tree
+from rnnjax.data.usual_names import FILE_COLUMNS, SPLITS
 from rnnjax.errors import DataError
 
 _LABEL_TABLES = ("labels", "label", "annotations", "metadata", "classes", "train_labels")
@@ -117,7 +117,7 @@ def _listed(tree: Tree, found: _Finding, *, needed: bool) -> dict[str, Part] | N
         if needed or (found.reading.classes_from == "table" and not _is_split(tree)):
             raise DataError(
                 f"{tree.root}: no table in it says the classes; a table has a column of files ("
-                f"{', '.join(image_lists.FILE_COLUMNS)}) and one of classes ({', '.join(image_lists.LABEL_COLUMNS)}), "
+                f"{', '.join(FILE_COLUMNS)}) and one of classes ({', '.join(image_lists.LABEL_COLUMNS)}), "
                 "or --data.file-column and --data.label-column name them"
             )
         return None

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple, Self
 from rnnjax.data import image_files, tables
 from rnnjax.data.image_tree import Entry, Source, Tree
 from rnnjax.data.tables import Table
+from rnnjax.data.usual_names import FILE_COLUMNS
 from rnnjax.errors import DataError, RnnjaxError
 
-FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_name", "image_path", "path", "name", "id", "image_id")
-"""Columns that are taken for the names of files when none is named; the first that a table has."""
 LABEL_COLUMNS = ("label", "class", "category", "target", "species", "breed")
-"""Likewise for the classes."""
+"""Columns that are taken for the classes when none is named; the first that a table has."""
 
 _GLANCE = 1000
 

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from rnnjax.data import image_files
-from rnnjax.data.document_folders import SPLITS
 from rnnjax.data.image_lists import Listed
 from rnnjax.data.image_tree import Tree
+from rnnjax.data.usual_names import SPLITS
 from rnnjax.errors import DataError
 
 

@@ -79,6 +79,7 @@ def _read(path: Path, config: SequenceTable) -> Found:
         layout=config.layout,
         id_column=config.id_column,
         time_column=config.time_column,
+        time_format=config.time_format,
         group_column=config.group_column,
         label_columns=config.label_column,
         value_columns=config.value_columns,

@@ -1,6 +1,5 @@
-"""Cells of tables as numbers, times and labels; what is none is refused with its place."""
+"""Cells of tables as numbers and labels; what is none is refused with its place."""
 
-import datetime
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -51,35 +50,6 @@ def refused(place: str, column: str, value: Any) -> DataError:
     if text.count(",") == 1 and number(text.replace(",", ".")) is not None:
         hint = "write numbers with a point, 1.5"
     return DataError(f"{place}: {column!r} must be a number, got {text[:40]!r}; {hint}")
-
-
-def times(values: Sequence[Any], places: Sequence[str], column: str) -> np.ndarray:
-    """A column of times as float64 ``[N]``: numbers as they are, dates in seconds.
-
-    Raises:
-      DataError: at a cell that is neither, or is missing.
-    """
-    made = [_time(value) for value in values]
-    for place, value, time in zip(places, values, made, strict=True):
-        if time is None or math.isnan(time):
-            raise DataError(
-                f"{place}: {column!r} must be a time, a number or a date such as 2024-05-31 12:00, got "
-                f"{str(value)[:40]!r}; name another column by --data.time-column"
-            )
-    return np.array(made, np.float64)
-
-
-def _time(value: Any) -> float | None:
-    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
-        value = datetime.datetime.combine(value, datetime.time())
-    if not isinstance(value, datetime.datetime):
-        if (made := number(value)) is not None:
-            return made
-        try:
-            value = datetime.datetime.fromisoformat(str(value).strip())
-        except ValueError:
-            return None
-    return (value if value.tzinfo else value.replace(tzinfo=datetime.UTC)).timestamp() if value else None
 
 
 def label(value: Any) -> str | None:

@@ -142,8 +142,10 @@ def _numbers_rows(table: Table, name: str) -> bool:
 
 def check_wide(table: Table, reading: Reading) -> None:
     """Refuses a table whose rows have times, and so are steps, where nothing tells which are of one sequence."""
-    timed = reading.time_column or found(table, None, [name for name in TIME_COLUMNS if name != "index"], "")
-    if reading.layout == "auto" and timed is not None:
+    timed = reading.time_column
+    if timed is None:
+        timed = found(table, None, [name for name in TIME_COLUMNS if name != "index"], "")
+    if reading.layout == "auto" and timed:
         raise DataError(
             f"{table.path}: its rows have times in {timed!r} and so are steps, but no column is called "
             f"{' or '.join(ID_COLUMNS[:3])}; {named(table)}; name the one that tells sequences apart by "

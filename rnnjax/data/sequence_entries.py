@@ -7,10 +7,8 @@ from typing import NamedTuple
 from rnnjax.data import archives
 from rnnjax.data.archives import MOST_BYTES
 from rnnjax.data.files import hidden, read_bytes
+from rnnjax.data.usual_names import SPLITS
 from rnnjax.errors import DataError
-
-TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing")
-"""What the folders of splits are called."""
 
 
 class Entry(NamedTuple):
@@ -39,7 +37,7 @@ def entries(path: Path) -> list[Entry]:
     if not found:
         raise DataError(f"{path}: there is no file in it")
     while len({entry.inside.parts[0] for entry in found}) == 1 and min(len(e.inside.parts) for e in found) > 1:
-        if found[0].inside.parts[0].lower() in (*TRAIN, *TEST):
+        if SPLITS.get(found[0].inside.parts[0].lower()) in ("train", "test"):
             break
         found = [entry._replace(inside=PurePosixPath(*entry.inside.parts[1:])) for entry in found]
     return found

@@ -14,14 +14,12 @@ from rnnjax.data import sequence_cells as cells
 from rnnjax.data import sequence_columns, sequence_tables, wav_files
 from rnnjax.data.archives import MOST_BYTES
 from rnnjax.data.files import read_bytes
-from rnnjax.data.sequence_entries import TEST, TRAIN, VALIDATION, Entry, entries
+from rnnjax.data.sequence_entries import Entry, entries
 from rnnjax.data.sequence_table import pattern_fields
 from rnnjax.data.sequences import Found, Reading, Series, count
 from rnnjax.data.tables import Table, is_table, read_table
+from rnnjax.data.usual_names import FILE_COLUMNS, SPLITS
 from rnnjax.errors import DataError
-
-FILE_COLUMNS = ("file", "filename", "file_name", "path", "recording", "name", "id")
-"""Columns of a table of labels that are taken for the files' names."""
 
 _LABEL_TABLES = ("labels", "label", "targets", "target", "classes", "metadata", "index", "train_labels")
 
@@ -58,8 +56,8 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
         path=path,
         series=series,
         label_names=label_names or found.label_names,
-        test=[number for number, split in enumerate(split_of) if split in TEST],
-        validation=[number for number, split in enumerate(split_of) if split in VALIDATION],
+        test=[number for number, split in enumerate(split_of) if split == "test"],
+        validation=[number for number, split in enumerate(split_of) if split == "validation"],
         understood=lines,
     )
 
@@ -100,11 +98,11 @@ def _splits(path: Path, files: Sequence[Entry]) -> tuple[list[str], list[tuple[s
     """The split that each file lies in, empty where there are no folders of splits; and its folders within that."""
     tops = {entry.inside.parts[0].lower() for entry in files if len(entry.inside.parts) > 1}
     folders = [entry.inside.parts[:-1] for entry in files]
-    if not (tops & {*TRAIN} and tops & {*TEST, *VALIDATION} and tops <= {*TRAIN, *TEST, *VALIDATION}):
+    if not tops <= set(SPLITS) or not {"train"} < {SPLITS[top] for top in tops}:
         return [""] * len(files), folders
     if flat := next((entry for entry in files if len(entry.inside.parts) == 1), None):
         raise DataError(f"{flat.place}: lies beside {' and '.join(sorted(tops))}, in none of them; move it into one")
-    return [above[0].lower() for above in folders], [above[1:] for above in folders]
+    return [SPLITS[above[0].lower()] for above in folders], [above[1:] for above in folders]
 
 
 def _labels(

@@ -51,7 +51,7 @@ class SequenceTable(DataConfig):
     id_column: str | None = None
     """Column that tells sequences apart; unset: id, or a name like it."""
     time_column: str | None = None
-    """Column that orders the steps; unset: time, or a name like it."""
+    """Column that orders the steps; unset: time, or a name like it; '': none."""
     label_column: tuple[str, ...] = ()
     """Column of the labels, or several; unset: label, or a name like it."""
     value_columns: tuple[str, ...] = ()
@@ -64,6 +64,8 @@ class SequenceTable(DataConfig):
     """Groups that are tested on, and not trained on."""
     max_length: int | None = None
     """Steps of a sequence that are read, from its beginning; unset: all."""
+    time_format: str | None = option(None, rare=True)
+    """Format of times that are dates, such as '%d.%m.%Y %H:%M'; unset: found out."""
     delimiter: str | None = option(None, rare=True)
     """Between the fields of a table: one character, or tab; unset: found out."""
     encoding: str | None = option(None, rare=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnjax.data import sequence_cells as cells
 from rnnjax.data import sequence_columns as columns
+from rnnjax.data import times as time_columns
 from rnnjax.data.sequences import Found, Reading, Series, count
 from rnnjax.data.tables import Table
 from rnnjax.errors import DataError
@@ -51,14 +52,13 @@ def _long(table: Table, reading: Reading, *, training: bool) -> Found:
     ids = [cells.label(value) for value in table.values[str(reading.id_column)]]
     if None in ids:
         raise DataError(f"{table.places[ids.index(None)]}: {reading.id_column!r} is empty; each row needs its id")
-    timed = columns.found(table, reading.time_column, columns.TIME_COLUMNS if training else (), _TIME)
+    timed, times, form = _times(table, reading, training=training)
     group = columns.found(table, reading.group_column, (), _GROUP) if training else None
     labels = columns.label_columns(table, reading, training=training)
     found = columns.values(table, reading, (reading.id_column, timed, group, *labels))
     rows: dict[str | None, list[int]] = {}
     for row, name in enumerate(ids):
         rows.setdefault(name, []).append(row)
-    times = None if timed is None else cells.times(table.values[timed], table.places, timed)
     order, said = _in_time(table, list(rows.values()), times, timed)
     texts = {name: [cells.label(value) for value in table.values[name]] for name in labels}
     varies = [name for name in labels if any(len(_said(texts[name], chosen)) > 1 for chosen in order)]
@@ -79,10 +79,28 @@ def _long(table: Table, reading: Reading, *, training: bool) -> Found:
     settled = dataclasses.replace(
         reading, layout="long", time_column=timed, label_columns=labels, value_columns=found.names, group_column=group
     )
+    settled = dataclasses.replace(settled, time_format=form)
     parts = [f"ids in {reading.id_column!r}", f"times in {timed!r}" if timed else "steps in the order of the rows"]
     parts += [f"labels in {', '.join(map(repr, labels))}"] * bool(labels) + [f"groups in {group!r}"] * bool(group)
     lines = [*table.understood, f"long table: {', '.join(parts)}, {_values(found.names)}", *found.aside, *said]
     return Found(table.path, series, settled, found.names, labels, understood=lines, target="steps" if varies else "")
+
+
+def _times(table: Table, reading: Reading, *, training: bool) -> tuple[str | None, np.ndarray | None, str | None]:
+    """The column of times, and these as numbers or in seconds; None: there is none. And the format of dates, if any."""
+    if reading.time_column == "":
+        return None, None, None
+    name = columns.found(table, reading.time_column, columns.TIME_COLUMNS if training else (), _TIME)
+    if name is None:
+        return None, None, None
+    values = table.values[name]
+    # Numbers are never dates here: what they are counted in is nothing to a sequence, and 20240531 may be a row's.
+    numbers = time_columns.NUMBER if not len(cells.numbers(values)[1]) else None
+    found = time_columns.parsed(values, table.places, name, reading.time_format or numbers)
+    form = found.format if found.format not in (time_columns.ISO, time_columns.NUMBER) else None
+    if found.values.dtype.kind == "f":
+        return name, found.values, form
+    return name, found.values.astype(np.int64) / 1e6, form
 
 
 def _in_time(
@@ -161,15 +179,14 @@ def _wide(table: Table, reading: Reading, ids: str | None, *, training: bool) ->
 def _one(table: Table, reading: Reading, *, training: bool, labelled: bool) -> Found:
     """A table that is one sequence; a column of labels in it is of its steps."""
     every = range(len(table.places))
-    timed = columns.found(table, reading.time_column, columns.TIME_COLUMNS if training else (), _TIME)
+    timed, times, form = _times(table, reading, training=training)
     labels = () if labelled else columns.label_columns(table, reading, training=training)
     found = columns.values(table, reading, (timed, *labels))
-    times = None if timed is None else cells.times(table.values[timed], table.places, timed)
     (order,), said = _in_time(table, [list(every)], times, timed)
     of_steps = tuple(cells.label(table.values[labels[0]][row]) for row in order) if labels else None
     series = Series(str(table.path), str(table.path), found.array[order], (), of_steps)
     settled = dataclasses.replace(
-        reading, layout="files", time_column=timed, label_columns=labels, value_columns=found.names
+        reading, layout="files", time_column=timed, label_columns=labels, value_columns=found.names, time_format=form
     )
     parts = [f"times in {timed!r}"] * bool(timed) + [f"labels of steps in {name!r}" for name in labels[:1]]
     lines = [*table.understood, ", ".join([*parts, _values(found.names)]), *found.aside, *said]

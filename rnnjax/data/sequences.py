@@ -44,6 +44,7 @@ class Reading:
     layout: str = "auto"
     id_column: str | None = None
     time_column: str | None = None
+    time_format: str | None = None
     group_column: str | None = None
     label_columns: tuple[str, ...] = ()
     value_columns: tuple[str, ...] = ()
