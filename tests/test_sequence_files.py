@@ -90,6 +90,37 @@ def test_a_wide_table_has_a_row_a_sequence_that_ends_at_its_empty_cells(tmp_path
     assert any("end before the last column" in line for line in dataset.understood)
 
 
+def ucr_file(path, name="{}", header=""):
+    """As the UCR archive has it: no names, the class first, then values, in an exponent's form."""
+    rows = [[name.format(2 * (n % 3) - 1), *(f"{v:.7e}" for v in SERIES[n][:4, 0] * (n + 1))] for n in range(COUNT)]
+    path.write_text(header + "".join("\t".join(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_table_of_the_ucr_archive_has_the_class_in_its_first_column(tmp_path):
+    dataset = loaded(ucr_file(tmp_path / "A_TRAIN.tsv"))
+    assert (dataset.target, dataset.spec.names) == ("class", ("-1", "1", "3"))
+    same_sequences(dataset, [SERIES[n][:4, :1] * (n + 1) for n in range(COUNT)])
+    for line in (
+        "(the first line is a row of data)",
+        "no column has a name: the first, 3 different",
+    ):
+        assert any(line in one for one in dataset.understood)
+    new = dataset.preprocess.labelled(ucr_file(tmp_path / "A_TEST.tsv"))
+    np.testing.assert_array_equal(new["labels"], np.arange(COUNT) % 3)
+    as_number = loaded(tmp_path / "A_TEST.tsv", target="number")
+    assert (as_number.target, as_number.spec.outputs) == ("number", 1)
+    last = loaded(tmp_path / "A_TEST.tsv", label_column=("column5",))
+    assert (last.target, last.preprocess.reading.value_columns[0]) == ("number", "column1")
+    assert {round(float(steps[0, 0])) for steps in values(last)} == {-1, 1, 3}, "the first column is a step"
+
+
+@pytest.mark.parametrize(("name", "header"), [("a{}", ""), ("0.{}", ""), ("{}", "kind\tw\tx\ty\tz\n")])
+def test_a_first_column_of_names_or_fractions_or_with_a_name_is_no_class_by_itself(name, header, tmp_path):
+    with pytest.raises(DataError, match=r"no column is called label or .*--data.label-column"):
+        loaded(ucr_file(tmp_path / "A.tsv", name, header))
+
+
 def test_the_mean_and_deviation_are_those_of_the_real_steps_of_training_alone(tmp_path):
     path = made.long_table(tmp_path / "long.csv")
     dataset = loaded(path)

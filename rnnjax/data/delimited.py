@@ -115,6 +115,12 @@ def is_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
         return False
     if len(cells) == len(numbers) == 1:
         return numbers != [0] and all(number(row[0]) is not None for row in below)
+    if len(cells) == len(numbers) and any(number(row[0]) == numbers[0] for row in below):
+        # A first value that comes again is a class, and those after it are a sequence, even if they rise as names do:
+        # these are whole, or as far from each other.
+        steps = {round(b - a, 9) for a, b in itertools.pairwise(numbers[1:])}
+        if len(steps) > 1 and not all(value.is_integer() for value in numbers):
+            return True
     rising = all(a < b for a, b in itertools.pairwise(numbers))
     falling = all(a > b and a.is_integer() for a, b in itertools.pairwise(numbers))
     return not (rising or falling)

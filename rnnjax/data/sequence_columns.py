@@ -34,6 +34,8 @@ LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "activity", "
 _ID_NAME = re.compile(r"(?i:[ _.-]id)$|[a-z]I[dD]$")
 """Names such as patient_id and userId."""
 _SHOWN = 8
+_MOST_CLASSES = 100
+"""So many different whole numbers, or fewer, in a first column without a name are classes."""
 
 
 def found(table: Table, wanted: str | None, guesses: Sequence[str], option: str) -> str | None:
@@ -72,6 +74,7 @@ def label_columns(table: Table, reading: Reading, *, training: bool) -> tuple[st
         if reading.label_columns:
             return tuple(str(found(table, name, (), "--data.label-column")) for name in reading.label_columns)
         guessed = found(table, None, LABEL_COLUMNS, "--data.label-column") if training else None
+        guessed = table.columns[0] if training and guessed is None and label_first(table) else guessed
         if guessed is None and training and reading.layout != "files":
             wanted = " or ".join(LABEL_COLUMNS[:5])
             raise DataError(
@@ -80,6 +83,22 @@ def label_columns(table: Table, reading: Reading, *, training: bool) -> tuple[st
             )
         return () if guessed is None else (guessed,)
     return ()
+
+
+def label_first(table: Table) -> bool:
+    """Whether a table without names of columns is as those of the UCR archive: a class's number, then the values.
+
+    Dau et al. 2018, "The UCR Time Series Archive". All cells are numbers, and the first of each row is one of few whole
+    ones, which come again.
+    """
+    if table.header or len(table.columns) < 3:
+        return False
+    first, *others = (cells.numbers(table.values[name]) for name in table.columns)
+    if any(len(wrong) for _, wrong in (first, *others)):
+        return False
+    labels = first[0]
+    different = len(np.unique(labels))
+    return bool((labels == np.round(labels)).all()) and 1 < different <= min(_MOST_CLASSES, len(labels) / 2)
 
 
 @dataclass(frozen=True)

@@ -172,8 +172,15 @@ def _wide(table: Table, reading: Reading, ids: str | None, *, training: bool) ->
     parts = [f"labels in {', '.join(map(repr, labels))}"] * bool(labels) + [f"groups in {group!r}"] * bool(group)
     steps = f"{len(found.names):,} steps, {found.names[0]!r} to {found.names[-1]!r}"
     lines = [*table.understood, f"wide table: {', '.join([*parts, steps])}", *found.aside]
+    guessed = training and not reading.label_columns and labels == table.columns[:1] and not table.header
+    if guessed:
+        lines.append(
+            f"no column has a name: the first, {count(len(set(texts[labels[0]])), 'different whole number')}, is taken "
+            "for the class; --data.label-column says it otherwise"
+        )
     lines += [f"{count(short, 'sequence')} of {len(series):,} end before the last column, at empty cells"] * bool(short)
-    return Found(table.path, series, settled, ("value",), labels, understood=lines)
+    target = "class" if guessed else ""
+    return Found(table.path, series, settled, ("value",), labels, understood=lines, target=target)
 
 
 def _one(table: Table, reading: Reading, *, training: bool, labelled: bool) -> Found:
