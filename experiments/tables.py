@@ -46,7 +46,7 @@ def beside(experiment: Listed, results: Results, folder: Path = LANGUAGE) -> str
         shown.append(f"{metric.name} {metric.show(value)}")
     if adapted := [value for result in results if (value := _adapted(experiment, result, folder)) is not None]:
         headline = experiment.task.headline
-        seeds = "" if len(adapted) == len(results) else f" of {len(adapted)} seed(s)"
+        seeds = "" if len(adapted) == len(results) else f" of {len(adapted)} seed{'s' * (len(adapted) > 1)}"
         shown.append(f"{headline.name} {headline.show(statistics.fmean(adapted))} by dynamic evaluation{seeds}")
     return "".join(f"; {one}" for one in shown)
 

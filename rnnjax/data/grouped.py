@@ -1,4 +1,4 @@
-"""Splits that keep together what belongs together: copies of one text, and rows of one group."""
+"""Splits that keep together what belongs together: copies of one example, and rows of one group."""
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
@@ -36,7 +36,13 @@ def groups_of(*keys: Sequence[Hashable | None]) -> np.ndarray:
 
 
 def hold_out_groups(
-    labels: np.ndarray, groups: np.ndarray, fraction: float, names: Sequence[str], seed: int = 0
+    labels: np.ndarray,
+    groups: np.ndarray,
+    fraction: float,
+    names: Sequence[str],
+    seed: int = 0,
+    *,
+    of: str = "example",
 ) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`rnnjax.data.examples.hold_out`, with every group whole in one part.
 
@@ -50,6 +56,7 @@ def hold_out_groups(
       fraction: to hold out.
       names: of the classes, for the error's sentence.
       seed: of the order.
+      of: what a row is, in the error's sentence.
 
     Raises:
       DataError: if all rows of a class are one group, so that one part would lack the class.
@@ -58,7 +65,7 @@ def hold_out_groups(
     members: dict[int, list[int]] = defaultdict(list)
     for row, group in enumerate(groups.tolist()):
         members[group].append(row)
-    _require_two(labels, groups, counts, names)
+    _require_two(labels, groups, counts, names, of)
     if len(members) == len(labels):
         return hold_out(labels, fraction, seed)
     rng = np.random.default_rng(seed)
@@ -82,14 +89,14 @@ def hold_out_groups(
     return np.flatnonzero(~inside), np.flatnonzero(inside)
 
 
-def _require_two(labels: np.ndarray, groups: np.ndarray, counts: np.ndarray, names: Sequence[str]) -> None:
+def _require_two(labels: np.ndarray, groups: np.ndarray, counts: np.ndarray, names: Sequence[str], of: str) -> None:
     pairs = np.unique(np.stack([labels, groups]), axis=1)[0]
     for label, number in enumerate(np.bincount(pairs, minlength=len(names))):
         if number < 2:
-            why = f"its {counts[label]} rows are copies of one text, or one group"
+            why = f"its {counts[label]} rows are copies of one {of}, or one group"
             why = why if counts[label] > 1 else f"{counts[label]} of {len(labels)} rows is left for it"
             raise DataError(
-                f"the class {names[label]!r} cannot be split in two: {why}; give other texts of it, or leave it out"
+                f"the class {names[label]!r} cannot be split in two: {why}; give other {of}s of it, or leave it out"
             )
 
 

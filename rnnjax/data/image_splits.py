@@ -92,4 +92,4 @@ def _hold_out(
                 f"{root}: of the class {name!r} there are {different} different image(s) and copies of them; "
                 f"a class needs {parts} or more, to train and to test on"
             )
-    return hold_out_groups(labels, groups, fraction, names)
+    return hold_out_groups(labels, groups, fraction, names, of="image")

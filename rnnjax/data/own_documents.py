@@ -111,7 +111,7 @@ def _rows(
         # At least as much as gives every class a place in the smaller part.
         fraction = max(fraction, len(names) / len(rest))
         try:
-            kept, held = hold_out_groups(labels[rest], groups[rest], fraction, names)
+            kept, held = hold_out_groups(labels[rest], groups[rest], fraction, names, of="text")
         except DataError as error:
             raise DataError(f"{train.path}: no {split} split can be cut: {error}") from error
         rows[split], rest = rest[held], rest[kept]

@@ -130,7 +130,8 @@ def _part(
     different = len(set(units[pool].tolist()))
     if different < 2:
         raise DataError(
-            f"{found.path}: all sequences are of one group, and {name} needs another; give more, or leave groups out"
+            f"{found.path}: all sequences are alike or of one group, and {name} needs another; give more, or leave "
+            "groups out"
         )
     if different < len(pool):
         return _grouped(pool, classes, units, fraction, names)
@@ -147,7 +148,7 @@ def _grouped(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whole units: of classes, such that each is in both parts; else the fold that is nearest to the fraction."""
     if classes is not None:
-        kept, held = hold_out_groups(classes[pool], units[pool], fraction, names)
+        kept, held = hold_out_groups(classes[pool], units[pool], fraction, names, of="sequence")
         return pool[kept], pool[held]
     from sklearn.model_selection import GroupKFold
 
