@@ -140,8 +140,8 @@ def evaluate(root: Path, split: str, data_dir: str | None) -> int:
 
 def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
     from rnnjax.data.text_inputs import text_inputs
+    from rnnjax.runs.answering import Prediction
     from rnnjax.runs.answers import write
-    from rnnjax.runs.predict import Prediction
     from rnnjax.tasks.metrics import class_probabilities
 
     inputs = text_inputs(given, paths, sys.stdin)

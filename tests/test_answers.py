@@ -13,8 +13,8 @@ from rnnjax import UsageError
 from rnnjax.__main__ import main
 from rnnjax.data.spec import Spec
 from rnnjax.runs import batches
+from rnnjax.runs.answering import Asked, Prediction, predict
 from rnnjax.runs.answers import lines
-from rnnjax.runs.predict import Asked, Prediction, predict
 from rnnjax.tasks import Classification, PerStep, Regression
 
 SMALL = ["--train.epochs", "2", "--model.features", "4", "--model.embedding-features", "4", "--data.batch-size", "16"]

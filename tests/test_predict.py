@@ -13,7 +13,8 @@ from rnnjax.data.text_columns import Reading
 from rnnjax.data.text_inputs import text_inputs
 from rnnjax.data.tokens import TOKENIZERS, Vocabulary
 from rnnjax.errors import DataError
-from rnnjax.runs.predict import Predictor, predict
+from rnnjax.runs.answering import predict
+from rnnjax.runs.predict import Predictor
 from rnnjax.tasks import Classification
 
 TEXT = TextPreprocess(Vocabulary(("<pad>", "<unk>", "a", "b", "c", ".")), 4, ("no", "yes"))

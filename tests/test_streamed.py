@@ -16,8 +16,9 @@ from rnnjax.config import ImageData, ImageModel
 from rnnjax.data import crops, streamed
 from rnnjax.errors import DataError
 from rnnjax.runs import display
+from rnnjax.runs.answering import predict
 from rnnjax.runs.fitting import run as fit
-from rnnjax.runs.predict import load, predict
+from rnnjax.runs.predict import load
 from rnnjax.training.feed import Feed
 from rnnjax.training.parallel import DataParallel
 from tests.prepared_tfds import jpeg, write

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from rnnjax import terminal
 from rnnjax.errors import UsageError
 from rnnjax.files import write_file
-from rnnjax.runs.predict import Prediction
+from rnnjax.runs.answering import Prediction
 from rnnjax.tasks import Task
 
 Form = Literal["plain", "csv", "jsonl"]

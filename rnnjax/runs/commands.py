@@ -143,8 +143,7 @@ def predict(
     by_line: bool = False,
 ) -> int:
     """Writes the answers to files, documents, or lines of the standard input; returns the exit code."""
-    from rnnjax.runs import answers
-    from rnnjax.runs import predict as predicting
+    from rnnjax.runs import answering, answers
 
     form = answers.form_of(to, as_csv=as_csv, as_json=json_lines)
     predictor = _loaded(experiment, root)
@@ -156,7 +155,7 @@ def predict(
         raise UsageError(f"--to {to} is what is to be read; name another file")
     predictor.task.check_asked(predictor.spec, top=top, threshold=threshold)
     reader = predictor.preprocess.by_lines() if by_line else predictor.preprocess
-    made = predicting.predict(predictor, reader.read(paths, texts, sys.stdin), predicting.Asked(top, threshold))
+    made = answering.predict(predictor, reader.read(paths, texts, sys.stdin), answering.Asked(top, threshold))
     return answers.write(made, predictor.task, form, to)
 
 
@@ -200,10 +199,10 @@ def _print_live(prompt: str, parts: Iterable[Sequence[str]]) -> int:
 def _loaded(experiment: Experiment, root: Path) -> "Predictor":
     """The model of a work folder; what it compiles is kept, where the run kept it."""
     from rnnjax.data import cache
-    from rnnjax.runs import predict as predicting
+    from rnnjax.runs import predict
     from rnnjax.runs.workdir import WorkDir
     from rnnjax.training import parallel
 
     run = WorkDir(root, experiment.kinds).read_run()
     parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
-    return predicting.load(root, experiment if experiment.name == run.experiment else None)
+    return predict.load(root, experiment if experiment.name == run.experiment else None)

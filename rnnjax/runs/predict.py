@@ -1,9 +1,7 @@
 """From a work folder to a trained model's answers."""
 
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,26 +10,21 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from rnnjax import digests, terminal
+from rnnjax import terminal
 from rnnjax.config.language import Sampling
-from rnnjax.config.run import HandedOver, is_section
 from rnnjax.data import Preprocess, Spec
-from rnnjax.data import preprocess as preprocessing
 from rnnjax.data.examples import check_finite
-from rnnjax.data.reading import Input
 from rnnjax.data.spec import nested
-from rnnjax.errors import DataError, RnnjaxError, RunError, UsageError
-from rnnjax.experiment import Experiment, known_task
+from rnnjax.errors import DataError, RunError, UsageError
+from rnnjax.experiment import Experiment
 from rnnjax.layers.precision import at_precision
-from rnnjax.runs import batches, changes
+from rnnjax.runs import batches, changes, restored
 from rnnjax.runs import generate as generating
-from rnnjax.runs.record import Run, described_task
+from rnnjax.runs.answering import Asked, predict
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.tasks import Task
 from rnnjax.training.checkpoint import Checkpoints
-from rnnjax.training.identity import module_identity
-from rnnjax.training.runner import made_model
-from rnnjax.training.state import shapes_of, variables_of
+from rnnjax.training.state import variables_of
 
 _CHUNK = 4096
 """Inputs that are held at once, at most; those without steps, and those that are long or large, are fewer."""
@@ -153,7 +146,7 @@ class Predictor:
     def _spread(self) -> batches.Spread:
         return batches.Spread(self._apply, self.variables)
 
-    @functools.cached_property
+    @property
     def chunk(self) -> int:
         """Inputs that are answered at once: what lies between bounds of steps and of bytes."""
         like = self.spec.inputs["inputs"] if "inputs" in self.spec.inputs else next(iter(self.spec.inputs.values()))
@@ -266,10 +259,10 @@ def load(workdir: str | Path, experiment: Experiment | None = None) -> Predictor
     run = folder.read_run()
     for changed in changes.since(run.version, run.config):
         terminal.note(f"{root} was trained before a change of meaning, and answers otherwise than it did: {changed}")
-    preprocess = _preprocess(folder, run, experiment)
-    task = _task(root, run, experiment)
+    preprocess = restored.preprocess(folder, run, experiment)
+    task = restored.task(root, run, experiment)
     spec = preprocess.spec if run.spec is None else Spec.from_json(run.spec)
-    model, like = _model(folder, run, spec, task, experiment)
+    model, like = restored.model(folder, run, spec, task, experiment)
     checkpoints = Checkpoints(folder.checkpoints, run.mark(), digested=run.digested)
     if not checkpoints.steps():
         raise UsageError(f"{root} holds no checkpoint yet; train it first")
@@ -283,181 +276,3 @@ def load(workdir: str | Path, experiment: Experiment | None = None) -> Predictor
         )
     buckets = tuple(getattr(run.config.data, "bucket_lengths", ()))
     return Predictor(model, variables_of(saved.state), preprocess, task, spec, buckets)
-
-
-def _preprocess(folder: WorkDir, run: Run, experiment: Experiment | None) -> Preprocess:
-    section = run.config.data if experiment is None else experiment.data
-    preprocess = preprocessing.load(folder.preprocess, getattr(section, "preprocesses", tuple)())
-    if run.digested and digests.of_json(preprocess.identity()) != run.preprocess:
-        raise RunError(f"{folder.preprocess} is not as it was written; the command that trained it mends it")
-    return preprocess
-
-
-def _task(root: Path, run: Run, experiment: Experiment | None) -> Task:
-    said = run.parts["task"]
-    name = said["kind"] or said["class"]
-    if experiment is not None and not experiment.task.by_data:
-        # The answers are of the task that was trained, and another's look like them.
-        ours = described_task(experiment.task)
-        if (ours["kind"] or ours["class"]) != name:
-            raise UsageError(
-                f"{root} was trained on another task, {name}, than the {ours['kind'] or ours['class']} here"
-            )
-    if (known := known_task(said["kind"])) is not None:
-        return known.restored(said.get("state"))
-    if experiment is None:
-        raise UsageError(
-            f"{root} was trained on a task of one's own, {said['class']}; "
-            "hand over its experiment: rnnjax.load(folder, experiment=...)"
-        )
-    return experiment.task.restored(said.get("state"))
-
-
-def _model(
-    folder: WorkDir, run: Run, spec: Spec, task: Task, experiment: Experiment | None
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The module that was trained, and the shapes of what is read of its checkpoints."""
-    section = run.config.model
-    if experiment is not None and is_section(section) and not is_section(experiment.model):
-        raise UsageError(
-            f"{folder.root} was trained with another module than the {type(experiment.model).__name__} here"
-        )
-    if isinstance(section, HandedOver):
-        if experiment is None:
-            raise UsageError(
-                f"{folder.root} was trained with a module of one's own, {section.name}; "
-                "hand over its experiment: rnnjax.load(folder, experiment=...)"
-            )
-        section = experiment.model
-    try:
-        model = made_model(section, spec, task)
-        averaged = getattr(run.config.optim, "ema_decay", 0.0) > 0
-        like = shapes_of(model, spec.zeros(), averaged=averaged)
-    except RnnjaxError:
-        raise
-    except Exception as error:  # sizes that no model can have are met by whatever computes with them first
-        raise RunError(
-            f"{folder.config} and {folder.preprocess} describe no model: {str(error).splitlines()[0][:300]}"
-        ) from error
-    ours = Run(run.experiment, run.seed, run.config, model=module_identity(model, _variables(like)))
-    if differences := ours.other_module(run):
-        raise UsageError(
-            f"{folder.root} was trained with another module: {differences[0]}; "
-            "a module of your own is loaded by rnnjax.load(folder, experiment=...)"
-        )
-    return model, like
-
-
-def _variables(like: Mapping[str, Any]) -> dict[str, Any]:
-    return {"params": like["params"], **like["model_state"]}
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked beside the answer itself.
-
-    Attributes:
-      top: so many of the most probable classes, in place of the probability of each; 0: each.
-      threshold: ``P``: where no class has that probability, the answer is ``unsure``; ``NAME=P``, of two classes: that
-        one where it has it, else the other.
-    """
-
-    top: int = 0
-    threshold: str | None = None
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """An answer, or why there is none.
-
-    Attributes:
-      source: the file, or the line.
-      row: the answer, as :meth:`rnnjax.tasks.Task.rows` gives it; None where there is none.
-      error: what was wrong with the input, or None.
-      place: where the input stands: the file, its row or line.
-      unknown: of a text, the share of its tokens that the model does not know; None where there are none.
-    """
-
-    source: str
-    row: Mapping[str, Any] | None = None
-    error: str | None = None
-    place: str = ""
-    unknown: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        place = {"place": self.place} if self.place not in ("", self.source) else {}
-        return {"input": self.source, **place, **({"error": self.error} if self.row is None else self.row)}
-
-
-def predict(predictor: Predictor, inputs: Iterable[Input], asked: Asked | None = None) -> Iterator[Prediction]:
-    """Answers every input that can be read, in order, and says why it does not answer the others.
-
-    Args:
-      predictor: what :func:`load` gave.
-      inputs: what to answer, each read when its turn comes; no more than two chunks of them are held.
-      asked: what else is wanted: then a row has all that the task tells, and what the preprocessing tells of inputs.
-    """
-    rest, before = iter(inputs), None
-    with ThreadPoolExecutor(1) as devices:  # they are at work for a chunk while the next is read, and the last written
-        while part := list(itertools.islice(rest, predictor.chunk)):
-            read = [_read(function) for _, function in part]
-            told = _begun(predictor, [value for value, error in read if error is None], asked, devices)
-            if before is not None:
-                yield from _finished(*before)
-            before = part, read, told
-        if before is not None:
-            yield from _finished(*before)
-
-
-_Answer = tuple[Mapping[str, Any] | None, str | None, float | None]
-"""A row, or why there is none, and the share of unknown tokens."""
-
-
-def _finished(
-    part: list[Input], read: list[tuple[Any, str | None]], told: Callable[[], list[_Answer]]
-) -> Iterator[Prediction]:
-    answers = iter(told())
-    for (name, function), (_, error) in zip(part, read, strict=True):
-        row, wrong, unknown = (None, error, None) if error is not None else next(answers)
-        yield Prediction(name, row, wrong, getattr(function, "place", name), unknown)
-
-
-def _begun(predictor: Predictor, raw: list[Any], asked: Asked | None, devices: Executor) -> Callable[[], list[_Answer]]:
-    """Begins to answer inputs, and gives what waits for it; one that cannot be encoded costs the others nothing."""
-    if not raw:
-        return list
-    try:
-        stored = predictor.stored(raw)
-    except DataError as error:
-        said = str(error)
-        if len(raw) == 1:
-            return lambda: [(None, said, None)]
-        single = [_begun(predictor, [one], asked, devices) for one in raw]
-        return lambda: [answer for told in single for answer in told()]
-    outputs = devices.submit(predictor.outputs, stored)
-    return lambda: _told(predictor, raw, stored, outputs.result(), asked)
-
-
-def _told(
-    predictor: Predictor, raw: list[Any], stored: Mapping[str, Any], made: Any, asked: Asked | None
-) -> list[_Answer]:
-    outputs, unknown = predictor.task.unpadded(made, stored.get("lengths")), None
-    if asked is None:
-        rows = predictor.task.rows(outputs, predictor.spec)
-    else:
-        rows = predictor.task.detailed(outputs, predictor.spec, top=asked.top, threshold=asked.threshold)
-        unknown = predictor.preprocess.unknown(stored)
-    answered = predictor.preprocess.answered
-    if unknown is None:
-        return [(answered(one, row), None, None) for one, row in zip(raw, rows, strict=True)]
-    shares = [share if share == share else None for share in unknown.tolist()]  # NaN is not itself
-    found = zip(raw, rows, shares, strict=True)
-    return [({**answered(one, row), "unknown": share}, None, share) for one, row, share in found]
-
-
-def _read(function: Any) -> tuple[Any, str | None]:
-    try:
-        return function(), None
-    except DataError as error:
-        return None, str(error)
