@@ -287,6 +287,16 @@ def test_a_column_a_label_and_what_the_user_says_are_taken(tmp_path):
         loaded(path, label_column=("rain", "wind"), target="class")
 
 
+def test_a_class_of_copies_is_refused_in_the_words_of_sequences(tmp_path):
+    for n, steps in enumerate(SERIES):
+        (tmp_path / NAMES[n % 2]).mkdir(exist_ok=True)
+        np.save(tmp_path / NAMES[n % 2] / f"{n}.npy", steps if n % 2 else SERIES[0])
+    with pytest.raises(
+        DataError, match=r"'calm' cannot be split .* copies of one sequence, .*; give other sequences of it"
+    ):
+        loaded(tmp_path)
+
+
 def test_exact_duplicates_stay_in_one_split(tmp_path):
     for n, steps in enumerate(SERIES * 2):
         (tmp_path / NAMES[n % 2]).mkdir(exist_ok=True)
