@@ -106,6 +106,9 @@ def test_each_target_trains_evaluates_resumes_and_answers_a_table_without_labels
         assert answers == [row["labels"] for row in rows[:3]]
     elif target == "number":
         np.testing.assert_allclose(answers, [row["prediction"] for row in rows[:3]], rtol=1e-4)
+        far = made.long_table(tmp_path / "far.csv", target=lambda n, t: "1e25")
+        assert main(["sequence", "evaluate", str(far)]) == 1
+        assert "far.csv: loss is too large to be a number" in capsys.readouterr().err
     elif target == "labels":
         names = np.array(predictor.spec.names)
         assert [names[row].tolist() for row in answers] == [row["labels"] for row in rows[:3]]

@@ -1,5 +1,6 @@
 """A trained model on new labelled data of the same kind, which are no split of those that it was trained on."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -67,6 +68,11 @@ def evaluate_file(experiment: Experiment, root: Path, path: str, *, cpu_devices:
     examples = trained.preprocess.labelled(Path(path).expanduser())
     _say_missing(trained, examples, path)
     metrics, totals, kept = computed(trained, examples)
+    if infinite := [name for name, value in metrics.items() if math.isinf(value)]:
+        raise DataError(
+            f"{path}: {infinite[0]} is too large to be a number: its targets are far from those of the training; are "
+            "they in the same unit?"
+        )
     made = judged(trained.task, trained.spec, metrics, totals, kept)
     name = re.sub(r"[^\w.-]+", "_", Path(path).resolve().name)
     places = None if examples.places is None else lambda: {name: examples.places}
