@@ -146,7 +146,7 @@ class Predictor:
     def _spread(self) -> batches.Spread:
         return batches.Spread(self._apply, self.variables)
 
-    @property
+    @functools.cached_property
     def chunk(self) -> int:
         """Inputs that are answered at once: what lies between bounds of steps and of bytes."""
         like = self.spec.inputs["inputs"] if "inputs" in self.spec.inputs else next(iter(self.spec.inputs.values()))
