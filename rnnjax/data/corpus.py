@@ -75,7 +75,7 @@ class DocumentsCorpus(CorpusData):
     """TFDS splits that are trained on and validated."""
     test_split: str = option("test", rare=True)
     """TFDS split to test on."""
-    test_documents: int = 5_000
+    test_documents: int = option(5_000, rare=True)
     """Documents of it that are tested on, drawn once; 0: all."""
     direction: Direction = "forwards"
     """Whether the token after those read is predicted, or reading each document from its end, the one before."""
