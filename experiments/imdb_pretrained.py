@@ -1,12 +1,13 @@
 """Sentiment of IMDB reviews by the encoders of two language models of 75,000 reviews, one of each direction.
 
-Both models are those of ``imdb_language_model``; they are named by
-``--init-from forwards=RUNS/imdb_language_model/seed-0 backwards=RUNS/imdb_language_model-backward/seed-0``. The
-encoders stand still in the first epoch; their language models' loss stays beside the classifier's.
+Both models are those of ``imdb_language_model``: ``--chain`` trains them first, ``--init-from`` takes them from where
+they are. All seeds begin from the same two. The encoders stand still in the first epoch; their language models' loss
+stays beside the classifier's.
 """
 
 import sys
 
+from experiments.imdb_language_model import EXPERIMENT as LANGUAGE_MODEL
 from rnnjax import (
     ClassificationBesideLanguage,
     Experiment,
@@ -15,6 +16,7 @@ from rnnjax import (
     Target,
     TextData,
     TrainConfig,
+    Variant,
     main,
 )
 
@@ -41,6 +43,8 @@ EXPERIMENT = Experiment(
         ema_decay=0.998,
     ),
     train=TrainConfig(epochs=4, steps_per_call=8),
+    begins={"forwards": LANGUAGE_MODEL, "backwards": LANGUAGE_MODEL.variant("backward")},
+    variants={"scratch": Variant("the same reader from fresh parameters", replace={"begins": {}})},
 )
 
 if __name__ == "__main__":

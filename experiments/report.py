@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -60,8 +60,12 @@ def collect(workdirs: tuple[Path, ...]) -> None:
         if load(result["experiment"]).target is None:
             name = result["experiment"]
             raise UsageError(f"{workdir} is a run of {name} on data of your own; the tables are of public data")
-        if "init_from" in result:
-            raise UsageError(f"{workdir} began from the weights of another run; the tables are of runs that did not")
+        began = _began(result)
+        if began != (wanted := [first.name for first in getattr(load(result["experiment"]), "begins", {}).values()]):
+            raise UsageError(
+                f"{workdir} began from {_weights(began)}; the tables of {result['experiment']} are of runs that begin "
+                f"from {_weights(wanted)}"
+            )
     for workdir in workdirs:
         result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
         target = RESULTS / f"{result['experiment']}-seed-{result['seed']}.json"
@@ -70,6 +74,16 @@ def collect(workdirs: tuple[Path, ...]) -> None:
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(workdir / "result.json", target)
         print(f"{workdir / 'result.json'} -> {target.relative_to(ROOT)}")
+
+
+def _began(result: dict[str, Any]) -> list[str]:
+    """The experiments whose runs a run began from."""
+    record = result.get("init_from")
+    return [] if record is None else [one.get("experiment", "") for one in (record, *record.get("also", ()))]
+
+
+def _weights(names: list[str]) -> str:
+    return f"the weights of another run ({' and '.join(names)})" if names else "fresh parameters"
 
 
 def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False) -> int:

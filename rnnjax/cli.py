@@ -174,6 +174,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     # What is of language models is shown where there is one, and accepted everywhere: the folder says what it holds.
     hidden: Any = tyro.conf.Suppress if brief else ()
     of_language, of_inputs = ((), hidden) if experiment.task.generates else (hidden, ())
+    of_chains: Any = () if experiment.begins else hidden
 
     def train(
         options: Annotated[options_type, tyro.conf.arg(name="")] = defaults,  # pyright: ignore
@@ -183,6 +184,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         config: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None,
         init_from: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WORKDIR ...", help_behavior_hint="")] = (),
         init_parts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN ...", help_behavior_hint="")] = (),
+        chain: Annotated[bool, of_chains, tyro.conf.arg(help_behavior_hint="")] = False,
     ) -> Callable[[], int]:
         """Train, or resume what was interrupted, then evaluate on the test split.
 
@@ -194,10 +196,11 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           config: A run's config.json or result.json: its settings are the defaults.
           init_from: Best weights of that run to start from; [MODULE=]WORKDIR[:latest].
           init_parts: Of those, only paths that have one of these regular expressions.
+          chain: First train the runs that this one begins from, where they are not finished.
         """
         del config  # it was read before: the defaults above are its
         chosen = dataclasses.replace(experiment, **offered.chosen(options))
-        command = functools.partial(commands.train, chosen, seeds, runs_dir, fresh, init_from, init_parts)
+        command = functools.partial(commands.train, chosen, seeds, runs_dir, fresh, init_from, init_parts, chain)
         if not chosen.parallel.several_hosts:
             return command
         return lambda: hosts.watched(command, join_timeout=chosen.parallel.join_timeout, own=own)

@@ -124,6 +124,7 @@ class Experiment(Listed):
         the best checkpoint is chosen by what fits them.
       seeds: the seeds that the command trains by default.
       sample_texts: documents to try a text classifier on.
+      begins: experiments whose weights a run begins with, by the name of the model's module that takes them.
       variants: the same with other settings, by name.
     """
 
@@ -135,6 +136,7 @@ class Experiment(Listed):
     own: bool = False
     seeds: tuple[int, ...] = (0,)
     sample_texts: tuple[str, ...] = ()
+    begins: Mapping[str, "Experiment"] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
     def __post_init__(self):

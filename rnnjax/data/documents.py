@@ -34,6 +34,8 @@ class TextData(DataConfig):
     bucket_lengths: tuple[int, ...] = (200, 400)
     """Padded lengths in tokens; none given: by the data."""
 
+    train_documents: int = option(0, rare=True)
+    """So many of the documents that are left to train on, by class and drawn once; 0: all."""
     vocabulary_splits: tuple[str, ...] = option((), rare=True)
     """TFDS splits, labels aside, whose tokens are the vocabulary, as a language model's of them; none: train."""
 
@@ -56,6 +58,7 @@ class TextData(DataConfig):
     def __post_init__(self):
         super().__post_init__()
         choice(self, "tokenizer", Tokenizer)
+        check(self.train_documents >= 0, self, "train_documents", "0 or more")
         check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
         lengths = self.bucket_lengths
         rising = all(a < b for a, b in itertools.pairwise(lengths))
@@ -129,6 +132,8 @@ class TextTable(TextData):
         """The section with a batch that few documents fill."""
         return self.with_smaller_batch(examples, multiple)
 
+    train_documents: int = option(0, rare=True)
+    """So many of the documents that are left to train on, by class and drawn once; 0: all."""
     vocabulary_splits: tuple[str, ...] = option((), rare=True)
     """TFDS splits, labels aside, whose tokens are the vocabulary, as a language model's of them; none: train."""
 

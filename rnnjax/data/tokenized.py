@@ -15,6 +15,7 @@ from rnnjax.data.plan import Plan
 from rnnjax.data.text_columns import Reading
 from rnnjax.data.text_preprocess import TextPreprocess
 from rnnjax.data.tokens import TOKENIZERS, Vocabulary
+from rnnjax.errors import DataError
 
 Documents = tuple[Sequence[str], np.ndarray]
 """Documents and their labels ``[N]`` int32."""
@@ -66,6 +67,7 @@ def dataset(
     longest = max(int(cached[f"{split}_lengths"].max(initial=0)) for split in SPLITS)
     buckets = config.bucket_lengths or bucket_lengths(cached["train_lengths"], longest)
     train, validation, test = (_examples(cached, split, buckets[-1]) for split in SPLITS)
+    train = _fewer(train, config.train_documents)
     return Dataset(
         name,
         train,
@@ -76,6 +78,17 @@ def dataset(
         documents=lambda: {split: part[0] for split, part in three_splits(read(), config.validation_fraction).items()},
         understood=_lengths(cached, config),
     )
+
+
+def _fewer(train: Examples, count: int) -> Examples:
+    """So many of the training examples, by class; all where ``count`` is 0."""
+    if not count:
+        return train
+    if count >= len(train):
+        raise DataError(
+            f"--data.train-documents {count:,} is not fewer than the {len(train):,} documents there are to train on"
+        )
+    return train.take(hold_out(train["labels"], count / len(train))[1])
 
 
 def max_length(config: TextData) -> int:

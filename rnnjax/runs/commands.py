@@ -27,6 +27,7 @@ def train(
     fresh: bool,
     init_from: Sequence[str] = (),
     init_parts: Sequence[str] = (),
+    chain: bool = False,
 ) -> int:
     """Trains the seeds one after the other, each in its folder below ``runs_dir``; returns the exit code."""
     if not seeds or not 0 <= min(seeds) <= max(seeds) < 2**64 or len(set(seeds)) < len(seeds):
@@ -36,11 +37,12 @@ def train(
         )
     began = time.perf_counter()
     from rnnjax.runs.announce import print_summary
+    from rnnjax.runs.chain import begins_from
     from rnnjax.runs.fitting import Started
     from rnnjax.runs.init_from import asked
     from rnnjax.runs.seeds import parts
 
-    init = asked(init_from, init_parts)
+    init = asked(begins_from(experiment, runs_dir, init_from, chain), init_parts)
     started = Started(experiment, began)
     finished = []
     for place, seed in enumerate(seeds):

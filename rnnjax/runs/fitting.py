@@ -102,6 +102,9 @@ def fit(
         raise UsageError(f"fit needs an rnnjax.Experiment(data=..., model=...), got {experiment!r:.80}")
     check_seed(seed)
     wanted = asked(init_from, init_parts)
+    if experiment.begins and wanted is None:
+        named = ", ".join(f"'{module}=FOLDER'" for module in experiment.begins)
+        raise UsageError(f"{experiment.name} begins from other runs' weights: give init_from=[{named}]")
     check_loggers(loggers)
     told: Any = {"on_chunk": on_chunk, "loggers": loggers, "init": wanted}
     if experiment.train.profile and workdir is None:
