@@ -30,6 +30,16 @@ def test_parts_of_equally_many_examples_are_scikit_learns_quantiles():
     assert calibration.error(PROBABILITIES, LABELS) == pytest.approx(np.abs(shares - confidences).mean())
 
 
+def test_no_part_is_of_so_few_examples_that_its_share_is_chance():
+    rng = np.random.default_rng(0)
+    for count, parts in ((0, 0), (7, 1), (41, 4), (149, 14), (1000, 15)):
+        found = calibration.bins(np.tile([[0.8, 0.2]], (count, 1)), np.zeros(count, int))
+        assert len(found.weight) == parts
+    answers = np.tile([[0.8, 0.2]], (40, 1))  # calibrated, since a fifth of them is wrong
+    few = [calibration.error(answers, (rng.uniform(size=40) > 0.8).astype(int)) for _ in range(99)]
+    assert np.mean(few) < 0.14  # it is 0.09; of 15 parts, two or three examples each, it would be 0.22
+
+
 def test_briers_score_is_scikit_learns():
     expected = sk.brier_score_loss(LABELS, PROBABILITIES, labels=[0, 1, 2], scale_by_half=False)
     assert calibration.brier(PROBABILITIES, LABELS) == pytest.approx(expected)
