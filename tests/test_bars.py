@@ -277,7 +277,7 @@ def test_the_sentence_says_who_is_better_and_how_sure_that_is():
     assert made["counts"]["test"] == {"0": 0, "1": 100}
     few = bars.beside(task, dataset, "test", network(3), 10.0)
     assert few["p"] == pytest.approx(0.25)
-    assert "does not beat" in few["said"]
+    assert "does not beat the majority class beyond chance: accuracy 3.00% against 0.00%" in few["said"]
     assert json.loads(json.dumps(made)) == made
     line = bars.table(made)[-1]
     assert line.startswith("  network  ")

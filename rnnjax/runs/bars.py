@@ -152,15 +152,18 @@ def _against(task: Task, bar: Bar, network: Bar, said: Mapping[str, Any]) -> dic
         else:
             name, p = "McNemar", compare.mcnemar(right, also)
         p = p if math.isfinite(p) else None
-    better = _score(metric, network) - _score(metric, bar)
+    better, surely = _score(metric, network) - _score(metric, bar), ""
     sure = p is not None and p < _LEVEL
     does = "beats" if better > 0 and sure else "is worse than" if better < 0 and sure else "does not beat"
     if p is None and better > 0:  # such as of too few examples
         does = "cannot be told from"
+    elif better > 0 and not sure:  # the figures alone would say that it does
+        does, surely = "does not beat", " beyond chance"
     values = [metric.show(of.metrics[metric.name]) for of in (network, bar)]
     chance = "no paired test" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
     where = f"{said['examples']:,} {said['split']} examples"
-    line = f"the network {does} the {bar.name}: {metric.name.replace('_', ' ')} {values[0]} against {values[1]}"
+    named = bar.name if bar.name[0].isupper() else f"the {bar.name}"  # NLinear, or the n-grams
+    line = f"the network {does} {named}{surely}: {metric.name.replace('_', ' ')} {values[0]} against {values[1]}"
     return {
         "against": bar.name,
         "test": name,
