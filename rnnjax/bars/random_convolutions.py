@@ -179,7 +179,7 @@ def bar(asked: Asked) -> Bar | None:
         count += len(group.bias)
     features = {split: np.concatenate(parts, 1) for split, parts in made.items()}
     outputs = ridge(features["train"], targets)(features["judged"])
-    few = "" if count == KERNELS else f"{count:,} of {KERNELS:,} kernels"
+    few = "" if count == KERNELS else f"{count:,} of {KERNELS:,} kernels, to stay within its time"
     note = "; ".join(filter(None, [few, linear.sampled(rows, examples)]))
     return judged("random convolutions", outputs.astype(np.float32), asked, note=note)
 
