@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnjax.data import sequence_cells as cells
+from rnnjax.data import sequence_guesses as guesses
 from rnnjax.data.sequences import Reading, count
 from rnnjax.data.tables import Table
 from rnnjax.errors import DataError
@@ -38,11 +40,11 @@ _MOST_CLASSES = 100
 """So many different whole numbers, or fewer, in a first column without a name are classes."""
 
 
-def found(table: Table, wanted: str | None, guesses: Sequence[str], option: str) -> str | None:
-    """The column that was named, or the first of ``guesses`` that there is; raises DataError at a name of none."""
+def found(table: Table, wanted: str | None, usual: Sequence[str], option: str) -> str | None:
+    """The column that was named, or the first of the ``usual`` that there is; raises DataError at a name of none."""
     if wanted is None:
         lower = {name.strip().lower(): name for name in reversed(table.columns)}
-        return next((lower[guess] for guess in guesses if guess in lower), None)
+        return next((lower[name] for name in usual if name in lower), None)
     if wanted not in table.columns:
         near = difflib.get_close_matches(wanted, table.columns, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; name another by {option}"
@@ -79,7 +81,7 @@ def label_columns(table: Table, reading: Reading, *, training: bool) -> tuple[st
             wanted = " or ".join(LABEL_COLUMNS[:5])
             raise DataError(
                 f"{table.path}: no column is called {wanted}; {named(table)}; name that of the labels by "
-                "--data.label-column"
+                f"--data.label-column{_such_as(table, reading)}"
             )
         return () if guessed is None else (guessed,)
     return ()
@@ -99,6 +101,11 @@ def label_first(table: Table) -> bool:
     labels = first[0]
     different = len(np.unique(labels))
     return bool((labels == np.round(labels)).all()) and 1 < different <= min(_MOST_CLASSES, len(labels) / 2)
+
+
+def _such_as(table: Table, reading: Reading) -> str:
+    guess = guesses.label(table, (reading.time_column, reading.group_column), reading.id_column)
+    return "" if guess is None else f", such as --data.label-column {shlex.quote(guess)}"
 
 
 @dataclass(frozen=True)
@@ -174,10 +181,18 @@ def check_wide(table: Table, reading: Reading) -> None:
     alone = [name for name in table.columns if alike[_without_numbers(name)] == 1]  # and none of steps t0, t1, ...
     run = next((name for name in alone if _in_runs(table, name, reading)), None)
     if reading.layout == "auto" and run is not None:
+        steps = f"--data.id-column {shlex.quote(run)}{_label_too(table, reading, run)}"
         raise DataError(
             f"{table.path}: rows with the same {run!r} follow each other, so that a row may be a step of a sequence or "
-            f"a sequence; {named(table)}; say which: --data.id-column {run}, or --data.layout wide"
+            f"a sequence; {named(table)}; say which: {steps}, or --data.layout wide"
         )
+
+
+def _label_too(table: Table, reading: Reading, run: str) -> str:
+    """The option that will be asked for next, so that it is asked for at once."""
+    known = reading.label_columns or found(table, None, LABEL_COLUMNS, "")
+    guess = None if known else guesses.label(table, (reading.time_column, reading.group_column), run)
+    return "" if guess is None else f" --data.label-column {shlex.quote(guess)}"
 
 
 def _without_numbers(name: str) -> str:

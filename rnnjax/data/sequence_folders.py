@@ -164,7 +164,9 @@ def _from_table(
         raise DataError(
             f"{entry.place}: no column of files' names; {sequence_columns.named(table)}; name one by --data.id-column"
         )
-    columns = sequence_columns.label_columns(table, reading, training=True)
+    if len(table.columns) == 2 and not reading.label_columns:  # of which the other one must be the labels
+        reading = dataclasses.replace(reading, label_columns=tuple(name for name in table.columns if name != names))
+    columns = sequence_columns.label_columns(table, dataclasses.replace(reading, id_column=names), training=True)
     if not columns:
         raise DataError(
             f"{entry.place}: no column of labels; {sequence_columns.named(table)}; name one by --data.label-column"

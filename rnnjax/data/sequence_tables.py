@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnjax.data import sequence_cells as cells
 from rnnjax.data import sequence_columns as columns
+from rnnjax.data import sequence_guesses as guesses
 from rnnjax.data import times as time_columns
 from rnnjax.data.sequences import Found, Reading, Series, count
 from rnnjax.data.tables import Table
@@ -83,6 +84,10 @@ def _long(table: Table, reading: Reading, *, training: bool) -> Found:
     parts = [f"ids in {reading.id_column!r}", f"times in {timed!r}" if timed else "steps in the order of the rows"]
     parts += [f"labels in {', '.join(map(repr, labels))}"] * bool(labels) + [f"groups in {group!r}"] * bool(group)
     lines = [*table.understood, f"long table: {', '.join(parts)}, {_values(found.names)}", *found.aside, *said]
+    if timed is None and (rise := guesses.rising(found.names, found.array, order)):
+        lines.append(
+            f"{rise[0]!r} rises with every step, and is read as a value; {_TIME} {rise[0]} reads it as the times"
+        )
     return Found(table.path, series, settled, found.names, labels, understood=lines, target="steps" if varies else "")
 
 

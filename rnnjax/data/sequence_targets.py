@@ -119,7 +119,7 @@ def choose(found: Found, wanted: str, trained: Sequence[int]) -> tuple[Targets, 
         without = next(one for one in found.series if not one.labels)
         raise DataError(
             f"{without.place}: there is no label; name its column by --data.label-column, or where a file's name holds "
-            "it by --data.name-pattern"
+            "it by --data.name-pattern, such as '{label}_{group}_{number}', or have a folder a class"
         )
     if by_step and wanted not in ("auto", "steps"):
         raise DataError(f"{found.path}: labels differ from step to step, which is --data.target steps, not {wanted}")
