@@ -181,6 +181,19 @@ def test_new_labelled_data_are_evaluated_as_they_stand(run, tmp_path, capsys):
     assert "has no example of 'spam, or so'" in capsys.readouterr().err
 
 
+def test_figures_of_what_was_trained_on_are_said_to_be_of_that(run, capsys):
+    assert main(["text", "evaluate", str(run.parents[2] / "train.csv"), "--workdir", str(run)]) == 0
+    assert "train.csv is what the model was trained on, so that it may know the answers" in capsys.readouterr().err
+
+
+def test_other_data_in_the_same_folder_are_refused_by_their_path(run, tmp_path, capsys):
+    path = written(tmp_path / "other.csv", [(f"{label}s", text) for _, text, label in made(60)], ("label", "text"))
+    assert main(["text", path, *SMALL, "--runs-dir", str(run.parents[1])]) != 0
+    said = capsys.readouterr().err
+    assert "holds a run of another" in said or "was trained on other data" in said
+    assert f"data.path: {path}, not {run.parents[2] / 'train.csv'}" in said
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

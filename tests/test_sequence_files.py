@@ -352,6 +352,7 @@ def test_what_predict_reads_is_what_training_read(tmp_path):
         found[3][1]()
     labelled = pre.labelled(made.long_table(tmp_path / "again.csv"))
     np.testing.assert_array_equal(labelled["labels"], np.arange(COUNT) % 2)
+    assert labelled.places[:2] == [f"{tmp_path / 'again.csv'}:{2 + row}" for row in (0, len(SERIES[0]))]
     np.testing.assert_allclose(labelled["inputs"][0, : len(SERIES[0])], pre.row(SERIES[0]))
     with pytest.raises(UsageError, match="--text: this model reads numeric sequences"):
         pre.read([], ["a text"], None)

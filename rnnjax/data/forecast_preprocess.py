@@ -190,9 +190,11 @@ class ForecastPreprocess(Preprocess):
         """
         found = self._series(Path(path))
         try:
-            return self.windows(found.values)
+            windows = self.windows(found.values)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
+        first = range(self.look_back, len(found.values) - self.horizon + 1)
+        return replace(windows, places=[found.time(row) for row in first])
 
     def answered(self, raw: Any, row: Mapping[str, Any]) -> dict[str, Any]:
         """An answer with the times that it is of."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -97,7 +97,8 @@ class ImagePreprocess(Preprocess):
         from rnnjax.data.folder import labelled_images
 
         how = (self.reading or Reading(), self.class_names, self.shape, self.center_crop)
-        return labelled_images(Path(path), *how)[0]
+        examples, files = labelled_images(Path(path), *how)
+        return replace(examples, places=files)
 
     def save_samples(self, dataset: Any, texts: Sequence[str], folder: Path) -> None:
         """Five images of the test split as PNG."""

@@ -4,7 +4,7 @@ import functools
 import math
 import wave
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -147,7 +147,7 @@ class SequencePreprocess(Preprocess):
     def labelled(self, path: str | Path) -> Examples:
         """New labelled sequences of the same kind; raises DataError where they are none."""
         found = reading_of.read(Path(path), self.reading, training=True)
-        return self.examples(found.series)
+        return replace(self.examples(found.series), places=[one.place for one in found.series])
 
     def save_samples(self, dataset: Any, texts: Sequence[str], folder: Path) -> None:
         """A few sequences of the test split, as ``.npy`` or ``.wav``."""

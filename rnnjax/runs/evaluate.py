@@ -71,7 +71,7 @@ def evaluate(
     try:
         written = save_report(report, workdir, split, program.dataset)
         if written:
-            terminal.tell(f"report: {' and '.join(written)}")
+            terminal.tell(f"report: {', '.join(written)}")
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same
         terminal.note(f"no report was written: {error}")
     said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}

@@ -67,6 +67,11 @@ def evaluate_file(experiment: Experiment, root: Path, path: str, *, cpu_devices:
         raise DataError(f"{path}: no such file or folder")
     examples = trained.preprocess.labelled(Path(path).expanduser())
     _say_missing(trained, examples, path)
+    if _trained_on(run.config.data, path):
+        terminal.note(
+            f"{path} is what the model was trained on, so that it may know the answers; evaluate --split test without "
+            "a path has the examples that were held out"
+        )
     metrics, totals, kept = computed(trained, examples)
     if infinite := [name for name, value in metrics.items() if math.isinf(value)]:
         raise DataError(
@@ -80,12 +85,18 @@ def evaluate_file(experiment: Experiment, root: Path, path: str, *, cpu_devices:
     try:
         written = save_report(made.report, Beside(root), name, dataset)
         if written:
-            terminal.tell(f"report: {' and '.join(written)}")
+            terminal.tell(f"report: {', '.join(written)}")
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same
         terminal.note(f"no report was written: {error}")
     said = {"experiment": run.experiment, "seed": run.seed, "data": path, "examples": len(examples)}
     intervals = (made.report.page or {}).get("intervals", {})
     return said | made.metrics | dict(made.report.values) | ({"intervals": intervals} if intervals else {})
+
+
+def _trained_on(data: Any, path: str) -> bool:
+    """Whether a path is where the training's examples lay."""
+    lay = [getattr(data, name, None) for name in ("data_dir", "path")]
+    return any(Path(given).resolve() == Path(path).expanduser().resolve() for given in lay if isinstance(given, str))
 
 
 def computed(trained: Predictor, examples: Examples) -> tuple[dict[str, float], dict[str, Any], Any]:
