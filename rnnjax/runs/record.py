@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rnnjax import digests
@@ -175,6 +176,15 @@ class Run:
             train = dataclasses.replace(config.train, epochs=other.config.train.epochs)
             config = dataclasses.replace(config, train=train)
         return lines + identity_differences(config, other.config)
+
+    def other_places(self, other: "Run") -> list[str]:
+        """Where this run's data lie and the other's do not, a line each: no difference, but what explains others."""
+        lines = []
+        for name in getattr(self.config.data, "places", ()):
+            ours, theirs = (getattr(run.config.data, name, None) for run in (self, other))
+            if ours and theirs and Path(ours).expanduser().resolve() != Path(theirs).expanduser().resolve():
+                lines.append(f"data.{name}: {ours}, not {theirs}")
+        return lines
 
     def other_module(self, other: "Run") -> list[str]:
         """Where this run's module is not the other's, a line; none where either is not known.

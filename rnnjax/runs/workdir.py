@@ -327,16 +327,19 @@ def _empty(workdir: WorkDir) -> None:
 
 def refuse_another(workdir: WorkDir, ours: Run, theirs: Run) -> None:
     """Raises UsageError if the run in a folder is not ours, or is ours on other data or from another meaning."""
-    _refuse_differences(workdir, ours.differences(theirs))
+    moved = ours.other_places(theirs)
+    if differences := ours.differences(theirs):
+        _refuse_differences(workdir, [*moved, *differences])
     if changed := changes.since(theirs.version, theirs.config):
         raise UsageError(
             f"{workdir.root} was trained before a change of meaning: {'; '.join(changed)}. "
             "Use --fresh to train it anew, or another --runs-dir"
         )
     if other := ours.other_data(theirs):
+        differ = f"{' and '.join(other)} differ{'s' * (len(other) == 1)}"
         raise UsageError(
-            f"{workdir.root} was trained on other data than these are now: its {' and '.join(other)} "
-            f"differ{'s' * (len(other) == 1)}; use the same data, --fresh to start over, or another --runs-dir"
+            f"{workdir.root} was trained on other data than these are now: its {', '.join([differ, *moved])}; "
+            "use the same data, --fresh to start over, or another --runs-dir"
         )
     _refuse_differences(workdir, ours.other_module(theirs))
 
