@@ -46,7 +46,13 @@ MAKES = {"config": "training"}
 HOMES = {
     "flatbuffers": {"export"},
     "grain": {"training.feed"},
-    "matplotlib": {"runs.plots", "tasks.calibration", "tasks.confusion", "tasks.forecast_report"},
+    "matplotlib": {
+        "runs.plots",
+        "tasks.calibration",
+        "tasks.confusion",
+        "tasks.forecast_report",
+        "tasks.regression_report",
+    },
     "optax": {"tasks.losses", "training.optim", "training.state", "training.step"},
     "onnx": {"export"},
     "onnxruntime": {"export"},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from rnnjax.errors import DataError, UsageError
+from rnnjax.tasks import regression_report
 from rnnjax.tasks.base import Batch, Constant, Metric, Report, Task, mean, target_of
 
 if TYPE_CHECKING:
@@ -114,13 +115,11 @@ class Regression(Task):
         return kept | ({"weights": batch["weights"]} if "weights" in batch else {})
 
     def report(self, totals: Mapping[str, Any], kept: Any, spec: "Spec") -> Report:
-        """``r2``, the share of the targets' variance that is explained; nothing where they do not vary."""
+        """``r2``, errors by column, and a picture, see :mod:`rnnjax.tasks.regression_report`."""
         targets = _columns(np.asarray(kept["targets"], np.float64))
-        error = targets - _columns(np.asarray(self.answers(kept["outputs"], spec), np.float64))
-        weights = np.asarray(kept.get("weights", np.ones(len(targets))), np.float64)[:, None]
-        mean = (weights * targets).sum(0) / weights.sum() if weights.any() else 0.0
-        spread = (weights * (targets - mean) ** 2).sum()
-        return Report({"r2": float(1 - (weights * error**2).sum() / spread)} if spread > 0 else {})
+        predicted = _columns(np.asarray(self.answers(kept["outputs"], spec), np.float64))
+        weights = np.asarray(kept.get("weights", np.ones(len(targets))), np.float64)
+        return regression_report.report(targets, predicted, weights)
 
     def constant(self, train: "Examples", examples: "Examples", spec: "Spec") -> Constant:
         """The mean of the training targets."""
