@@ -1,5 +1,6 @@
 """What a run says before it starts and when it is done."""
 
+import math
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
@@ -169,9 +170,25 @@ def _print_next(experiment: Experiment, root: Path, result: dict[str, Any]) -> N
         f"  {command} evaluate --workdir {folder}",
         *_predict_line(experiment, workdir, command, shown, folder),
         f"  {again}   # {does}; with --fresh it trains again",
+        *_longer_line(experiment, result, again),
         *([f"  tensorboard --logdir {shlex.quote(str(root.parent))}   # pip install tensorboard"] * events),
     ]
     terminal.say("\n".join(lines))
+
+
+def _longer_line(experiment: Experiment, result: Mapping[str, Any], again: str) -> list[str]:
+    """How to train data of one's own longer, where validation was getting better to the end."""
+    best = result["metrics"]["validation"].get(experiment.task.chooser.name)
+    perfect = experiment.task.chooser.shown.endswith("%}") and best is not None and best >= 1
+    stopped = (result.get("until") or {}).get("reached")
+    if not experiment.own or perfect or stopped or result["best_epoch"] != result["epochs"]:
+        return []
+    words = again.split()
+    if "--train.epochs" in words:
+        place = words.index("--train.epochs")
+        words[place : place + 2] = []
+    words += ["--train.epochs", str(3 * math.ceil(result["epochs"])), "--fresh"]
+    return [f"  {' '.join(words)}   # validation was best in the last epoch: longer may be better"]
 
 
 def _predict_line(experiment: Experiment, workdir: WorkDir, command: str, shown: str, folder: str) -> list[str]:
