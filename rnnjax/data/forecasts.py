@@ -107,6 +107,7 @@ def _split_lines(found: Series, made: ForecastPreprocess, ends: tuple[int, int, 
         lines.append(
             f"{shown}: {found.time(begin)} to {found.time(end - 1)}, {end - begin:,} rows, {windows:,} windows"
         )
+    lines.append("mse and mae are in standard deviations of a column's training rows, and in units as it stands")
     if unused := len(found.values) - ends[-1]:
         lines.append(f"not used: the last {unused:,} rows, from {found.time(ends[-1])} on")
     return lines
