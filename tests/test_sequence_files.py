@@ -356,6 +356,8 @@ def test_what_predict_reads_is_what_training_read(tmp_path):
     np.testing.assert_allclose(labelled["inputs"][0, : len(SERIES[0])], pre.row(SERIES[0]))
     with pytest.raises(UsageError, match="--text: this model reads numeric sequences"):
         pre.read([], ["a text"], None)
+    with pytest.raises(UsageError, match="not read from the standard input; give files"):
+        pre.read(["-"], [], None)
 
 
 def edited(path, old, new):

@@ -142,6 +142,8 @@ class SequencePreprocess(Preprocess):
         del stdin
         if texts:
             raise UsageError("--text: this model reads numeric sequences; give files of them")
+        if "-" in paths:
+            raise UsageError("-: numeric sequences are not read from the standard input; give files of them")
         return [one for path in paths for one in reading_of.inputs(Path(path), self.reading, self.check)]
 
     def labelled(self, path: str | Path) -> Examples:
