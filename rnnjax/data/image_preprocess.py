@@ -67,11 +67,23 @@ class ImagePreprocess(Preprocess):
 
     def encode(self, raw: Any) -> dict[str, np.ndarray]:
         """Images ``[N, height, width, channels]`` of uint8 or floats in 0..1."""
-        images = np.asarray(raw)
+        try:
+            images = np.asarray(raw)
+        except ValueError:  # arrays of several sizes
+            images = np.asarray(None)
+        if images.dtype.kind in "OSU":
+            raise DataError(
+                "images must be one array of numbers, not paths or arrays of several sizes; files of any size are read "
+                "by predictor.predict_file(path)"
+            )
         if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
             raise DataError(f"images must be uint8 (0..255) or floats (0..1), got {images.dtype}; .astype(np.uint8)?")
         if images.shape[1:] != self.shape:
-            raise DataError(f"images must have shape [B, {', '.join(map(str, self.shape))}], got {images.shape}")
+            shape = f"[B, {', '.join(map(str, self.shape))}]"
+            raise DataError(
+                f"images must have shape {shape}, got {images.shape}; files of any size are read and resized as in "
+                "training by predictor.predict_file(path)"
+            )
         return {"inputs": images}
 
     def read_file(self, path: Source) -> np.ndarray:

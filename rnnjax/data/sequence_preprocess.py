@@ -97,7 +97,10 @@ class SequencePreprocess(Preprocess):
         """The steps of a sequence, if the model reads such; raises DataError, naming the place, where not."""
         if self.mel is not None:
             if steps.dtype != np.int16 or steps.ndim != 1 or not len(steps):
-                raise DataError(f"{place}: a recording is samples [n] int16, got {steps.dtype} {list(steps.shape)}")
+                got, hint = f"{steps.dtype} {list(steps.shape)}", ""
+                if steps.dtype.kind == "f":
+                    hint = "; of floats in -1..1 they are (32767 * samples).astype(np.int16)"
+                raise DataError(f"{place}: a recording is samples [n] int16, got {got}{hint}")
             return steps
         if steps.ndim == 1:
             steps = steps[:, None]
@@ -105,7 +108,7 @@ class SequencePreprocess(Preprocess):
             got = f"{steps.dtype} {list(steps.shape)}"
             raise DataError(
                 f"{place}: a sequence is numbers [T, {len(self.channels)}], {count(len(self.channels), 'channel')} as "
-                f"in training, got {got}"
+                f"in training, got {got}; several are given as a list, and so is one: [steps]"
             )
         if not len(steps):
             raise DataError(f"{place}: a sequence without a step")
