@@ -231,6 +231,28 @@ def test_the_numbers_of_the_rows_are_no_channel(tmp_path):
     assert any("left aside, the numbers of the rows" in line for line in dataset.understood)
 
 
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+@pytest.mark.parametrize("order", ["shuffled", "every third"])
+def test_an_index_of_pandas_is_no_step_whatever_became_of_its_rows(name, order, tmp_path):
+    lines = made.wide_table(tmp_path / "plain.csv").read_text().splitlines()
+    rows = range(1, len(lines)) if order == "every third" else np.random.default_rng(0).permutation(COUNT) + 1
+    numbers = [3 * row if order == "every third" else int(row) for row in rows]
+    chosen = [f"{number},{lines[row]}" for number, row in zip(numbers, rows, strict=True)]
+    (tmp_path / "wide.csv").write_text("\n".join([f"{name},{lines[0]}", *chosen]) + "\n")
+    dataset = loaded(tmp_path / "wide.csv")
+    same_sequences(dataset, [steps[:, :1] for steps in SERIES])
+    assert any("left aside, the numbers of the rows" in line for line in dataset.understood)
+
+
+def test_a_column_of_any_name_that_counts_the_rows_is_no_step_of_them(tmp_path):
+    lines = made.wide_table(tmp_path / "plain.csv").read_text().splitlines()
+    counted = [f"{row or 'sample'},{line}" for row, line in enumerate(lines)]
+    (tmp_path / "wide.csv").write_text("\n".join(counted) + "\n")
+    same_sequences(loaded(tmp_path / "wide.csv"), [steps[:, :1] for steps in SERIES])
+    named = ("sample", *lines[0].split(",")[1:])
+    assert loaded(tmp_path / "wide.csv", value_columns=named).train.lengths.max() > max(map(len, SERIES))
+
+
 TARGETS = {
     "labels": (lambda n, t: ("a", "b|c", "a|b", "")[n % 4], "labels", ("a", "b", "c")),
     "number": (lambda n, t: str(n * 1.37), "number", ()),

@@ -222,6 +222,14 @@ def test_where_clocks_are_set_back_it_is_said_what_to_do(tmp_path, minutes):
     assert "offset" not in str(refused.value), "two series are none that went back an hour"
 
 
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index", "__index_level_0__"])
+def test_an_index_of_pandas_is_not_forecast_also_where_rows_were_taken_out_before(tmp_path, name):
+    lines = [f"{2 * n + 5},2024-01-{n:02},{n % 7}.5" for n in range(1, 21)]
+    found = read(tmp_path, "\n".join([f"{name},date,x", *lines]) + "\n")
+    assert found.reading.columns == ("x",)
+    assert any("numbers of rows" in line for line in found.understood)
+
+
 def test_where_no_column_has_numbers_it_is_said_why_of_each(tmp_path):
     with pytest.raises(DataError, match=r"'x' \(numbers with a comma; write a point\), 'city' \(no numbers\)"):
         read(tmp_path, "date;x;city\n2024-01-01;1,5;Rome\n2024-01-02;n/a;Rome\n")

@@ -12,6 +12,7 @@ import numpy as np
 
 from rnnjax.data import sequence_cells as cells
 from rnnjax.data import sequence_guesses as guesses
+from rnnjax.data.row_numbers import number_rows
 from rnnjax.data.sequences import Reading, count
 from rnnjax.data.tables import Table
 from rnnjax.errors import DataError
@@ -136,9 +137,10 @@ def values(table: Table, reading: Reading, taken: Sequence[str | None]) -> Value
     """
     names = [str(found(table, name, (), "--data.value-columns")) for name in reading.value_columns]
     asked, text, empty = bool(names), [], []
-    numbered = [] if asked else [name for name in table.columns if name not in taken and _numbers_rows(table, name)]
+    free = [] if asked else [name for name in table.columns if name not in taken]
+    numbered = [name for name in free if _numbers_rows(table, name, reading)]
     kept, columns = [], []
-    for name in names or [name for name in table.columns if name not in (*taken, *numbered)]:
+    for name in names or [name for name in free if name not in numbered]:
         made, wrong = cells.numbers(table.values[name])
         there = len(made) - int(np.isnan(made).sum())
         if len(wrong) and (asked or there >= len(wrong)):
@@ -158,12 +160,11 @@ def values(table: Table, reading: Reading, taken: Sequence[str | None]) -> Value
     return Values(tuple(kept), np.stack(columns, 1), tuple(aside))
 
 
-def _numbers_rows(table: Table, name: str) -> bool:
-    """Whether a column is the one that pandas writes first: without a name, the number of each row."""
-    if name.strip().lower() not in ("", "index", "unnamed: 0", "column1"):
-        return False
+def _numbers_rows(table: Table, name: str, reading: Reading) -> bool:
+    """Whether a column holds the numbers of the rows; a file that is one sequence may well count its steps."""
+    first = name == table.columns[0] and name in ("", "column1")
     found = [cells.number(value) for value in table.values[name]]
-    return len(found) > 1 and found[0] in (0, 1) and found == [row + found[0] for row in range(len(found))]
+    return number_rows(found, name, nameless=table.header, first=first, long=reading.layout != "files")
 
 
 def check_wide(table: Table, reading: Reading) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rnnjax.data import times
 from rnnjax.data.preprocess import require
+from rnnjax.data.row_numbers import number_rows
 from rnnjax.data.series_rows import Rows
 from rnnjax.data.tables import Table, read_table
 from rnnjax.data.times import Step, Times
@@ -215,9 +216,11 @@ class _Reader:
 
     def _counts(self, name: str) -> bool:
         """Whether it is a column without a name of its own that numbers the rows."""
-        if not re.fullmatch(r"|index|unnamed: \d+|row|id|column\d+", name.strip().lower()):
+        numbers, first = [_number(value) for value in self.table.values[name]], name == self.table.columns[0]
+        if number_rows(numbers, name, nameless=self.table.header, first=first and name in ("", "column1")):
+            return True
+        if not re.fullmatch(r"unnamed: \d+|row|id|column\d+", name.strip().lower()):
             return False
-        numbers = [_number(value) for value in self.table.values[name]]
         return None not in numbers and bool((np.diff(np.array(numbers, float)) == 1).all())
 
     def _numbers(self, name: str) -> np.ndarray:
