@@ -17,6 +17,8 @@ DELIMITERS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 _WORDS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "bar": "|"}
 _LONGEST_FIELD = 2**31 - 1
 _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**20
+_AGAIN = 2
+"""Rows that hold what the first one holds in the same column: a label among labels, and no name of theirs."""
 _LONG_NAME, _LONG_VALUE = 60, 30
 """Characters: a name that long, over values half as long and more, is a document itself."""
 
@@ -100,15 +102,19 @@ def _of_names(columns: Sequence[str], header: bool | None, *, named: bool) -> li
 
 
 def is_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether a table's first row is plainly data and no names: whole documents, or numbers as names never are.
+    """Whether a table's first row is plainly data and no names: whole documents, a word that its own column repeats,
+    as a label, or numbers as names never are.
 
     Names may be numbers too: steps or years, which rise.
     """
     cells = [cell.strip() for cell in first]
-    below = [row for row in below if len(row) == len(first)]
+    below = [row for row in below if len(row) == len(first) and row != first]  # files that were joined repeat the names
     for column, cell in enumerate(cells):
         lengths = [len(row[column]) for row in below]
         if "\n" in cell or (len(cell) >= _LONG_NAME and lengths and median(lengths) >= _LONG_VALUE):
+            return True
+        again = sum(row[column].strip() == cell for row in below)
+        if cell and number(cell) is None and again >= _AGAIN:
             return True
     numbers = [value for value in map(number, cells) if value is not None]
     if not numbers or not below:
