@@ -151,7 +151,8 @@ class SequencePreprocess(Preprocess):
 
     def labelled(self, path: str | Path) -> Examples:
         """New labelled sequences of the same kind; raises DataError where they are none."""
-        found = reading_of.read(Path(path), self.reading, training=True)
+        # Groups say what stays in one split, and here is nothing to split.
+        found = reading_of.read_new(Path(path), replace(self.reading, group_column=None))
         return replace(self.examples(found.series), places=[one.place for one in found.series])
 
     def save_samples(self, dataset: Any, texts: Sequence[str], folder: Path) -> None:

@@ -46,6 +46,20 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
     return sequence_tables.read(table, reading, training=training)
 
 
+def read_new(path: Path, reading: Reading) -> Found:
+    """New labelled sequences: those of one file, or of a folder or zip that is not cut into splits.
+
+    Raises:
+      DataError: also where there are several splits, since what is trained on would be judged as if it were new.
+    """
+    if path.suffix.lower() == ".ts" and path.is_file():
+        return ts_files.read(path)
+    found = read(path, reading, training=True)
+    if len(found.test) or len(found.validation):
+        raise DataError(f"{path}: there are several splits in it, such as train and test; evaluate one of them")
+    return found
+
+
 def _ts_of(path: Path) -> Path | None:
     """The ``.ts`` file to train on in a folder that has one."""
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".ts")

@@ -87,10 +87,16 @@ class TextPreprocess(Preprocess):
           DataError: if it cannot be read, or a label is none of the classes.
         """
         from rnnjax.data.document_files import read
+        from rnnjax.data.document_folders import split_paths
         from rnnjax.data.examples import labelled
         from rnnjax.data.own_documents import class_numbers
 
-        texts = read(Path(path).expanduser(), self.reading or Reading())
+        parts = split_paths(Path(path).expanduser())
+        if len(parts) > 1:
+            listed = ", ".join(map(str, parts.values()))
+            raise DataError(f"{path}: there are several splits in it; evaluate one of them: {listed}")
+        # Groups say what stays in one split, and here is nothing to split.
+        texts = read(Path(path).expanduser(), dataclasses.replace(self.reading or Reading(), group_column=None))
         labels = class_numbers(texts, self.class_names, "is none of the classes that the model knows")
         encoded = self.encode(texts.documents)
         return dataclasses.replace(labelled(encoded["inputs"], labels, encoded["lengths"]), places=texts.places)
