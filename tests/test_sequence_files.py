@@ -394,6 +394,9 @@ BAD = {
     "text in a column of numbers": (VALUE, "high", r"long.csv:\d+: 'x' must be a number, got 'high'"),
     "infinity": (VALUE, "inf", r"long.csv:\d+: 'x' is infinite"),
     "decimal commas": (VALUE, '"1,5"', "write numbers with a point"),
+    "commas between thousands": (VALUE, '"1,234"', "write no signs between thousands, 1234"),
+    "dates among numbers": ("s0,1,", "s0,2024-05-31,", "write all times alike"),
+    "times of too many digits": ("s0,1,", f"s0,{2**53 + 1},", f"'time' has {2**53 + 1}, of more digits"),
     "doubled times": ("s0,1,", "s0,0,", r"long.csv:\d+: the time '0' in 'time' stands twice .*, also at .*long.csv:\d"),
     "no time": ("s0,1,", "s0,soon,", r"long.csv:\d+: column 'time' has 'soon', which is no time .*--data.time-format"),
     "no id": ("s0,1,", ",1,", r"long.csv:\d+: 'id' is empty"),
@@ -410,6 +413,13 @@ def test_bad_tables_are_refused_with_file_line_and_remedy(case, tmp_path):
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(DataError, match=message):
         loaded(path, time_column="time" if case == "an unknown option" else None)
+
+
+def test_where_all_numbers_are_written_with_commas_it_is_said_what_to_do(tmp_path):
+    lines = made.wide_table(tmp_path / "wide.csv").read_text().splitlines()
+    (tmp_path / "wide.csv").write_text("\n".join(line.replace(",", ";").replace(".", ",") for line in lines) + "\n")
+    with pytest.raises(DataError, match=r"no column of values holds numbers; .*: write numbers with a point, 1\.5"):
+        loaded(tmp_path / "wide.csv")
 
 
 BAD_TS = {

@@ -66,10 +66,15 @@ def test_the_step_is_found_and_goes_on_over_months_ends(tmp_path, given, step, a
 
 
 def test_days_before_months_are_told_by_the_order_or_asked_for(tmp_path):
-    found = read(tmp_path, table(["01/02/2024", "02/02/2024", "03/02/2024"]))
-    assert found.step.times(1) == "1 day"
-    with pytest.raises(DataError, match=r"may be in the format .*; say which by --data.time-format"):
-        read(tmp_path, table(["01/02/2024"]))
+    quarters = read(tmp_path, table([f"01/{month:02}/{year}" for year in (2023, 2024) for month in (1, 4, 7, 10)]))
+    assert (quarters.step.times(1), str(quarters.times.values[1])[:10]) == ("3 months", "2023-04-01")
+    for either in (
+        ["01/02/2024"],
+        ["01/02/2024", "02/02/2024", "03/02/2024"],
+        [f"01/{n:02}/2024" for n in range(1, 13)],
+    ):
+        with pytest.raises(DataError, match=r"may be in the format .*; say which by --data.time-format"):
+            read(tmp_path, table(either))  # days of a month, or months
     assert read(tmp_path, table(["01/02/2024"]), time_format="%m/%d/%Y").time(0) == "01/02/2024"
 
 
@@ -222,12 +227,26 @@ def test_where_clocks_are_set_back_it_is_said_what_to_do(tmp_path, minutes):
     assert "offset" not in str(refused.value), "two series are none that went back an hour"
 
 
+def test_times_in_microseconds_are_written_with_all_their_digits_and_longer_ones_are_refused(tmp_path):
+    found = read(tmp_path, table([str(1700000000123456 + n * 60_000_000) for n in range(5)]))
+    assert found.after(2) == ["1700000300123456", "1700000360123456"]
+    with pytest.raises(DataError, match=r"table.csv:2: column 'date' has 1700000000000000001, of more digits"):
+        read(tmp_path, table([str(1700000000000000001 + n) for n in range(5)]))
+
+
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "index", "__index_level_0__"])
 def test_an_index_of_pandas_is_not_forecast_also_where_rows_were_taken_out_before(tmp_path, name):
     lines = [f"{2 * n + 5},2024-01-{n:02},{n % 7}.5" for n in range(1, 21)]
     found = read(tmp_path, "\n".join([f"{name},date,x", *lines]) + "\n")
     assert found.reading.columns == ("x",)
     assert any("numbers of rows" in line for line in found.understood)
+
+
+def test_of_a_comma_it_is_said_what_it_may_part(tmp_path):
+    with pytest.raises(
+        DataError, match=r"'x' \(numbers; write no signs between thousands, 1234, and decimals with a point"
+    ):
+        read(tmp_path, table(["2024-01-01", "2024-01-02"], ['"1,234"', '"2,345,678.5"']))
 
 
 def test_where_no_column_has_numbers_it_is_said_why_of_each(tmp_path):

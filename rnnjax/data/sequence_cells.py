@@ -1,6 +1,7 @@
 """Cells of tables as numbers and labels; what is none is refused with its place."""
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -47,9 +48,27 @@ def refused(place: str, column: str, value: Any) -> DataError:
     hint = "leave the column out with --data.value-columns, or leave the cell empty where nothing was measured"
     if isinstance(value, float) or text.lower().lstrip("+-") in ("inf", "infinity"):
         return DataError(f"{place}: {column!r} is infinite; leave the cell empty where nothing was measured")
-    if text.count(",") == 1 and number(text.replace(",", ".")) is not None:
-        hint = "write numbers with a point, 1.5"
+    hint = with_commas(text) or hint
     return DataError(f"{place}: {column!r} must be a number, got {text[:40]!r}; {hint}")
+
+
+def with_commas(text: str) -> str:
+    """What to do about a number that is written with commas; empty for anything else.
+
+    Of 1,234 a comma may part thousands or decimals: whoever wrote it knows.
+    """
+    if re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", text):
+        return "write no signs between thousands, 1234, and decimals with a point, 1.5"
+    if re.fullmatch(r"[-+]?(\d+|\d{1,3}([. ]\d{3})*)(,\d*)?([eE][-+]?\d+)?", text) and "," in text:
+        return "write numbers with a point, 1.5, and no signs between thousands"
+    return ""
+
+
+def rounded(value: Any) -> bool:
+    """Whether a whole number, as it is or as it is written, has more digits than a float of 64 bits keeps."""
+    whole = isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdecimal())
+    made = number(value) if whole else None
+    return made is not None and int(made) != int(value)
 
 
 def label(value: Any) -> str | None:

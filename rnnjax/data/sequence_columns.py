@@ -36,7 +36,7 @@ LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "activity", "
 """Likewise for the labels."""
 _ID_NAME = re.compile(r"(?i:[ _.-]id)$|[a-z]I[dD]$")
 """Names such as patient_id and userId."""
-_SHOWN = 8
+_SHOWN, _GLANCE = 8, 1000
 _MOST_CLASSES = 100
 """So many different whole numbers, or fewer, in a first column without a name are classes."""
 
@@ -154,10 +154,20 @@ def values(table: Table, reading: Reading, taken: Sequence[str | None]) -> Value
             kept.append(name)
             columns.append(made)
     if not kept:
-        raise DataError(f"{table.path}: no column of values holds numbers; {named(table)}")
-    why = {"text": text, "empty": empty, "the numbers of the rows": numbered}
+        raise DataError(f"{table.path}: no column of values holds numbers; {named(table)}{_commas(table, text)}")
+    why = {"text" + _commas(table, text): text, "empty": empty, "the numbers of the rows": numbered}
     aside = [f"{_listed(which)} left aside, {what}" for what, which in why.items() if which]
     return Values(tuple(kept), np.stack(columns, 1), tuple(aside))
+
+
+def _commas(table: Table, names: Sequence[str]) -> str:
+    """What to do where a column of text holds numbers with commas; elsewhere nothing."""
+    for name in names:
+        held = [str(value).strip() for value in table.values[name][:_GLANCE] if value is not None]
+        said = [cells.with_commas(text) for text in held if cells.number(text) is None]
+        if said and all(said):
+            return f"; {name!r} holds {held[0]!r}: {said[0]}"
+    return ""
 
 
 def _numbers_rows(table: Table, name: str, reading: Reading) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from rnnjax.data import times
 from rnnjax.data.preprocess import require
 from rnnjax.data.row_numbers import number_rows
+from rnnjax.data.sequence_cells import with_commas
 from rnnjax.data.series_rows import Rows
 from rnnjax.data.tables import Table, read_table
 from rnnjax.data.times import Step, Times
@@ -206,8 +207,10 @@ class _Reader:
 
     def _why_none(self, name: str) -> str:
         held = [str(value).strip() for value in self.table.values[name][:100] if not _nothing(value)]
-        commas = held and all(re.fullmatch(r"[-+]?\d+(,\d+)?", text) for text in held)
-        return "numbers with a comma; write a point" if commas else "no numbers"
+        said = [with_commas(text) for text in held if _number(text) is None]
+        if not said or not all(said):
+            return "no numbers"
+        return f"numbers; {said[0]}" if "1234" in said[0] else "numbers with a comma; write a point"
 
     def _mostly_numbers(self, name: str) -> bool:
         """Whether at least half of a column's cells that hold anything hold numbers: the others are then mistakes."""
@@ -230,10 +233,7 @@ class _Reader:
             number = math.nan if _nothing(value) else _number(value)
             if number is None or math.isinf(number):
                 shown = str(value).strip()[:40]
-                comma = re.fullmatch(r"[-+]?\d+,\d+", shown)
-                hint = (
-                    "write decimals with a point" if comma else "correct it, or leave the column out by --data.columns"
-                )
+                hint = with_commas(shown) or "correct it, or leave the column out by --data.columns"
                 raise DataError(f"{self.places[row]}: column {name!r} has {shown!r}, which is no finite number; {hint}")
             out[row] = number
         return out

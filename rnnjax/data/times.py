@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from rnnjax.data.sequence_cells import rounded
 from rnnjax.errors import DataError
 
 ISO = "iso"
@@ -72,8 +73,8 @@ class Times:
 
     def text(self, time: Any) -> str:
         """A time, such as one of ``values``, in the format of the column."""
-        if self.format == NUMBER:
-            return f"{float(time):.15g}"
+        if self.format == NUMBER:  # seconds since 1970 and the like have all their digits
+            return str(int(time)) if float(time).is_integer() else f"{float(time):.15g}"
         moment = np.datetime64(time, "us").item()
         if not isinstance(moment, datetime.datetime):  # after the year 9999, which Python's do not know
             return str(time)
@@ -102,6 +103,11 @@ def parsed(values: Sequence[Any], places: Sequence[str], column: str, given: str
             f"{places[0]}: column {column!r} has {texts[0][:40]!r}, which is in no format of times known here; "
             "say its format, such as --data.time-format '%d.%m.%Y %H:%M', or name another column by "
             "--data.time-column ('' for none)"
+        )
+    if NUMBER in fitting and (row := next((row for row, text in enumerate(texts) if rounded(text)), None)) is not None:
+        raise DataError(
+            f"{places[row]}: column {column!r} has {texts[row][:40]}, of more digits than numbers keep here; write "
+            "times in a coarser unit, or as dates"
         )
     read, problem = [], None
     for format in fitting:
@@ -148,7 +154,10 @@ def _rising(values: np.ndarray) -> bool:
 
 
 def _even(values: np.ndarray) -> bool:
-    return _rising(values) and len(np.unique(np.diff(values.astype(np.int64)))) <= 1
+    if not _rising(values):
+        return False
+    apart = values if values[0] <= values[-1] else values[::-1]
+    return bool((step_of(apart)[1] == 1).all())
 
 
 def _all(texts: Sequence[str], format: str) -> tuple[Times | None, int]:
