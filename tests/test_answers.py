@@ -125,6 +125,14 @@ def test_unknown_tokens_are_noted_once(run, capsys):
     assert "of 2 of 3 texts the model knows less than half of the tokens, first --text:1" in capsys.readouterr().err
 
 
+def test_rows_without_a_text_are_noted_since_their_answer_is_of_nothing(run, tmp_path, capsys):
+    (tmp_path / "new.jsonl").write_text('{"text": "fine"}\n{"txt": "a key that is misspelt"}\n{"text": null}\n')
+    assert asked(run, tmp_path / "new.jsonl", "--json-lines") == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 3
+    assert "2 of 3 texts hold no word, first " in shown.err
+
+
 def test_top_and_threshold(run, capsys):
     predictor = rnnjax.load(run)
     best = predictor.rows(["w1 w2"])[0]

@@ -133,8 +133,8 @@ class Told:
     """
 
     def __init__(self) -> None:
-        self.count = self.failed = self._strange = 0
-        self._first = ""
+        self.count = self.failed = self._strange = self._empty = 0
+        self._first = self._first_empty = ""
 
     def watched(self, answers: Iterable[Prediction]) -> Iterator[Prediction]:
         """The same answers."""
@@ -146,6 +146,9 @@ class Told:
             if answer.unknown is not None and answer.unknown > _UNKNOWN:
                 self._strange += 1
                 self._first = self._first or answer.place
+            if answer.row is not None and answer.row.get("unknown", 0) is None:  # a share of no tokens is none
+                self._empty += 1
+                self._first_empty = self._first_empty or answer.place
             yield answer
 
     def end(self) -> int:
@@ -154,6 +157,11 @@ class Told:
             terminal.note(
                 f"of {self._strange:,} of {self.count:,} texts the model knows less than half of the tokens, first "
                 f"{self._first[:80]}: what it answers to them says little"
+            )
+        if self._empty:
+            terminal.note(
+                f"{self._empty:,} of {self.count:,} texts hold no word, first {self._first_empty[:80]}: what is "
+                "answered to them is what a text without words gets"
             )
         return 1 if self.failed else 0
 
