@@ -222,6 +222,18 @@ def test_rows_with_times_are_steps_and_are_not_read_as_sequences_where_nothing_t
     same_sequences(loaded(path, id_column="subject"), SERIES)
 
 
+def test_rows_with_times_and_an_id_each_are_asked_about(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "id,time,x,label\n" + "".join(f"{n},{n},{n / 7},{NAMES[n % 2]}\n" for n in range(COUNT))
+    )
+    with pytest.raises(
+        DataError, match=r"a sequence of one step or a sequence; .*--data.layout long, or --data.layout wide"
+    ):
+        loaded(tmp_path / "a.csv")
+    dataset = loaded(tmp_path / "a.csv", layout="long")
+    same_sequences(dataset, [np.array([[n / 7]]) for n in range(COUNT)])
+
+
 def test_the_numbers_of_the_rows_are_no_channel(tmp_path):
     path = made.long_table(tmp_path / "long.csv")
     lines = path.read_text().splitlines()

@@ -177,17 +177,25 @@ def _numbers_rows(table: Table, name: str, reading: Reading) -> bool:
     return number_rows(found, name, nameless=table.header, first=first, long=reading.layout != "files")
 
 
-def check_wide(table: Table, reading: Reading) -> None:
-    """Refuses a table whose rows have times, and so are steps, where nothing tells which are of one sequence."""
+def check_wide(table: Table, reading: Reading, ids: str | None) -> None:
+    """Refuses a table whose rows have times, and so may be steps, where nothing tells which are of one sequence."""
     timed = reading.time_column
     if timed is None:
         timed = found(table, None, [name for name in TIME_COLUMNS if name != "index"], "")
+    if reading.layout == "auto" and timed and ids is not None:
+        raise DataError(
+            f"{table.path}: its rows have times in {timed!r}, and each has an id of its own in {ids!r}, so that a row "
+            f"may be a sequence of one step or a sequence; {named(table)}; say which: --data.layout long, or "
+            "--data.layout wide with --data.value-columns"
+        )
     if reading.layout == "auto" and timed:
         raise DataError(
             f"{table.path}: its rows have times in {timed!r} and so are steps, but no column is called "
             f"{' or '.join(ID_COLUMNS[:3])}; {named(table)}; name the one that tells sequences apart by "
             "--data.id-column, or say --data.layout wide where a row is a sequence"
         )
+    if ids is not None:
+        return
     alike = Counter(map(_without_numbers, table.columns))
     alone = [name for name in table.columns if alike[_without_numbers(name)] == 1]  # and none of steps t0, t1, ...
     run = next((name for name in alone if _in_runs(table, name, reading)), None)

@@ -43,8 +43,7 @@ def read(table: Table, reading: Reading, *, training: bool, labelled: bool = Fal
                 f"name one by {_ID}"
             )
         return _long(table, dataclasses.replace(reading, id_column=ids), training=training)
-    if ids is None:
-        columns.check_wide(table, reading)
+    columns.check_wide(table, reading, ids)
     return _wide(table, dataclasses.replace(reading, id_column=ids), ids, training=training)
 
 
