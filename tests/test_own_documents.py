@@ -238,6 +238,17 @@ def test_labels_that_look_wrong_are_told(tmp_path):
     assert f"1 text has several labels, such as {path}:30 'ham' and {path}:31 'spam'" in notes
 
 
+def test_numbers_of_too_many_digits_are_not_said_to_be_one(tmp_path):
+    rows = [(text, str(2**60 + number % 2)) for number, (text, _) in enumerate(many(30))]
+    assert "number format" not in said(load(written(tmp_path / "a.csv", rows)))
+
+
+def test_rows_whose_group_is_not_a_number_are_of_no_group(tmp_path):
+    rows = [{"text": text, "label": label, "author": float("nan")} for text, label in many(30)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    assert "30 groups by 'author'" in said(load(tmp_path / "a.jsonl", group_column="author"))
+
+
 def test_numbers_to_regress_and_constant_texts_are_told(tmp_path):
     numbers = [(f"text {i}", f"{i / 97:.3f}") for i in range(100)]
     with pytest.raises(DataError, match="the labels look like numbers to predict, not classes: 100 different ones"):

@@ -116,7 +116,7 @@ def _read_table(texts: Texts) -> None:
     texts.places = list(table.places)
     if reading.group_column is not None:
         values = table.values[check_named(table, reading.group_column)]
-        texts.groups = [None if value is None else str(value) for value in values]
+        texts.groups = [None if value is None or value != value else str(value) for value in values]  # NaN is no group
     header = False if not table.header else reading.header
     texts.reading = dataclasses.replace(reading, text_column=text, label_column=label, header=header)
     found = " (found by what is in them)" if guessed else ""

@@ -206,7 +206,8 @@ def _alike(names: Sequence[str]) -> list[str]:
     folded = defaultdict(list)
     for name in names:
         value = cells.number(name)
-        folded[name.casefold() if value is None or np.isnan(value) else value].append(name)
+        plain = value is None or np.isnan(value) or cells.rounded(name)  # ids may have more digits than a float keeps
+        folded[name.casefold() if plain else value].append(name)
     same = [" and ".join(map(repr, group)) for group in folded.values() if len(group) > 1]
     nothing = [repr(name) for name in names if name.lower() in cells.MISSING]
     lines = [f"{', '.join(same[:5])} differ in case or number format alone, and are different labels here"] * bool(same)

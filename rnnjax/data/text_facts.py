@@ -98,10 +98,12 @@ def _alike(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _spelling(label: str) -> str:
+    if re.fullmatch(r"[+-]?[0-9]+", label):
+        return str(int(label)) if len(label) < 100 else label  # ids may have more digits than a float keeps
     value = _number(label)
-    return (
-        repr(value) if value is not None else re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", label)).casefold()
-    )
+    if value is not None:
+        return repr(value).removesuffix(".0")
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", label)).casefold()
 
 
 def _number(label: str) -> float | None:
