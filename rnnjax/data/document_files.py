@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnjax.data import document_folders
+from rnnjax.data import document_folders, split_columns
 from rnnjax.data.tables import SUFFIXES, is_table, read_table
 from rnnjax.data.text_columns import Reading, check_named, find
 from rnnjax.errors import DataError
@@ -114,6 +114,7 @@ def _read_table(texts: Texts) -> None:
         texts.documents.append(document(place, text, value))
         texts.labels.append(_clean_label(place, _label(place, label, said)))
     texts.places = list(table.places)
+    texts.notes += split_columns.said(table)
     if reading.group_column is not None:
         values = table.values[check_named(table, reading.group_column)]
         texts.groups = [None if value is None or value != value else str(value) for value in values]  # NaN is no group

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
-from rnnjax.data import image_files, tables
+from rnnjax.data import image_files, split_columns, tables
 from rnnjax.data.image_tree import Entry, Source, Tree
 from rnnjax.data.tables import Table
 from rnnjax.data.usual_names import FILE_COLUMNS
@@ -114,6 +114,7 @@ def read(tree: Tree, entry: Entry, reading: Reading, refuse: Callable[[str], Non
     name = "/".join(entry.parts)
     lines = tuple(f"{name}: {line}" for line in table.understood)
     lines += (f"classes by {name}: files by its column {columns[0]!r}, classes by {columns[1]!r}",)
+    lines += tuple(split_columns.said(table))
     return Listed(images, lines)
 
 

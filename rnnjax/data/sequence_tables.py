@@ -9,6 +9,7 @@ import numpy as np
 from rnnjax.data import sequence_cells as cells
 from rnnjax.data import sequence_columns as columns
 from rnnjax.data import sequence_guesses as guesses
+from rnnjax.data import split_columns
 from rnnjax.data import times as time_columns
 from rnnjax.data.sequences import Found, Reading, Series, count
 from rnnjax.data.tables import Table
@@ -82,7 +83,13 @@ def _long(table: Table, reading: Reading, *, training: bool) -> Found:
     settled = dataclasses.replace(settled, time_format=form)
     parts = [f"ids in {reading.id_column!r}", f"times in {timed!r}" if timed else "steps in the order of the rows"]
     parts += [f"labels in {', '.join(map(repr, labels))}"] * bool(labels) + [f"groups in {group!r}"] * bool(group)
-    lines = [*table.understood, f"long table: {', '.join(parts)}, {_values(found.names)}", *found.aside, *said]
+    lines = [
+        *table.understood,
+        f"long table: {', '.join(parts)}, {_values(found.names)}",
+        *found.aside,
+        *said,
+        *split_columns.said(table),
+    ]
     if timed is None and (rise := guesses.rising(found.names, found.array, order)):
         lines.append(
             f"{rise[0]!r} rises with every step, and is read as a value; {_TIME} {rise[0]} reads it as the times"
@@ -175,7 +182,7 @@ def _wide(table: Table, reading: Reading, ids: str | None, *, training: bool) ->
     short = int((ends < there.shape[1]).sum())
     parts = [f"labels in {', '.join(map(repr, labels))}"] * bool(labels) + [f"groups in {group!r}"] * bool(group)
     steps = f"{len(found.names):,} steps, {found.names[0]!r} to {found.names[-1]!r}"
-    lines = [*table.understood, f"wide table: {', '.join([*parts, steps])}", *found.aside]
+    lines = [*table.understood, f"wide table: {', '.join([*parts, steps])}", *found.aside, *split_columns.said(table)]
     guessed = training and not reading.label_columns and labels == table.columns[:1] and not table.header
     if guessed:
         lines.append(
