@@ -230,6 +230,7 @@ def test_where_clocks_are_set_back_it_is_said_what_to_do(tmp_path, minutes):
 def test_times_in_microseconds_are_written_with_all_their_digits_and_longer_ones_are_refused(tmp_path):
     found = read(tmp_path, table([str(1700000000123456 + n * 60_000_000) for n in range(5)]))
     assert found.after(2) == ["1700000300123456", "1700000360123456"]
+    assert found.step.times(1) == "60000000"
     with pytest.raises(DataError, match=r"table.csv:2: column 'date' has 1700000000000000001, of more digits"):
         read(tmp_path, table([str(1700000000000000001 + n) for n in range(5)]))
 

@@ -100,7 +100,8 @@ def _split_lines(found: Series, made: ForecastPreprocess, ends: tuple[int, int, 
     look_back, horizon = made.look_back, made.horizon
     numbered = found.times is None or found.step.unit == "numbers"
     spans = [""] * 2 if numbered else [f" ({found.step.times(rows)})" for rows in (look_back, horizon)]
-    lines = [f"{horizon:,} rows{spans[1]} are forecast from the {look_back:,}{spans[0]} before them"]
+    ahead = f"1 row{spans[1]} is forecast" if horizon == 1 else f"{horizon:,} rows{spans[1]} are forecast"
+    lines = [f"{ahead} from the {look_back:,}{spans[0]} before {'it' if horizon == 1 else 'them'}"]
     for name, begin, end in zip(NAMES, (0, *ends), ends, strict=False):
         windows = end - begin - horizon + 1 - (look_back if name == "train" else 0)
         shown = {"train": "training"}.get(name, name)

@@ -50,7 +50,7 @@ class Step(NamedTuple):
         if self.unit == "weekdays":
             return _counted(count, "weekday")
         if self.unit == "numbers":
-            return f"{count:g}"
+            return f"{count:.12g}"
         for name, size in _UNITS.items():
             if count % size == 0 or (count % 1_000_000 and name == "second"):
                 return _counted(count / size, name)
