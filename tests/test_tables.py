@@ -67,6 +67,7 @@ def test_a_delimiter_is_found_out_and_shown(tmp_path, delimiter, shown):
         ("ham,see you\nspam,win now\nham,at six\nham,ok\n", False),  # the messages of SMSSpamCollection
         ("text,label\na,b\ntext,label\nc,d\ntext,label\ne,f\n", True),  # files that were joined
         ("fine,x\nbad,x\ngood,y\n", True),  # once is no habit
+        ("text,sport\na,sport\nb,\nc,sport\n", True),  # a label a column, as pivot tables have them
         ("5.1,3.5,1.4,setosa\n4.9,3.0,1.4,setosa\n", False),
         ("-1.5\n2.5\n", False),
         (f"{'a long review ' * 9},pos\n{'another one ' * 9},neg\n", False),

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import itertools
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -113,8 +114,9 @@ def is_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
         lengths = [len(row[column]) for row in below]
         if "\n" in cell or (len(cell) >= _LONG_NAME and lengths and median(lengths) >= _LONG_VALUE):
             return True
-        again = sum(row[column].strip() == cell for row in below)
-        if cell and number(cell) is None and again >= _AGAIN:
+        values = Counter(row[column].strip() for row in below)
+        among = set(values) - {cell, ""}  # a column that holds its own name alone may be called so
+        if cell and number(cell) is None and values[cell] >= _AGAIN and among:
             return True
     numbers = [value for value in map(number, cells) if value is not None]
     if not numbers or not below:
