@@ -73,12 +73,14 @@ def full(results: dict[str, Results]) -> str:
 
 
 def short(results: dict[str, Results]) -> str:
-    """The results alone, for the first page."""
+    """The results alone, of what has been measured, for the first page."""
     columns = ["experiment", "what", "target", "measured", "seeds"]
     rows = []
     for (*row, value), found in _rows(results, "experiments/"):
+        if not found:
+            continue
         copies = sorted({copy for result in found if (copy := trials.copy(result))})
-        rows.append([*row, " on ".join([value, *copies]), str(len(found) or "")])
+        rows.append([*row, " on ".join([value, *copies]), str(len(found))])
     return _table(columns, rows)
 
 

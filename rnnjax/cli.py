@@ -174,7 +174,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     # What is of language models is shown where there is one, and accepted everywhere: the folder says what it holds.
     hidden: Any = tyro.conf.Suppress if brief else ()
     of_language, of_inputs = ((), hidden) if experiment.task.generates else (hidden, ())
-    of_chains: Any = () if experiment.begins else hidden
+    of_chains: Any = () if experiment.begins else tyro.conf.Suppress
 
     def train(
         options: Annotated[options_type, tyro.conf.arg(name="")] = defaults,  # pyright: ignore
