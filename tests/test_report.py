@@ -64,12 +64,13 @@ def test_the_sentence_of_ratios_has_those_that_missed_their_goal():
     assert "(experiments/results/benchmarks/training-cpu.png)" in said
 
 
-def test_the_short_table_has_the_results_of_the_full_one():
+def test_the_short_table_has_what_the_full_one_has_measured():
     def rows(table):
         return [[cell.replace("](experiments/", "](") for cell in line.split(" | ")] for line in table.splitlines()[2:]]
 
     short, full = rows(tables.short(RESULTS)), rows(tables.full(RESULTS))
-    assert len(short) == len(full)
+    full = [row for row in full if row[3] != "not yet measured"]
+    assert len(short) == len(full) > 10
     for ours, theirs in zip(short, full, strict=True):
         assert ours[:3] == theirs[:3]
         copied = "CIFAR-10 (JPEG re-encoding)" in theirs

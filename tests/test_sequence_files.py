@@ -407,7 +407,7 @@ BAD = {
     "infinity": (VALUE, "inf", r"long.csv:\d+: 'x' is infinite"),
     "decimal commas": (VALUE, '"1,5"', "write numbers with a point"),
     "commas between thousands": (VALUE, '"1,234"', "write no signs between thousands, 1234"),
-    "dates among numbers": ("s0,1,", "s0,2024-05-31,", "write all times alike"),
+    "dates among numbers": ("s0,1,", "s0,2024-05-31,", "which is no time in the format of the rows before it"),
     "times of too many digits": ("s0,1,", f"s0,{2**53 + 1},", f"'time' has {2**53 + 1}, of more digits"),
     "doubled times": ("s0,1,", "s0,0,", r"long.csv:\d+: the time '0' in 'time' stands twice .*, also at .*long.csv:\d"),
     "no time": ("s0,1,", "s0,soon,", r"long.csv:\d+: column 'time' has 'soon', which is no time .*--data.time-format"),
