@@ -18,7 +18,10 @@ from rnnjax.errors import DataError, RnnjaxError
 FORMAT = 1
 COPIES = {"cifar10_jpeg": "cifar10"}
 """A set that stands for another, by its name: see :data:`experiments.trials.COPIES`."""
-DECIDING = ("name", "validation_fraction", "test_split", "crop_size", "tokenizer", "vocabulary_size", "bucket_lengths")
+DECIDING = (
+    *("name", "validation_fraction", "validation_by", "test_split", "crop_size"),
+    *("tokenizer", "vocabulary_size", "bucket_lengths"),
+)
 """The fields of a section that decide its arrays; the others are of batches and augmentation."""
 _PREPROCESSES = {kind.kind: kind for kind in (ImagePreprocess, TextPreprocess)}
 _DAMAGED = (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, RnnjaxError)
@@ -112,7 +115,7 @@ def _deciding(section: Any) -> dict[str, Any]:
 
 
 def _check_section(path: Path, theirs: Mapping[str, Any], section: Any) -> None:
-    ours, theirs = _deciding(section), dict(theirs)
+    ours, theirs = _deciding(section), {"validation_by": "rows"} | dict(theirs)
     theirs["name"] = COPIES.get(theirs["name"], theirs["name"])
     ours["name"] = COPIES.get(ours["name"], ours["name"])
     if (name := digests.first_difference(ours, theirs)) is not None:

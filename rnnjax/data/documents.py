@@ -10,6 +10,7 @@ from rnnjax.config.data import DataConfig
 Tokenizer = Literal["words", "plain-words", "characters", "bytes"]
 Header = Literal["auto", "yes", "no"]
 Keep = Literal["both", "head", "tail"]
+ValidationBy = Literal["rows", "names"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,10 @@ class TextData(DataConfig):
     """Most frequent tokens that are known."""
     bucket_lengths: tuple[int, ...] = (200, 400)
     """Padded lengths in tokens; none given: by the data."""
-
     train_documents: int = option(0, rare=True)
     """So many of the documents that are left to train on, by class and drawn once; 0: all."""
+    validation_by: ValidationBy = option("rows", rare=True)
+    """What is held out of train: rows, or whole groups of documents that share rare names, as those of one film do."""
     vocabulary_splits: tuple[str, ...] = option((), rare=True)
     """TFDS splits, labels aside, whose tokens are the vocabulary, as a language model's of them; none: train."""
 
@@ -59,6 +61,7 @@ class TextData(DataConfig):
         super().__post_init__()
         choice(self, "tokenizer", Tokenizer)
         check(self.train_documents >= 0, self, "train_documents", "0 or more")
+        choice(self, "validation_by", ValidationBy)
         check(self.vocabulary_size >= 3, self, "vocabulary_size", "3 or more")
         lengths = self.bucket_lengths
         rising = all(a < b for a, b in itertools.pairwise(lengths))
@@ -111,6 +114,8 @@ class TextTable(TextData):
     """What a token is."""
     bucket_lengths: tuple[int, ...] = ()
     """Padded lengths in tokens; none given: by the data."""
+    validation_by: ValidationBy = option("rows", offered=False)
+    """Only rows: --data.group-column says what belongs together."""
 
     def load(self) -> Any:
         """The documents of a table or a folder."""
@@ -122,6 +127,7 @@ class TextTable(TextData):
         super().__post_init__()
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
         choice(self, "header", Header)
+        check(self.validation_by == "rows", self, "validation_by", "rows; name what belongs together by group_column")
         choice(self, "keep", Keep)
         longest, buckets = self.max_length, self.bucket_lengths
         check(longest is None or longest > 0, self, "max_length", "positive")

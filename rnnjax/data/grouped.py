@@ -1,7 +1,7 @@
 """Splits that keep together what belongs together: copies of one example, and rows of one group."""
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
@@ -62,27 +62,63 @@ def hold_out_groups(
       DataError: if all rows of a class are one group, so that one part would lack the class.
     """
     counts = np.bincount(labels, minlength=len(names))
-    members: dict[int, list[int]] = defaultdict(list)
-    for row, group in enumerate(groups.tolist()):
-        members[group].append(row)
+    members = _members(groups)
     _require_two(labels, groups, counts, names, of)
     if len(members) == len(labels):
         return hold_out(labels, fraction, seed)
     rng = np.random.default_rng(seed)
     several = [rows for rows in members.values() if len(rows) > 1]
     order = sorted(rng.permutation(len(several)).tolist(), key=lambda number: -len(several[number]))
-    held_counts, wanted = np.zeros(len(names)), fraction * counts
-    held: list[int] = []
-    for number in order:
-        of_group = np.bincount(labels[several[number]], minlength=len(names))
-        gap = (held_counts - wanted) / np.maximum(counts, 1)
-        if np.sum((gap + of_group / np.maximum(counts, 1)) ** 2) < np.sum(gap**2):
-            held += several[number]
-            held_counts = held_counts + of_group
+    wanted = fraction * counts
+    held = _nearer((several[number] for number in order), labels, counts, wanted)
+    left = wanted - np.bincount(labels[held], minlength=len(names))
     singles = np.array(sorted(rows[0] for rows in members.values() if len(rows) == 1), int)
     for label in range(len(names)):
         of_class = rng.permutation(singles[labels[singles] == label])
-        held += of_class[: max(0, round(wanted[label] - held_counts[label]))].tolist()
+        held += of_class[: max(0, round(left[label]))].tolist()
+    return _both_parts(labels, groups, members, held)
+
+
+def hold_out_any(
+    labels: np.ndarray, groups: np.ndarray, fraction: float, names: Sequence[str], seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`hold_out_groups`, of groups in an order by ``seed`` whatever their size.
+
+    The parts have groups of all sizes, as the whole has them; the largest first would put nothing else into the held
+    one where there are many. It is nearly as close to the fraction if groups are small beside the part.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    members = _members(groups)
+    _require_two(labels, groups, counts, names, "document")
+    every = list(members.values())
+    order = np.random.default_rng(seed).permutation(len(every)).tolist()
+    held = _nearer((every[number] for number in order), labels, counts, fraction * counts)
+    return _both_parts(labels, groups, members, held)
+
+
+def _members(groups: np.ndarray) -> dict[int, list[int]]:
+    members: dict[int, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups.tolist()):
+        members[group].append(row)
+    return members
+
+
+def _nearer(order: Iterable[list[int]], labels: np.ndarray, counts: np.ndarray, wanted: np.ndarray) -> list[int]:
+    """The rows of the groups by which the shares of the classes come nearer to what is wanted, one after the other."""
+    held: list[int] = []
+    held_counts = np.zeros(len(counts))
+    for rows in order:
+        of_group = np.bincount(labels[rows], minlength=len(counts))
+        gap = (held_counts - wanted) / np.maximum(counts, 1)
+        if np.sum((gap + of_group / np.maximum(counts, 1)) ** 2) < np.sum(gap**2):
+            held += rows
+            held_counts = held_counts + of_group
+    return held
+
+
+def _both_parts(
+    labels: np.ndarray, groups: np.ndarray, members: dict[int, list[int]], held: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
     inside = np.zeros(len(labels), bool)
     inside[held] = True
     _in_both(labels, groups, members, inside)

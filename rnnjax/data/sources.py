@@ -84,7 +84,7 @@ def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, tokenized
     """
     found = _labelled_texts(config)
     given = {split: _documents(found, split) for split in ("train", "test")}
-    return found.info.full_name, tfds.class_names(found), tokenized.three_splits(given, config.validation_fraction)
+    return found.info.full_name, tfds.class_names(found), tokenized.three_splits(given, config)
 
 
 def labelled_texts(config: TextData) -> Dataset:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.data import cache
+from rnnjax.data import cache, named_groups
 from rnnjax.data import tokens as text
 from rnnjax.data.documents import TextData
 from rnnjax.data.examples import Dataset, Examples, hold_out, labelled
+from rnnjax.data.grouped import hold_out_any
 from rnnjax.data.lengths import bucket_lengths
 from rnnjax.data.plan import Plan
 from rnnjax.data.text_columns import Reading
@@ -60,6 +61,7 @@ def dataset(
         "max_length": max_length(config),
         "validation_fraction": config.validation_fraction,
         **({} if config.kept == "both" else {"keep": config.kept}),
+        **({} if config.validation_by == "rows" else {"by_names": named_groups.VERSION}),
     }
     cached = cache.arrays(cache.folder(config.cache_dir), content, lambda: _encoded(read(), config, vocabulary))
     known = Vocabulary(tuple(json.loads(bytes(cached["vocabulary"]))))
@@ -75,8 +77,8 @@ def dataset(
         test,
         preprocess,
         plan=Plan(buckets),
-        documents=lambda: {split: part[0] for split, part in three_splits(read(), config.validation_fraction).items()},
-        understood=_lengths(cached, config),
+        documents=lambda: {split: part[0] for split, part in three_splits(read(), config).items()},
+        understood=(*_cut_by(config), *_lengths(cached, config)),
     )
 
 
@@ -96,26 +98,40 @@ def max_length(config: TextData) -> int:
     return config.longest or LONGEST[config.tokenizer]
 
 
-def three_splits(given: Mapping[str, Documents], validation_fraction: float) -> dict[str, Documents]:
+def three_splits(given: Mapping[str, Documents], config: TextData) -> dict[str, Documents]:
     """Train, validation and test from train and test; as they are, where all three are given."""
     if "validation" in given:
         return dict(given)
-    kept, held = cut(given["train"], validation_fraction)
+    kept, held = cut(given["train"], config)
     return {"train": kept, "validation": held, "test": given["test"]}
 
 
-def cut(given: Documents, fraction: float) -> tuple[Documents, Documents]:
-    """Documents without a part of them, and that part; see :func:`rnnjax.data.examples.hold_out`."""
+def cut(given: Documents, config: TextData) -> tuple[Documents, Documents]:
+    """Documents without the part of them that validates, and that part, stratified by class.
+
+    See :func:`rnnjax.data.examples.hold_out`, and of whole groups :mod:`rnnjax.data.named_groups`.
+    """
     documents, labels = given
-    kept, held = hold_out(labels, fraction)
+    if config.validation_by == "names":
+        classes = [str(number) for number in range(int(labels.max()) + 1)]
+        groups = named_groups.named_groups(documents)
+        kept, held = hold_out_any(labels, groups, config.validation_fraction, classes)
+    else:
+        kept, held = hold_out(labels, config.validation_fraction)
     return ([documents[int(i)] for i in kept], labels[kept]), ([documents[int(i)] for i in held], labels[held])
+
+
+def _cut_by(config: TextData) -> tuple[str, ...]:
+    """A line on how validation was cut, where it was not by rows."""
+    by_names = "validation is of whole groups of documents that share rare names"
+    return (by_names,) if config.validation_by == "names" else ()
 
 
 def _encoded(
     given: Mapping[str, Documents], config: TextData, own: Callable[[], Vocabulary] | None
 ) -> dict[str, np.ndarray]:
     """Ids, lengths and labels of all splits; the vocabulary is the given one, or of the kept part of training alone."""
-    splits, tokenize = three_splits(given, config.validation_fraction), TOKENIZERS[config.tokenizer]
+    splits, tokenize = three_splits(given, config), TOKENIZERS[config.tokenizer]
     if own is not None:
         vocabulary = own()
     elif config.tokenizer == "bytes":
