@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from importlib import import_module
 
-from rnnjax.experiment import Experiment, Listed
+from rnnjax.experiment import Listed
 
 NAMES = (
     "digits_rows",
@@ -39,5 +39,4 @@ def every() -> Iterator[Listed]:
     for name in NAMES:
         experiment = load(name)
         yield experiment
-        if isinstance(experiment, Experiment):
-            yield from map(experiment.variant, experiment.variants)
+        yield from map(experiment.variant, experiment.variants)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from experiments import NAMES, load
 from experiments.tables import measured, read_results
-from rnnjax.experiment import Experiment, Listed
+from rnnjax.experiment import Listed
 
 USAGE = "usage: python -m experiments [NAME]  (run one by python -m experiments.NAME)"
 
@@ -58,8 +58,7 @@ def _details(names: list[str]) -> Iterator[str]:
     results = read_results()
     for name in names:
         experiment = load(name)
-        variants = map(experiment.variant, experiment.variants) if isinstance(experiment, Experiment) else ()
-        for one in (experiment, *variants):
+        for one in (experiment, *map(experiment.variant, experiment.variants)):
             yield from _everything(one, measured(one, results.get(one.name, [])))
 
 

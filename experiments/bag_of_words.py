@@ -1,108 +1,63 @@
-"""The bar for recurrent text classifiers: TF-IDF and logistic regression, on the same data and the same splits.
+"""The bar for recurrent text classifiers: word counts and a linear model, on the same data and the same splits.
 
 scikit-learn counts the words of our tokenizer; C is chosen on the validation split. Order plays no part but within
---max-ngram words.
+--max-ngram words. The plain model is TF-IDF and logistic regression; ``--variant nb`` weighs which runs of one to three
+words occur by their log-count ratios (Wang and Manning 2012, see :mod:`rnnjax.bars.ngrams`).
 """
 
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from experiments.linear import Linear, scores
+from experiments.word_counts import BagOfWords, WordCounts, fit
 from rnnjax import cli
-from rnnjax.bars.linear import by_validation
-from rnnjax.bars.ngrams import analyzer
-from rnnjax.config import TextData
 from rnnjax.data import sources
 from rnnjax.errors import DataError, UsageError
-from rnnjax.experiment import Listed, Target
+from rnnjax.experiment import Target
 from rnnjax.files import write_text
 from rnnjax.runs import environment as environments
 
-EXPERIMENT = Listed(
+EXPERIMENT = WordCounts(
     name="bag_of_words",
     summary="TF-IDF and logistic regression (scikit-learn) on IMDB: the bar",
     target=Target(value=0.89, source="a bag-of-words MLP: 89.0 %"),
     cost="one fit for each value of C on one CPU core; its time is in its result files",
+    variants={
+        "nb": {
+            "summary": "log-count ratios of 1- to 3-grams and logistic regression on IMDB: the bar that counts",
+            "target": Target(value=0.915, source="Mesnil et al. 2015: 91.87 %"),
+            "config": BagOfWords(
+                weighting="naive-bayes", max_ngram=3, c=(0.01, 0.03, 0.1, 0.3, 1.0), validation_by="names"
+            ),
+        }
+    },
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class BagOfWords:
-    """What decides the result."""
-
-    data: str = "imdb_reviews"
-    """TFDS name."""
-    validation_fraction: float = 0.1
-    """Share of the training split that is held out, as for the recurrent models."""
-    max_ngram: int = 1
-    """Longest run of words that is counted."""
-    min_documents: int = 2
-    """Training documents that a word must occur in."""
-    c: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0)
-    """Inverse strengths of the L2 penalty that are tried."""
-
-    def __post_init__(self):
-        if not self.c or min(self.c) <= 0:
-            raise UsageError(f"--c needs positive values, at least one, got {self.c}")
-        if self.max_ngram < 1 or self.min_documents < 1:
-            raise UsageError("--max-ngram and --min-documents must be 1 or more")
-
-
-def fit(
-    config: BagOfWords, splits: dict[str, Any], class_names: Sequence[str]
-) -> tuple[Linear, float, list[dict[str, float]]]:
-    """The model of the best C by validation accuracy, that C, and the accuracy of each."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-
-    documents, labels = splits["train"]
-    vectorizer = TfidfVectorizer(
-        analyzer=analyzer("words", config.max_ngram),
-        min_df=config.min_documents,
-        sublinear_tf=True,
-    )
-    train, validation = vectorizer.fit_transform(documents), vectorizer.transform(splits["validation"][0])
-
-    def fitted(c: float) -> Any:
-        return LogisticRegression(C=c, max_iter=1000).fit(train, labels)
-
-    def accuracy(model: Any) -> float:
-        found = float(model.score(validation, splits["validation"][1]))
-        print(f"C {model.C:g}: validation accuracy {found:.2%}", flush=True)
-        return found
-
-    c, model, every = by_validation(config.c, fitted, accuracy)
-    tried = [{"c": c, "validation_accuracy": value} for c, value in every]
-    index = {term: i for i, term in enumerate(vectorizer.get_feature_names_out().tolist())}
-    made = Linear(index, vectorizer.idf_, model.coef_.T, model.intercept_, tuple(class_names), config.max_ngram)
-    return made, c, tried
-
-
-def train(config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> int:
+def train(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> int:
     if (root / "result.json").is_file() and not fresh:
         result = json.loads((root / "result.json").read_text(encoding="utf-8"))
-        if result["config"] != to_json(config):
+        if BagOfWords.from_json(result["config"]) != config:
             raise UsageError(f"{root} holds a result of other options; --fresh replaces it, or name another --workdir")
         print(f"finished already in {root}; --fresh trains it again")
         return 0
     environment, start = environments.environment(), time.perf_counter()
-    name, class_names, splits = sources.documents(_data(config, data_dir))
+    name, class_names, splits = sources.documents(config.documents(data_dir))
     model, c, tried = fit(config, splits, class_names)
     metrics = {split: scores(model, *splits[split]) for split in ("test", "validation", "train")}
     root.mkdir(parents=True, exist_ok=True)
     model.save(root)
-    accuracy, target = metrics["test"]["accuracy"], EXPERIMENT.target
+    accuracy, target = metrics["test"]["accuracy"], experiment.target
     assert target is not None
     wall = time.perf_counter() - start
     result = {
-        "experiment": EXPERIMENT.name,
+        "experiment": experiment.name,
         "seed": 0,
         "metrics": metrics,
         "target": {"accuracy": target.value, "source": target.source, "reached": accuracy >= target.value},
@@ -112,14 +67,14 @@ def train(config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> 
         "data": {"name": name} | {split: len(labels) for split, (_, labels) in splits.items()},
         "device": _cpu(),
         "seconds": {"wall": wall, "compile": 0.0},
-        "config": to_json(config),
+        "config": config.to_json(),
         **environment,
         "finished": environments.now(),
     }
     write_text(root / "result.json", json.dumps(result, indent=2) + "\n")
     verdict = "reached" if result["target"]["reached"] else "MISSED"
     print(
-        f"\n{EXPERIMENT.name}: {EXPERIMENT.summary}\n"
+        f"\n{experiment.name}: {experiment.summary}\n"
         f"  test accuracy {accuracy:.2%}, validation {metrics['validation']['accuracy']:.2%} with C {c:g}, "
         f"{wall:.0f} s; target {target.value:.2%}: {verdict}\n"
         f"result {root / 'result.json'}\n"
@@ -130,11 +85,11 @@ def train(config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> 
 
 def evaluate(root: Path, split: str, data_dir: str | None) -> int:
     model, result = Linear.load(root), json.loads((root / "result.json").read_text(encoding="utf-8"))
-    _, _, splits = sources.documents(_data(BagOfWords(**_options(result["config"])), data_dir))
+    _, _, splits = sources.documents(BagOfWords.from_json(result["config"]).documents(data_dir))
     if split == "test":
         print("note: this looked at the test split; choose models by validation", file=sys.stderr)
     values = scores(model, *splits[split])
-    print(json.dumps({"experiment": EXPERIMENT.name, "seed": 0, "split": split, **values}))
+    print(json.dumps({"experiment": result["experiment"], "seed": 0, "split": split, **values}))
     return 0
 
 
@@ -162,21 +117,6 @@ def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: 
     return write(answers(), EXPERIMENT.task, "jsonl" if json_lines else "plain", None)
 
 
-def to_json(config: BagOfWords) -> dict[str, Any]:
-    """The options as plain JSON values."""
-    return {"kind": EXPERIMENT.name, **asdict(config), "c": list(config.c)}
-
-
-def _options(stored: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name != "kind"
-    }
-
-
-def _data(config: BagOfWords, data_dir: str | None) -> TextData:
-    return TextData(name=config.data, validation_fraction=config.validation_fraction, data_dir=data_dir)
-
-
 def _cpu() -> dict[str, Any]:
     import jax
 
@@ -186,10 +126,12 @@ def _cpu() -> dict[str, Any]:
 
 
 def _parse(arguments: list[str]) -> Callable[[], int]:
-    folder = Path("runs") / EXPERIMENT.name / "seed-0"
+    variant, arguments = cli.taken(arguments, "--variant")
+    experiment = EXPERIMENT if variant is None else EXPERIMENT.variant(variant)
+    folder = Path("runs") / experiment.name / "seed-0"
 
     def train_command(
-        config: Annotated[BagOfWords, tyro.conf.arg(name="")] = BagOfWords(),
+        config: Annotated[BagOfWords, tyro.conf.arg(name="")] = experiment.config,
         workdir: Path = folder,
         data_dir: str | None = None,
         fresh: bool = False,
@@ -202,7 +144,7 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
           data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
           fresh: Replace what is there.
         """
-        return lambda: train(config, workdir, data_dir, fresh)
+        return lambda: train(experiment, config, workdir, data_dir, fresh)
 
     def evaluate_command(
         workdir: Path = folder, split: cli.SplitName = "validation", data_dir: str | None = None
@@ -235,7 +177,7 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
     return tyro.extras.subcommand_cli_from_dict(
         {"train": train_command, "evaluate": evaluate_command, "predict": predict_command},
         prog=f"python -m experiments.{EXPERIMENT.name}",
-        description=f"{EXPERIMENT.summary}\n\n{cli.EXIT_CODES}",
+        description=f"{experiment.summary}\n\n{cli.EXIT_CODES}",
         args=cli.with_command(arguments),
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )

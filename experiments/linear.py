@@ -17,10 +17,13 @@ from rnnjax.tasks.metrics import class_probabilities
 
 @dataclass(frozen=True)
 class Linear:
-    """A trained model, readable without scikit-learn: word counts, weighed and of length 1, to logits."""
+    """A trained model, readable without scikit-learn: word counts to logits.
+
+    With ``idf``, counts are weighed by it and of length 1; without, a term that occurs is 1.
+    """
 
     index: dict[str, int]
-    idf: np.ndarray
+    idf: np.ndarray | None
     kernel: np.ndarray  # [words, logits]
     bias: np.ndarray
     class_names: tuple[str, ...]
@@ -33,6 +36,8 @@ class Linear:
     def _one(self, counts: Counter[str]) -> np.ndarray:
         known = [(self.index[term], count) for term, count in counts.items() if term in self.index]
         ids, count = np.array(known, int).reshape(-1, 2).T
+        if self.idf is None:
+            return self.kernel[ids].sum(0) + self.bias
         weights = (1 + np.log(count)) * self.idf[ids]
         return weights @ self.kernel[ids] / max(np.linalg.norm(weights), 1e-12) + self.bias
 
@@ -40,7 +45,8 @@ class Linear:
         """Writes plain JSON and NumPy arrays: nothing in them is ever executed."""
         described = {"terms": list(self.index), "class_names": self.class_names, "max_ngram": self.max_ngram}
         write_text(folder / "vocabulary.json", json.dumps(described) + "\n")
-        np.savez(folder / "model.npz", idf=self.idf, kernel=self.kernel, bias=self.bias)
+        arrays = {"idf": self.idf, "kernel": self.kernel, "bias": self.bias}
+        np.savez(folder / "model.npz", **{name: array for name, array in arrays.items() if array is not None})
 
     @classmethod
     def load(cls, folder: Path) -> "Linear":
@@ -49,7 +55,8 @@ class Linear:
             arrays = np.load(folder / "model.npz", allow_pickle=False)
             index = {term: i for i, term in enumerate(described["terms"])}
             names = tuple(described["class_names"])
-            return cls(index, arrays["idf"], arrays["kernel"], arrays["bias"], names, described["max_ngram"])
+            idf = arrays.get("idf")
+            return cls(index, idf, arrays["kernel"], arrays["bias"], names, described["max_ngram"])
         except FileNotFoundError as error:
             raise UsageError(f"{folder} holds no trained model (no {Path(error.filename).name}); train one") from error
         except (OSError, ValueError, KeyError) as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import load, measured, tables, trials
+from experiments import gaps, load, measured, tables, trials
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
@@ -29,7 +29,11 @@ def sections(results: dict[str, tables.Results], tried: dict[str, tables.Results
     """What is made for each page, by the name in its marks."""
     return {
         README: {"results": tables.short(results), "speed": markdown.short(page=README)},
-        EXPERIMENTS: {"results": tables.full(results), "trials": trials.table(tried, results)},
+        EXPERIMENTS: {
+            "results": tables.full(results),
+            "gaps": gaps.table(results, tried),
+            "trials": trials.table(tried, results),
+        },
         BENCHMARKS: {"performance": markdown.section(page=BENCHMARKS)},
     }
 

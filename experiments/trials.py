@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import experiments
-from experiments import bag_of_words
+from experiments.word_counts import BagOfWords, WordCounts
 from rnnjax.config import Config, identity, identity_differences
 from rnnjax.config.run import from_json
 from rnnjax.experiment import KINDS, Experiment
@@ -24,11 +24,10 @@ Result = dict[str, Any]
 def differences(result: Result) -> list[str]:
     """In what the configuration of a result is not its experiment's, as ``section.field: value, not value``."""
     experiment = experiments.load(result["experiment"])
-    if not isinstance(experiment, Experiment):
-        ours, theirs = result["config"], bag_of_words.to_json(bag_of_words.BagOfWords())
-        return [
-            f"{name}: {ours.get(name)!r}, not {theirs[name]!r}" for name in theirs if ours.get(name) != theirs[name]
-        ]
+    if isinstance(experiment, WordCounts):
+        ours, theirs = BagOfWords.from_json(result["config"]).to_json(), experiment.config.to_json()
+        return [f"{name}: {ours[name]!r}, not {theirs[name]!r}" for name in theirs if ours[name] != theirs[name]]
+    assert isinstance(experiment, Experiment), "all others are of a network"
     config: Config = from_json(result["config"], KINDS)
     if config.data.name in COPIES:  # the one difference that is allowed, and the table shows it
         original, _ = COPIES[config.data.name]
@@ -90,7 +89,7 @@ def table(trials: dict[str, list[Result]], measured: dict[str, list[Result]]) ->
 
 
 def _row(name: str, result: Result, settings: str) -> str:
-    epochs = f"{result['best_epoch']} of {result['epochs']}"
+    epochs = f"{result['best_epoch']} of {result['epochs']}" if "epochs" in result else ""
     commit = (result["commit"] or "unknown")[:8]
     tested = result["metrics"]["test"]
     headline = _headline(result)

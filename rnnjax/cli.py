@@ -59,7 +59,7 @@ def parse(experiment: Experiment, arguments: list[str], *, own: bool) -> Callabl
     Raises:
       UsageError: at what is wrong in them.
     """
-    variant, rest = _taken(arguments, "--variant")
+    variant, rest = taken(arguments, "--variant")
     if variant == "":
         raise UsageError(f"--variant needs a name: {', '.join(experiment.variants) or 'but there is none here'}")
     experiment = experiment if variant is None else experiment.variant(variant)
@@ -67,7 +67,7 @@ def parse(experiment: Experiment, arguments: list[str], *, own: bool) -> Callabl
     if rest[0] in ("train", "plan"):
         if rest[0] == "train" and any(argument.partition("=")[0] == "--workdir" for argument in rest):
             raise UsageError("train makes its work folders itself, as RUNS/EXPERIMENT/seed-N: say --runs-dir RUNS")
-        path, rest = _taken(rest, "--config")
+        path, rest = taken(rest, "--config")
         if path == "":
             raise UsageError("--config needs a file: a run's config.json or result.json")
         experiment = experiment if path is None else with_settings(experiment, Path(path))
@@ -129,7 +129,7 @@ def with_command(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def _taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
+def taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
     """Takes an option out of the arguments that decides what the defaults of others are.
 
     Returns:

@@ -82,6 +82,7 @@ class Listed:
       cost: one line: what it takes on which machine.
       task: what the model's outputs mean.
       program: how its command line is called; ``python -m experiments.NAME`` by default.
+      variants: the same with other settings, by name.
     """
 
     name: str = "experiment"
@@ -90,6 +91,7 @@ class Listed:
     cost: str = ""
     task: Task = field(default_factory=Classification)
     program: str = ""
+    variants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
@@ -108,6 +110,23 @@ class Listed:
         """Whether a value of the headline metric on test reaches the target; None where there is none."""
         return None if self.target is None else self.task.headline.reaches(value, self.target.value)
 
+    def variant(self, name: str) -> Self:
+        """The experiment with the settings of that variant.
+
+        Raises:
+          UsageError: if it has none of that name.
+        """
+        if name not in self.variants:
+            near = difflib.get_close_matches(name, self.variants, n=1)
+            known = f"its variants are {', '.join(self.variants)}" if self.variants else "it has none"
+            hint = f"did you mean {near[0]}?" if near else known
+            raise UsageError(f"{self.name} has no variant {name!r}; {hint}")
+        return dataclasses.replace(self._varied(self.variants[name]), name=f"{self.name}-{name}", variants={})
+
+    def _varied(self, chosen: Any) -> Self:
+        """The same with the settings of a variant: here, fields by name."""
+        return dataclasses.replace(self, **chosen)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Listed):
@@ -125,7 +144,6 @@ class Experiment(Listed):
       seeds: the seeds that the command trains by default.
       sample_texts: documents to try a text classifier on.
       begins: experiments whose weights a run begins with, by the name of the model's module that takes them.
-      variants: the same with other settings, by name.
     """
 
     data: Any
@@ -137,7 +155,6 @@ class Experiment(Listed):
     seeds: tuple[int, ...] = (0,)
     sample_texts: tuple[str, ...] = ()
     begins: Mapping[str, "Experiment"] = field(default_factory=dict)
-    variants: Mapping[str, Variant] = field(default_factory=dict)
 
     def __post_init__(self):
         _check_parts(self)
@@ -174,30 +191,13 @@ class Experiment(Listed):
         task = self.task.chosen(dataset)
         return self if task is self.task else dataclasses.replace(self, task=task)
 
-    def variant(self, name: str) -> "Experiment":
-        """The experiment with the settings of that variant.
-
-        Raises:
-          UsageError: if it has none of that name.
-        """
-        if name not in self.variants:
-            near = difflib.get_close_matches(name, self.variants, n=1)
-            known = f"its variants are {', '.join(self.variants)}" if self.variants else "it has none"
-            hint = f"did you mean {near[0]}?" if near else known
-            raise UsageError(f"{self.name} has no variant {name!r}; {hint}")
-        chosen = self.variants[name]
+    def _varied(self, chosen: Variant) -> Self:
         changed = {
             section.name: dataclasses.replace(getattr(self, section.name), **getattr(chosen, section.name))
             for section in dataclasses.fields(Config)
             if getattr(chosen, section.name)
         }
-        return dataclasses.replace(
-            self,
-            **changed | dict(chosen.replace),
-            name=f"{self.name}-{name}",
-            summary=chosen.summary,
-            variants={},
-        )
+        return dataclasses.replace(self, **changed | dict(chosen.replace), summary=chosen.summary)
 
 
 def known_task(kind: str | None) -> Task | None:

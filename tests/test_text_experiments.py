@@ -89,6 +89,35 @@ def test_the_linear_model_is_scikit_learns(tmp_path, labels, max_ngram):
     assert sorted(loaded.index) == vectorizer.get_feature_names_out().tolist()
 
 
+@pytest.mark.parametrize("labels", ["ab", "abc"])
+def test_the_naive_bayes_variant_is_scikit_learns_linear_model_of_the_papers_features(tmp_path, labels):
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    made = splits(tuple(labels))
+    config = bag_of_words.BagOfWords(weighting="naive-bayes", max_ngram=3, c=(0.5,))
+    model, _, tried = bag_of_words.fit(config, made, sorted(labels))
+    assert tried[0]["validation_accuracy"] == scores(model, *made["validation"])["accuracy"] == 1
+    model.save(tmp_path)
+    loaded = Linear.load(tmp_path)
+    assert loaded.idf is None
+    vectorizer = CountVectorizer(
+        tokenizer=words, token_pattern=None, lowercase=False, ngram_range=(1, 3), min_df=2, binary=True
+    )
+    counts = vectorizer.fit_transform(made["train"][0]).toarray()
+    documents = [*made["test"][0], "", "nothing known", "shared shared shared word3 a b"]
+    asked = vectorizer.transform(documents).toarray()
+    expected = []
+    for number in range(len(labels)) if len(labels) > 2 else [1]:
+        of_class = made["train"][1] == number
+        p, q = 1 + counts[of_class].sum(0), 1 + counts[~of_class].sum(0)
+        ratios = np.log(p / p.sum() / (q / q.sum()))
+        reference = LogisticRegression(C=0.5, max_iter=1000).fit(counts * ratios, of_class)
+        expected.append(reference.decision_function(asked * ratios))
+    np.testing.assert_allclose(loaded.logits(documents), np.stack(expected, 1), rtol=0.02, atol=0.02)
+    assert sorted(loaded.index) == vectorizer.get_feature_names_out().tolist()
+
+
 def test_terms_are_runs_of_words():
     assert list(terms(["a", "b", "c"], 2)) == ["a", "b", "c", "a b", "b c"]
     assert list(terms([], 2)) == []
@@ -106,8 +135,12 @@ def test_bag_of_words_from_the_command_line(tmp_path, monkeypatch, capsys):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["data"] == {"name": "made_up", "train": 90, "validation": 30, "test": 33}
     assert len(result["tried"]) == 4
-    assert result["config"] == bag_of_words.to_json(bag_of_words.BagOfWords())
+    assert result["config"] == bag_of_words.BagOfWords().to_json()
     assert result["versions"]["scikit-learn"]
+    assert run(*folder) == 0
+    assert "finished already" in capsys.readouterr().out
+    del result["config"]["validation_by"], result["config"]["weighting"]  # as an earlier version wrote it
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result))
     assert run(*folder) == 0
     assert "finished already" in capsys.readouterr().out
     assert run("--max-ngram", "2", *folder) == 2
@@ -120,6 +153,25 @@ def test_bag_of_words_from_the_command_line(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr()
     assert [line.split("\t")[0] for line in shown.out.splitlines()] == ["b", "a"]
     assert "gone.txt" in shown.err
+
+
+def test_the_variant_has_a_name_a_target_and_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(sources, "documents", lambda config: asked.append(config) or ("made", "ab", splits("ab")))
+    monkeypatch.chdir(tmp_path)
+    run = lambda *arguments: cli.run(bag_of_words._parse, list(arguments))  # noqa: E731
+    assert run("--variant", "nbb") == 2
+    assert "did you mean nb?" in capsys.readouterr().err
+    assert run("train", "--variant", "nb", "--c", "1") == 0
+    assert "bag_of_words-nb: log-count ratios" in capsys.readouterr().out
+    result = json.loads((tmp_path / "runs" / "bag_of_words-nb" / "seed-0" / "result.json").read_text())
+    assert (result["experiment"], result["target"]["accuracy"]) == ("bag_of_words-nb", 0.915)
+    assert result["config"]["weighting"] == "naive-bayes"
+    assert asked[0].validation_by == result["config"]["validation_by"] == "names"
+    assert run("predict", "--variant", "nb", "--text", "shared b") == 0
+    assert capsys.readouterr().out.startswith("b\t")
+    assert run("evaluate", "--variant", "nb") == 0
+    assert json.loads(capsys.readouterr().out)["experiment"] == "bag_of_words-nb"
 
 
 @pytest.mark.slow

@@ -101,15 +101,18 @@ def logistic(features: Any, columns: np.ndarray, c: float) -> Callable[[Any], np
 
         return several
     if exclusive(columns) and columns.shape[1] == 2:
-        one = _binary(features, columns[:, 1], c)
-        return lambda x: two_sided(one(x))
-    each = [_binary(features, column, c) for column in columns.T]
-    return lambda x: np.stack([model(x) for model in each], 1)
+        kernel, bias = binary(features, columns[:, 1], c)
+        return lambda x: two_sided(x @ kernel + bias)
+    each = [binary(features, column, c) for column in columns.T]
+    return lambda x: np.stack([x @ kernel + bias for kernel, bias in each], 1)
 
 
-def _binary(features: Any, column: np.ndarray, c: float) -> Callable[[Any], np.ndarray]:
+def binary(features: Any, column: np.ndarray, c: float) -> tuple[np.ndarray, float]:
+    """Weights ``[F]`` and bias of a logistic regression for a column ``[N]`` of 1 and -1."""
     model = _fitted(features, column > 0, c)
-    return (lambda x: np.full(x.shape[0], _FAR * column[0])) if model is None else model.decision_function
+    if model is None:
+        return np.zeros(features.shape[1]), float(_FAR * column[0])
+    return model.coef_[0], float(model.intercept_[0])
 
 
 def _fitted(features: Any, labels: np.ndarray, c: float) -> Any:

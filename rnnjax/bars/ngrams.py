@@ -6,8 +6,8 @@ regression, as in Mesnil et al. (2015, arXiv:1412.5335). Order plays no part bey
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,23 +73,34 @@ def bar(asked: Asked) -> Bar | None:
     return judged("n-grams", outputs.astype(np.float32), asked, likely=two, note=note)
 
 
-def fitted(features: Any, columns: np.ndarray, c: float) -> Callable[[Any], np.ndarray]:
-    """One linear model for each column against the rest, over features times its ratios; of two classes, one alone.
+class Weighed(NamedTuple):
+    """Linear models of which terms occur, the log-count ratios in their weights.
 
-    Returns:
-      From features to logits ``[N, C]``.
+    Attributes:
+      kernel: ``[F, L]``, a column a class against the rest; a single one of two classes, for the second.
+      bias: ``[L]``.
     """
-    if columns.shape[1] == 2 and linear.exclusive(columns):
-        one = _column(features, columns[:, 1], c)
-        return lambda x: linear.two_sided(one(x))
-    each = [_column(features, column, c) for column in columns.T]
-    return lambda x: np.stack([model(x) for model in each], 1)
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, features: Any) -> np.ndarray:
+        """Logits ``[N, C]`` of binary features ``[N, F]``."""
+        made = features @ self.kernel + self.bias
+        return linear.two_sided(made[:, 0]) if made.shape[1] == 1 else made
 
 
-def _column(features: Any, column: np.ndarray, c: float) -> Callable[[Any], np.ndarray]:
+def fitted(features: Any, columns: np.ndarray, c: float) -> Weighed:
+    """One linear model for each column of 1 and -1 against the rest, over features times its ratios."""
+    two = columns.shape[1] == 2 and linear.exclusive(columns)
+    each = [_column(features, column, c) for column in (columns[:, 1:] if two else columns).T]
+    return Weighed(np.stack([kernel for kernel, _ in each], 1), np.array([bias for _, bias in each]))
+
+
+def _column(features: Any, column: np.ndarray, c: float) -> tuple[np.ndarray, float]:
     weights = ratios(features, column)
-    model = linear.logistic(features.multiply(weights).tocsr(), column[:, None], c)
-    return lambda x: model(x.multiply(weights).tocsr())[:, 0]
+    kernel, bias = linear.binary(features.multiply(weights).tocsr(), column, c)
+    return weights * kernel, bias
 
 
 def _vectorizer(asked: Asked, documents: int) -> Any:
