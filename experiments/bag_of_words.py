@@ -128,6 +128,7 @@ def _cpu() -> dict[str, Any]:
 def _parse(arguments: list[str]) -> Callable[[], int]:
     variant, arguments = cli.taken(arguments, "--variant")
     experiment = EXPERIMENT if variant is None else EXPERIMENT.variant(variant)
+    variants = "".join(f"--variant {name}: {EXPERIMENT.variant(name).summary}\n\n" for name in experiment.variants)
     folder = Path("runs") / experiment.name / "seed-0"
 
     def train_command(
@@ -177,7 +178,7 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
     return tyro.extras.subcommand_cli_from_dict(
         {"train": train_command, "evaluate": evaluate_command, "predict": predict_command},
         prog=f"python -m experiments.{EXPERIMENT.name}",
-        description=f"{experiment.summary}\n\n{cli.EXIT_CODES}",
+        description=f"{experiment.summary}\n\n{variants}{cli.EXIT_CODES}",
         args=cli.with_command(arguments),
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )
