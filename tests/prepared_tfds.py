@@ -1,4 +1,4 @@
-"""Writes small TFDS data sets of JPEG images in array_record format, without TensorFlow."""
+"""Writes small TFDS data sets of JPEG images or of texts in array_record format, without TensorFlow."""
 
 import io
 import json
@@ -36,17 +36,33 @@ def write(
     (home / "dataset_info.json").write_text(json.dumps(info))
     shape = {"dimensions": [str(side), str(side), "3"]}
     image = {"image": {"dtype": "uint8", "encodingFormat": "jpeg", "shape": shape}}
-    label = {"classLabel": {"numClasses": str(classes)}}
-    features = {
-        "image": image | {"pythonClassName": f"{FEATURES}.image_feature.Image"},
-        "label": label | {"pythonClassName": f"{FEATURES}.class_label_feature.ClassLabel"},
-    }
-    root = {"featuresDict": {"features": features}, "pythonClassName": f"{FEATURES}.features_dict.FeaturesDict"}
-    (home / "features.json").write_text(json.dumps(root))
+    _describe(home, "image", image | {"pythonClassName": f"{FEATURES}.image_feature.Image"}, classes)
     return home
 
 
-def _split(home: Path, name: str, split: str, examples: Sequence[tuple[bytes, int]], shards: int) -> dict:
+def write_texts(folder: Path, name: str, classes: int, splits: dict[str, Sequence[tuple[str, int]]]) -> Path:
+    """A prepared set ``name/1.0.0`` with the features ``text`` and ``label``, a file a split; its folder."""
+    home = folder / name / "1.0.0"
+    home.mkdir(parents=True)
+    encoded = {split: [(text.encode(), label) for text, label in part] for split, part in splits.items()}
+    described = [_split(home, name, split, part, 1, "text") for split, part in encoded.items()]
+    info = {"name": name, "version": "1.0.0", "fileFormat": "array_record", "splits": described}
+    (home / "dataset_info.json").write_text(json.dumps(info))
+    text = {"text": {}, "pythonClassName": f"{FEATURES}.text_feature.Text"}
+    _describe(home, "text", text, classes)
+    return home
+
+
+def _describe(home: Path, name: str, feature: dict, classes: int) -> None:
+    label = {"classLabel": {"numClasses": str(classes)}}
+    features = {name: feature, "label": label | {"pythonClassName": f"{FEATURES}.class_label_feature.ClassLabel"}}
+    root = {"featuresDict": {"features": features}, "pythonClassName": f"{FEATURES}.features_dict.FeaturesDict"}
+    (home / "features.json").write_text(json.dumps(root))
+
+
+def _split(
+    home: Path, name: str, split: str, examples: Sequence[tuple[bytes, int]], shards: int, feature: str = "image"
+) -> dict:
     parts = [examples[i * len(examples) // shards : (i + 1) * len(examples) // shards] for i in range(shards)]
     size = 0
     for number, part in enumerate(parts):
@@ -55,7 +71,7 @@ def _split(home: Path, name: str, split: str, examples: Sequence[tuple[bytes, in
         )
         for image, label in part:
             example = tf_example_generated_pb2.Example()
-            example.features.feature["image"].bytes_list.value.append(image)
+            example.features.feature[feature].bytes_list.value.append(image)
             example.features.feature["label"].int64_list.value.append(label)
             writer.write(example.SerializeToString())
             size += len(image)
