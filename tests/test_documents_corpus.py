@@ -92,6 +92,9 @@ def test_fewer_labelled_documents_are_drawn_by_class(prepared):
     few = data.load(TextData(batch_size=4, bucket_lengths=(8,), train_documents=6, **prepared))
     assert np.bincount(few.train["labels"]).tolist() == [3, 3]
     assert len(few.validation) == 2 and len(few.test) == 12, "the other splits are as they are"
+    assert few.documents is not None
+    texts = few.documents()["train"]
+    assert few.preprocess.encode(texts)["inputs"].tolist() == np.asarray(few.train["inputs"])[:, :8].tolist()
     with pytest.raises(DataError, match="18 is not fewer than the 18 documents"):
         data.load(TextData(batch_size=4, bucket_lengths=(8,), train_documents=18, **prepared))
 

@@ -20,9 +20,11 @@ COPIES = {"cifar10_jpeg": "cifar10"}
 """A set that stands for another, by its name: see :data:`experiments.trials.COPIES`."""
 DECIDING = (
     *("name", "validation_fraction", "validation_by", "test_split", "crop_size"),
-    *("tokenizer", "vocabulary_size", "bucket_lengths"),
+    *("tokenizer", "vocabulary_size", "bucket_lengths", "vocabulary_splits", "train_documents"),
 )
 """The fields of a section that decide its arrays; the others are of batches and augmentation."""
+_BEFORE = {"validation_by": "rows", "vocabulary_splits": [], "train_documents": 0}
+"""What a file means that was written before there were these."""
 _PREPROCESSES = {kind.kind: kind for kind in (ImagePreprocess, TextPreprocess)}
 _DAMAGED = (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, RnnjaxError)
 
@@ -115,7 +117,7 @@ def _deciding(section: Any) -> dict[str, Any]:
 
 
 def _check_section(path: Path, theirs: Mapping[str, Any], section: Any) -> None:
-    ours, theirs = _deciding(section), {"validation_by": "rows"} | dict(theirs)
+    ours, theirs = _deciding(section), _BEFORE | dict(theirs)
     theirs["name"] = COPIES.get(theirs["name"], theirs["name"])
     ours["name"] = COPIES.get(ours["name"], ours["name"])
     if (name := digests.first_difference(ours, theirs)) is not None:

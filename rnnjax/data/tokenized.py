@@ -69,7 +69,13 @@ def dataset(
     longest = max(int(cached[f"{split}_lengths"].max(initial=0)) for split in SPLITS)
     buckets = config.bucket_lengths or bucket_lengths(cached["train_lengths"], longest)
     train, validation, test = (_examples(cached, split, buckets[-1]) for split in SPLITS)
-    train = _fewer(train, config.train_documents)
+    rows = _fewer(train, config.train_documents)
+    train = train if rows is None else train.take(rows)
+
+    def documents() -> Mapping[str, Sequence[str]]:
+        texts = {split: part[0] for split, part in three_splits(read(), config).items()}
+        return texts if rows is None else {**texts, "train": [texts["train"][row] for row in rows]}
+
     return Dataset(
         name,
         train,
@@ -77,20 +83,20 @@ def dataset(
         test,
         preprocess,
         plan=Plan(buckets),
-        documents=lambda: {split: part[0] for split, part in three_splits(read(), config).items()},
+        documents=documents,
         understood=(*_cut_by(config), *_lengths(cached, config)),
     )
 
 
-def _fewer(train: Examples, count: int) -> Examples:
-    """So many of the training examples, by class; all where ``count`` is 0."""
+def _fewer(train: Examples, count: int) -> np.ndarray | None:
+    """The rows of so many of the training examples, by class; None where ``count`` is 0, and all are meant."""
     if not count:
-        return train
+        return None
     if count >= len(train):
         raise DataError(
             f"--data.train-documents {count:,} is not fewer than the {len(train):,} documents there are to train on"
         )
-    return train.take(hold_out(train["labels"], count / len(train))[1])
+    return hold_out(train["labels"], count / len(train))[1]
 
 
 def max_length(config: TextData) -> int:
