@@ -74,7 +74,9 @@ def dataset(
 
     def documents() -> Mapping[str, Sequence[str]]:
         texts = {split: part[0] for split, part in three_splits(read(), config).items()}
-        return texts if rows is None else {**texts, "train": [texts["train"][row] for row in rows]}
+        if rows is not None:
+            texts["train"] = [texts["train"][row] for row in rows.tolist()]
+        return texts
 
     return Dataset(
         name,
