@@ -75,7 +75,7 @@ def dataset(
     def documents() -> Mapping[str, Sequence[str]]:
         texts = {split: part[0] for split, part in three_splits(read(), config).items()}
         if rows is not None:
-            texts["train"] = [texts["train"][row] for row in rows.tolist()]
+            texts["train"] = [texts["train"][int(row)] for row in rows]
         return texts
 
     return Dataset(
