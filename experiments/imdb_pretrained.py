@@ -24,6 +24,7 @@ EXPERIMENT = Experiment(
     name="imdb_pretrained",
     summary="two pretrained LSTM(256), one of each direction, read IMDB reviews",
     target=Target(value=0.918, source="naive-Bayes n-grams: 91.8 %; LSTM with pretraining: 92.8 %"),
+    bars=True,
     cost="three epochs of 22,500 reviews a seed; its time is in its result files",
     seeds=(0, 1, 2),
     data=TextData(

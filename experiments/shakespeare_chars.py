@@ -14,6 +14,7 @@ EXPERIMENT = Experiment(
     name="shakespeare_chars",
     summary="two LSTM(512) with carried state model Shakespeare by characters",
     target=Target(value=1.50, source="minGRU 1.548, Transformer 1.547 nats a character"),
+    bars=True,
     cost="its time is in its result file",
     data=CorpusData(name="tiny_shakespeare", batch_size=32, window=64, refit=True),
     model=LanguageModel(

@@ -139,8 +139,9 @@ class Experiment(Listed):
       optim: :class:`rnnjax.OptimConfig`, an optax transformation, or anything with ``build(steps)``.
       train: how long.
       parallel: on what devices.
-      own: whether the data are a user's own: plain bars are trained beside the network, and where classes are uneven
-        the best checkpoint is chosen by what fits them.
+      own: whether the data are a user's own: bars are trained, and where classes are uneven the best checkpoint is
+        chosen by what fits them.
+      bars: whether plain bars are trained beside the network, which the last line compares it with.
       seeds: the seeds that the command trains by default.
       sample_texts: documents to try a text classifier on.
       begins: experiments whose weights a run begins with, by the name of the model's module that takes them.
@@ -152,6 +153,7 @@ class Experiment(Listed):
     train: TrainConfig = field(default_factory=TrainConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     own: bool = False
+    bars: bool = False
     seeds: tuple[int, ...] = (0,)
     sample_texts: tuple[str, ...] = ()
     begins: Mapping[str, "Experiment"] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Plain bars beside a network: what the same data give without one, on the same splits."""
 
-from rnnjax.bars import forecast, majority, ngrams, random_convolutions, small_images
+from rnnjax.bars import forecast, majority, ngrams, random_convolutions, small_images, tokens
 from rnnjax.bars.base import Asked, Bar, Maker
 
 BARS: tuple[Maker, ...] = (
@@ -8,6 +8,7 @@ BARS: tuple[Maker, ...] = (
     ngrams.bar,
     random_convolutions.bar,
     small_images.bar,
+    tokens.bar,
     forecast.last_value,
     forecast.seasonal_naive,
     forecast.nlinear,

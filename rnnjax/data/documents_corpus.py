@@ -11,13 +11,10 @@ from rnnjax.data import cache, shards, tfds, tokens
 from rnnjax.data.corpus import DocumentsCorpus
 from rnnjax.data.examples import Dataset
 from rnnjax.data.plan import Streams
-from rnnjax.data.tokens import TOKENIZERS, UNKNOWN, Vocabulary
+from rnnjax.data.tokens import END_TOKEN, TOKENIZERS, UNKNOWN, Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.data.windows import windows
 from rnnjax.errors import DataError
-
-END_TOKEN = "</s>"
-"""Stands behind each document; no tokenizer of words gives it."""
 
 
 def load(config: DocumentsCorpus) -> Dataset:

@@ -20,6 +20,9 @@ VERSION = 2
 UNKNOWN_TOKEN = "<unk>"
 """What stands for the unknown token, in a vocabulary and where it is shown."""
 
+END_TOKEN = "</s>"
+"""Stands behind each document of several that are one text; no tokenizer of words gives it."""
+
 _SPECIAL = ("<pad>", UNKNOWN_TOKEN)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*|[!?.]")

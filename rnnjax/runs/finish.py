@@ -46,7 +46,7 @@ def finish(
     evaluated, report, kept = reported(program, variables, split)
     result = _result(training, seed, workdir, before, evaluated if split == "test" else None, report)
     result["parameters"] = count_parameters(fresh_state.params)
-    if experiment.own and program.parallel.is_primary:
+    if (experiment.own or experiment.bars) and program.parallel.is_primary:
         result["bars"] = _beside_bars(training, split, {**evaluated, **report.values}, kept)
     if (init_from := workdir.read_run().init_from) is not None:
         result["init_from"] = init_from

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+
 from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks.base import Batch, Metric, Task, mean
 
@@ -65,6 +67,20 @@ class NextToken(Task):
         loss = mean(totals["loss"], totals["weight"])
         figures = {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "bits": loss / math.log(2)}  # e^710: inf
         return figures | ({"accuracy": mean(totals["correct"], totals["weight"])} if "correct" in totals else {})
+
+    def keep(self, outputs: Any, batch: Batch) -> Any:
+        """The summed loss of each row and the number of its tokens, both ``[B]``."""
+        from rnnjax.tasks import losses
+
+        targets = _counted(batch)
+        loss = losses.per_step_cross_entropy(outputs, targets)
+        return {"loss": loss.sum(1), "weight": (targets >= 0).sum(1)}
+
+    def outcomes(self, kept: Any, spec: "Spec") -> np.ndarray | None:
+        """The mean loss of each row, weighed by its tokens, ``[N, 2]``."""
+        del spec
+        weight = np.asarray(kept["weight"], np.float64)
+        return np.stack([np.asarray(kept["loss"], np.float64) / np.maximum(weight, 1), weight], 1)
 
     def check(self, outputs: Any, batch: Batch) -> None:
         """Logits must be ``[B, T, V]`` floats, targets ``[B, T]``: others would broadcast to a wrong number."""
