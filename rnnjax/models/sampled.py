@@ -63,6 +63,7 @@ def sampled_logits(key: Array, outputs: Array, table: Array, bias: Array, target
       ``[B, T, 1 + S]``, the target's first. The cross-entropy with class 0 is an estimate of that with the target among
       all tokens; what it is in the mean over draws is not above it.
     """
+    table, bias = jnp.asarray(table), jnp.asarray(bias)  # NumPy's would not be indexed by what is traced
     ids, stands_for = sample(key, table.shape[0], count)
     own = (outputs * table[targets]).sum(-1) + bias[targets]
     others = outputs @ table[ids].T + (bias[ids] + stands_for)
