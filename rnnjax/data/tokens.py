@@ -14,6 +14,9 @@ import numpy as np
 PADDING, UNKNOWN = 0, 1
 """Ids of padding (never a real token) and of every token outside the vocabulary."""
 
+END = 2
+"""Id of what ends a sequence that is written token by token, where a vocabulary has it."""
+
 VERSION = 2
 """Of the tokenizers; raise it when one of them gives other tokens for some text."""
 
