@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnnjax.data.examples import Examples as Examples
     from rnnjax.data.images import ImageData as ImageData
     from rnnjax.data.images import ImageFolderData as ImageFolderData
+    from rnnjax.data.pair_config import PairData as PairData
     from rnnjax.data.plan import Plan as Plan
     from rnnjax.data.plan import Streams as Streams
     from rnnjax.data.preprocess import Preprocess as Preprocess
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
     from rnnjax.models.config import PretrainedReader as PretrainedReader
     from rnnjax.models.config import SequenceModel as SequenceModel
     from rnnjax.models.config import TextModel as TextModel
+    from rnnjax.models.encoder_decoder import EncoderDecoder as EncoderDecoder
+    from rnnjax.models.encoder_decoder_config import EncoderDecoderModel as EncoderDecoderModel
     from rnnjax.models.forecast_config import ForecastModel as ForecastModel
     from rnnjax.models.head import PooledHead as PooledHead
     from rnnjax.models.image import ImageClassifier as ImageClassifier
@@ -89,6 +92,7 @@ if TYPE_CHECKING:
     from rnnjax.tasks import PerStep as PerStep
     from rnnjax.tasks import Regression as Regression
     from rnnjax.tasks import Report as Report
+    from rnnjax.tasks import SequenceToSequence as SequenceToSequence
     from rnnjax.tasks import Task as Task
     from rnnjax.weights import Weights as Weights
     from rnnjax.weights import load_safetensors as load_safetensors
@@ -106,6 +110,7 @@ _HOMES = {
     "CorpusData": "data.corpus",
     "DocumentsCorpus": "data.corpus",
     "ForecastTable": "data.forecast_table",
+    "PairData": "data.pair_config",
     "TextData": "data.documents",
     "TextTable": "data.documents",
     "SequenceTable": "data.sequence_table",
@@ -116,6 +121,7 @@ _HOMES = {
     "ModelConfig": "models.config",
     "ImageModel": "models.config",
     "ForecastModel": "models.forecast_config",
+    "EncoderDecoderModel": "models.encoder_decoder_config",
     "LanguageModel": "models.config",
     "TextModel": "models.config",
     "PretrainedReader": "models.config",
@@ -130,6 +136,7 @@ _HOMES = {
     "NextToken": "tasks",
     "PerStep": "tasks",
     "Regression": "tasks",
+    "SequenceToSequence": "tasks",
     "Dataset": "data.examples",
     "Examples": "data.examples",
     "Plan": "data.plan",
@@ -160,6 +167,7 @@ _HOMES = {
     "SequenceNet": "models.sequence",
     "RecurrentLM": "models.language",
     "TextClassifier": "models.text",
+    "EncoderDecoder": "models.encoder_decoder",
     "Outputs": "layers.outputs",
     "Packing": "layers.packing",
     "pack": "layers.packing",

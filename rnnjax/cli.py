@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rnnjax import terminal
-from rnnjax.config.language import Dynamic, Sampling
+from rnnjax.config.language import Dynamic, Sampling, Search
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.runs import commands
@@ -175,6 +175,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     hidden: Any = tyro.conf.Suppress if brief else ()
     of_language, of_inputs = ((), hidden) if experiment.task.generates else (hidden, ())
     of_chains: Any = () if experiment.begins else tyro.conf.Suppress
+    of_writing = () if experiment.task.writes else hidden
 
     def train(
         options: Annotated[options_type, tyro.conf.arg(name="")] = defaults,  # pyright: ignore
@@ -217,6 +218,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         other_data: bool = False,
         cpu_devices: int | None = None,
         dynamic: Annotated[Dynamic, tyro.conf.arg(name="", help=""), of_language] = Dynamic(),  # noqa: B008
+        search: Annotated[Search, tyro.conf.arg(name="", help=""), of_writing] = Search(),  # noqa: B008
     ) -> Callable[[], int]:
         """Evaluate the best checkpoint of a work folder on a whole split, or on new labelled data.
 
@@ -229,11 +231,12 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           other_data: Evaluate also on other data than those of the training, of the same kind and classes.
           cpu_devices: Devices to split the CPU into when there is no accelerator; unset: as in training.
           dynamic: How a language model adapts to what it reads.
+          search: How a model writes sequences.
         """
         if len(file) > 1:
             raise UsageError(f"evaluate takes one file or folder, got {len(file)}: {' '.join(file)}")
-        options = (split, data_dir, path, other_data, cpu_devices, dynamic)
-        return lambda: commands.evaluate(experiment, workdir, *options, file=file[0] if file else None)
+        options = (split, data_dir, path, other_data, cpu_devices, dynamic, file[0] if file else None, search)
+        return lambda: commands.evaluate(experiment, workdir, *options)
 
     def predict(
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional, of_inputs] = (),
@@ -245,6 +248,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         json_lines: bool = False,
         top: Annotated[int, tyro.conf.arg(metavar="K", help_behavior_hint=""), of_inputs] = 0,
         threshold: Annotated[str | None, tyro.conf.arg(metavar="P", help_behavior_hint=""), of_inputs] = None,
+        search: Annotated[Search, tyro.conf.arg(name="", help=""), of_writing] = Search(),  # noqa: B008
         prompt: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint=""), of_language] = None,
         number: Annotated[int, of_language] = 1,
         sampling: Annotated[Sampling, tyro.conf.arg(name="", help=""), of_language] = Sampling(),  # noqa: B008
@@ -261,6 +265,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           json_lines: Print one JSON object an input.
           top: Only so many classes, the most probable ones; unset: all.
           threshold: Answer "unsure" below this probability; of two classes NAME=P: that one from P on, else the other.
+          search: How a model writes sequences.
           prompt: A text that a language model goes on with.
           number: Texts to make of a prompt, side by side; more than one are printed when all are done.
           sampling: How a language model goes on.
@@ -269,9 +274,9 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
             if number != 1 or sampling != Sampling():
                 raise UsageError("--number, --length and how to sample are of --prompt TEXT, which is not given")
             form = {"to": to, "as_csv": csv, "json_lines": json_lines, "by_line": lines}
-            asked: dict[str, Any] = {"top": top, "threshold": threshold, **form}
+            asked: dict[str, Any] = {"top": top, "threshold": threshold, "search": search, **form}
             return lambda: commands.predict(experiment, workdir, inputs, text, **asked)
-        if inputs or text:
+        if inputs or text or search != Search():
             raise UsageError("predict goes on with a --prompt, or answers inputs: give one of the two")
         return lambda: commands.generate(experiment, workdir, prompt, sampling, number=number, json_lines=json_lines)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from rnnjax.config import Config, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.config.checks import check
 from rnnjax.config.run import Kinds, classes_within, is_section
+from rnnjax.data.addition import AdditionData as AdditionData
 from rnnjax.data.arrays import Arrays as Arrays
 from rnnjax.data.corpus import CorpusData as CorpusData
 from rnnjax.data.corpus import DocumentsCorpus as DocumentsCorpus
@@ -17,6 +18,8 @@ from rnnjax.data.documents import TextTable as TextTable
 from rnnjax.data.forecast_table import ForecastTable as ForecastTable
 from rnnjax.data.images import ImageData as ImageData
 from rnnjax.data.images import ImageFolderData as ImageFolderData
+from rnnjax.data.pair_config import PairData as PairData
+from rnnjax.data.pronunciations import PronunciationData as PronunciationData
 from rnnjax.data.sequence_table import SequenceTable as SequenceTable
 from rnnjax.errors import UsageError
 from rnnjax.models.config import ImageModel as ImageModel
@@ -24,6 +27,7 @@ from rnnjax.models.config import LanguageModel as LanguageModel
 from rnnjax.models.config import PretrainedReader as PretrainedReader
 from rnnjax.models.config import SequenceModel as SequenceModel
 from rnnjax.models.config import TextModel as TextModel
+from rnnjax.models.encoder_decoder_config import EncoderDecoderModel as EncoderDecoderModel
 from rnnjax.models.forecast_config import ForecastModel as ForecastModel
 from rnnjax.tasks import TASKS, Classification, Task
 

@@ -25,7 +25,11 @@ def stepping(logits, copies: int = 1):
 
     def step(carry, tokens):
         row, place = carry
-        return (row, place + 1), jnp.asarray(logits)[row, jnp.minimum(place, LIMIT - 1), tokens], jnp.zeros((len(row), 0))
+        return (
+            (row, place + 1),
+            jnp.asarray(logits)[row, jnp.minimum(place, LIMIT - 1), tokens],
+            jnp.zeros((len(row), 0)),
+        )
 
     rows = jnp.repeat(jnp.arange(len(logits)), copies)
     return step, (rows, jnp.zeros_like(rows))

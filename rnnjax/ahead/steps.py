@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from rnnjax.ahead.absent import Absent
 from rnnjax.ahead.machines import Machine
@@ -99,7 +100,7 @@ class _Traced:
 
 def largest(chunks: list[Chunk]) -> Chunk:
     """The chunk with the most steps over sequences, or the most rows."""
-    return max(chunks, key=lambda chunk: (chunk.length or 1) * chunk.rows.size)
+    return max(chunks, key=lambda chunk: np.prod(chunk.length or 1) * chunk.rows.size)
 
 
 def _bytes(tree: Any) -> int:

@@ -40,6 +40,25 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Search:
+    """How a model writes a sequence; see :mod:`rnnjax.models.decoding`.
+
+    Raises:
+      UsageError: at a value that is none.
+    """
+
+    beam: int = 1
+    """Hypotheses that are kept while a sequence is written; 1: the most probable token at each step."""
+    length_penalty: float = 1.0
+    """Exponent of the length penalty of a beam (Wu et al. 2016); 0: none, more prefers longer sequences."""
+
+    def __post_init__(self):
+        _check(_whole(self.beam) and 0 < self.beam <= 1000, "beam", "1 to 1000", self.beam)
+        good = _real(self.length_penalty) and 0 <= self.length_penalty < math.inf
+        _check(good, "length-penalty", "0 or more, and finite", self.length_penalty)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dynamic:
     """Dynamic evaluation: after each window the parameters take a step down its gradient (Krause et al. 2018).
 

@@ -28,7 +28,8 @@ class Examples:
       arrays: by name, each ``[N, ...]``: inputs such as images (uint8 0..255, or finite floats) or word ids, and
         targets such as ``labels``. Images may be still encoded, and windows into a series uncut.
       lengths: ``[N]`` int32, how many steps of a row are real; None where all rows have one size.
-      timed: names of the arrays whose axis 1 is time, and that are cut to the padded length of a batch.
+      timed: names of the arrays whose axis 1 is time, and that are cut to the padded length of a batch. One whose rows
+        have lengths of their own has them as another array, ``NAME_lengths``.
       places: where each lies, such as its file; None: nobody knows, or the data set tells it.
 
     Raises:
@@ -70,6 +71,7 @@ class Examples:
             if self.arrays[name].ndim < 2:
                 raise DataError(f"{name} must have time as axis 1, [N, T, ...], got {list(self.arrays[name].shape)}")
             steps = self.arrays[name].shape[1]
+            lengths = self.arrays.get(f"{name}_lengths", self.lengths)
             outside = (lengths < 0) | (lengths > steps)
             if outside.any():
                 row = int(outside.argmax())

@@ -7,7 +7,7 @@ data is the number of a chunk, and a resumed run continues exactly where it stop
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,12 +19,13 @@ class Chunk:
     """K batches of B examples.
 
     Attributes:
-      length: the padded length T of its sequences; None where inputs have one size.
+      length: the padded length T of its sequences, or one for each array that is timed; None where inputs have one
+        size.
       rows: ``[K, B]`` int32 row numbers in the split.
       mask: ``[K, B]`` booleans, False at padding rows. A batch without a real row is no step.
     """
 
-    length: int | None
+    length: Any
     rows: np.ndarray
     mask: np.ndarray
 
@@ -62,7 +63,7 @@ class Plan:
         order = rng.permutation(len(examples)).astype(np.int32)
         chunks: list[Chunk] = []
         carried = order[:0]
-        for length, rows in _by_bucket(order, examples.lengths, self.buckets):
+        for length, rows in self.by_bucket(order, examples):
             rows = np.concatenate([carried, rows])
             full = len(rows) // batch_size * batch_size
             carried = rows[full:]
@@ -80,12 +81,16 @@ class Plan:
           DataError: if a sequence is longer than the last bucket.
         """
         chunks: list[Chunk] = []
-        for length, rows in _by_bucket(np.arange(len(examples), dtype=np.int32), examples.lengths, self.buckets):
+        for length, rows in self.by_bucket(np.arange(len(examples), dtype=np.int32), examples):
             if len(rows):
                 batches, mask = _pad(rows, -(-len(rows) // batch_size) * batch_size)
                 batches, mask = batches.reshape(-1, batch_size), mask.reshape(-1, batch_size)
                 chunks += _chunks(length, batches, mask, steps_per_call)
         return chunks
+
+    def by_bucket(self, rows: np.ndarray, examples: "Sized") -> Sequence[tuple[Any, np.ndarray]]:
+        """The rows of each bucket, the shortest first, with its padded length."""
+        return _by_bucket(rows, examples.lengths, self.buckets)
 
 
 @dataclass(frozen=True)
@@ -144,9 +149,15 @@ def steps_per_epoch(chunks: Sequence[Chunk]) -> int:
 
 
 def padding_share(chunks: Sequence[Chunk], lengths: np.ndarray) -> float:
-    """The share of a plan's steps over sequences that are padding, whole padding rows left out."""
-    steps = sum(chunk.length * chunk.examples for chunk in chunks if chunk.length is not None)
-    real = sum(int(lengths[chunk.rows[chunk.mask]].sum()) for chunk in chunks if chunk.length is not None)
+    """The share of a plan's steps over sequences that are padding, whole padding rows left out.
+
+    Args:
+      chunks: of the plan.
+      lengths: ``[N]``, or ``[N, arrays]`` where each timed array has a padded length of its own.
+    """
+    cut = [chunk for chunk in chunks if chunk.length is not None]
+    steps = sum(int(np.sum(chunk.length)) * chunk.examples for chunk in cut)
+    real = sum(int(lengths[chunk.rows[chunk.mask]].sum()) for chunk in cut)
     return 1 - real / steps if steps else 0.0
 
 

@@ -190,11 +190,13 @@ def restored(data: Mapping[str, Any], kinds: Sequence[type[Preprocess]] = ()) ->
 def _kinds() -> tuple[type[Preprocess], ...]:
     from rnnjax.data.forecast_preprocess import ForecastPreprocess
     from rnnjax.data.image_preprocess import ImagePreprocess
+    from rnnjax.data.pair_preprocess import PairPreprocess
     from rnnjax.data.sequence_preprocess import SequencePreprocess
     from rnnjax.data.text_preprocess import TextPreprocess
     from rnnjax.data.window_preprocess import WindowPreprocess
 
-    return ForecastPreprocess, ImagePreprocess, SequencePreprocess, TextPreprocess, WindowPreprocess, Preprocess
+    texts = TextPreprocess, PairPreprocess, WindowPreprocess
+    return ForecastPreprocess, ImagePreprocess, SequencePreprocess, *texts, Preprocess
 
 
 def strings(data: Mapping[str, Any], name: str, least: int) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ from rnnjax.models.config import (
     SequenceModel,
     TextModel,
 )
+from rnnjax.models.decoder import Decoder
+from rnnjax.models.encoder_decoder import EncoderDecoder, TokenEncoder
+from rnnjax.models.encoder_decoder_config import EncoderDecoderModel
 from rnnjax.models.forecast import SegmentForecaster
 from rnnjax.models.forecast_config import ForecastModel, segment_of
 from rnnjax.models.head import PooledHead, StepHead
@@ -134,6 +137,32 @@ def language_model(config: LanguageModel, spec: Spec, width: int) -> nn.Module:
     )
 
 
+def encoder_decoder_model(config: EncoderDecoderModel, spec: Spec, width: int) -> nn.Module:
+    """An encoder and decoder of tokens; raises UsageError where the data are no tokens with targets that are some."""
+    if not spec.vocabulary or set(spec.inputs) != {"inputs", "lengths", "targets"}:
+        raise UsageError(_misfit(config, spec, "token ids with lengths and the targets that are to be written of them"))
+    cell = _cell(config)
+    encoder = TokenEncoder(
+        vocabulary_size=spec.vocabulary,
+        embedding_features=config.embedding_features,
+        recurrent=_layers(cell, config.encoder_features, config.bidirectional, config.dropout),
+        dropout=config.dropout,
+        embedding_dropout=config.embedding_dropout,
+    )
+    decoder = Decoder(
+        vocabulary_size=width,
+        embedding_features=config.embedding_features,
+        cell=cell.func,
+        features=config.features,
+        attention=config.attention,
+        dropout=config.dropout,
+        embedding_dropout=config.embedding_dropout,
+        tied=config.tied,
+        dtype=DTYPES[config.dtype],
+    )
+    return EncoderDecoder(encoder, decoder, limit=spec.inputs["targets"].shape[1], precision=config.precision)
+
+
 def forecast_model(config: ForecastModel, spec: Spec, width: int) -> nn.Module:
     """A forecaster; raises UsageError where the inputs are no windows of a series."""
     like = spec.inputs.get("inputs")
@@ -172,17 +201,19 @@ def _convolutions(config: ImageModel, channels: Sequence[int]) -> ConvStack | No
     )
 
 
-def _cell(config: RecurrentModel | LanguageModel | ForecastModel) -> Any:
+def _cell(config: RecurrentModel | LanguageModel | ForecastModel | EncoderDecoderModel) -> Any:
     kind = CELLS[config.cell] if isinstance(config.cell, str) else config.cell
     return functools.partial(kind, dtype=DTYPES[config.dtype])
 
 
 def _stack(config: RecurrentModel) -> StackedRNN:
-    cell = _cell(config)
+    return _layers(_cell(config), config.features, config.bidirectional, config.dropout)
 
+
+def _layers(cell: Any, features: Sequence[int], bidirectional: bool, dropout: float) -> StackedRNN:
     def layer(features: int) -> nn.Module:
-        if config.bidirectional:
+        if bidirectional:
             return Bidirectional(RNN(cell(features)), RNN(cell(features), reverse=True))
         return RNN(cell(features))
 
-    return StackedRNN([layer(features) for features in config.features], config.dropout)
+    return StackedRNN([layer(each) for each in features], dropout)

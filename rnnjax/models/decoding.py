@@ -1,7 +1,8 @@
 """Writing a sequence token by token: greedily, or by beam search; both are one compiled loop.
 
 A step is ``step(carry, tokens [B]) -> (carry, logits [B, V], weights [B, S])``: of any model, its variables and what it
-reads are the step's own. Weights are those of an attention, for whoever draws them; a model without one gives ``[B, 0]``.
+reads are the step's own. Weights are those of an attention, for whoever draws them; a model without one gives
+``[B, 0]``.
 
 A sequence begins after :data:`rnnjax.data.tokens.PADDING`, which is read as the first token and never written, and ends
 with :data:`rnnjax.data.tokens.END`.
@@ -101,8 +102,8 @@ def beam_search(step: Step, carry: Any, rows: int, limit: int, beam: int, alpha:
     """The best of the hypotheses that a beam finds, by log probability over :func:`length_penalty`.
 
     Of the K * V continuations of a row the K most probable are kept; one that ends leaves the beam, and its place stays
-    empty. A row is done when no open hypothesis can win any more: log probabilities only fall, so that the best that can
-    become of one is its own over the penalty of L tokens. A row without an ended hypothesis answers with its most
+    empty. A row is done when no open hypothesis can win any more: log probabilities only fall, so that the best that
+    can become of one is its own over the penalty of L tokens. A row without an ended hypothesis answers with its most
     probable open one. A beam of 1 is :func:`greedy`.
 
     Args:

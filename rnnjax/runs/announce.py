@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from rnnjax import terminal
 from rnnjax.data import preprocess
@@ -31,7 +32,8 @@ def print_start(program: Runner, seed: int, root: Path, *, again: bool = False) 
     splits = ", ".join(
         f"{len(examples):,} {'training' if split == 'train' else split}" for split, examples in dataset.splits().items()
     )
-    classes = f", {len(dataset.spec.names)} classes" if dataset.spec.names else ""
+    named = "tokens to write" if "targets" in dataset.spec.inputs else "classes"
+    classes = f", {len(dataset.spec.names)} {named}" if dataset.spec.names else ""
     rows = dataset.preprocess.rows
     ran = ", ".join(sorted(set(program.implementations.values())))
     terminal.say(
@@ -143,7 +145,8 @@ def _outcome(experiment: Experiment, metrics: Sequence[dict[str, Any]]) -> str:
 
 def _padding(program: Runner, seed: int) -> str:
     """What the buckets by length cost, as a line; nothing where inputs have one size."""
-    lengths = program.dataset.train.lengths
+    train = program.dataset.train
+    lengths = train.lengths
     if lengths is None:
         return ""
     plan = program.train_plan(seed=seed, epoch=0)
@@ -151,6 +154,8 @@ def _padding(program: Runner, seed: int) -> str:
     if not compiled:  # a plan of one's own, or streams: rows are as long as they are stored
         return ""
     listed = ", ".join(map(str, compiled))
+    if isinstance(compiled[0], tuple):  # each timed array has lengths of its own
+        lengths = np.stack([train.arrays.get(f"{name}_lengths", lengths) for name in train.timed], 1)
     share = f"{padding_share(plan, lengths):.0%} of the steps are padding"
     return f"\n{len(compiled)} compiled length{'s' * (len(compiled) > 1)} ({listed}), {share}"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnjax import terminal
-from rnnjax.config.language import Dynamic, Sampling
+from rnnjax.config.language import Dynamic, Sampling, Search
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment
 
@@ -64,6 +64,7 @@ def evaluate(
     cpu_devices: int | None,
     dynamic: Dynamic | None = None,
     file: str | None = None,
+    search: Search | None = None,
 ) -> int:
     """Prints the metrics of a split, or of new labelled data, as a line of JSON.
 
@@ -72,7 +73,8 @@ def evaluate(
     if cpu_devices is not None and cpu_devices < 1:
         raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
     if file is not None:
-        if data_dir is not None or path is not None or other_data or (dynamic is not None and dynamic.dynamic):
+        of_data = data_dir is not None or path is not None or other_data
+        if of_data or (dynamic is not None and dynamic.dynamic) or search not in (None, Search()):
             raise UsageError(f"{file} is evaluated as it stands; leave out the options that are of the run's own data")
         from rnnjax.runs.evaluate_file import evaluate_file
 
@@ -89,6 +91,7 @@ def evaluate(
         other_data=other_data,
         cpu_devices=cpu_devices,
         dynamic=dynamic,
+        search=search,
     )
     terminal.answer(json.dumps(said))
     return 0
@@ -143,6 +146,7 @@ def predict(
     as_csv: bool = False,
     json_lines: bool = False,
     by_line: bool = False,
+    search: Search | None = None,
 ) -> int:
     """Writes the answers to files, documents, or lines of the standard input; returns the exit code."""
     from rnnjax.runs import answering, answers
@@ -156,6 +160,7 @@ def predict(
     if to is not None and to.exists() and any(os.path.exists(path) and to.samefile(path) for path in paths):
         raise UsageError(f"--to {to} is what is to be read; name another file")
     predictor.task.check_asked(predictor.spec, top=top, threshold=threshold)
+    predictor = predictor if search in (None, Search()) else predictor.searching(search)
     reader = predictor.preprocess.by_lines() if by_line else predictor.preprocess
     made = answering.predict(predictor, reader.read(paths, texts, sys.stdin), answering.Asked(top, threshold))
     return answers.write(made, predictor.task, form, to)

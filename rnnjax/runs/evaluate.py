@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax import data, terminal
-from rnnjax.config.language import Dynamic
+from rnnjax.config.language import Dynamic, Search
 from rnnjax.config.run import SECTIONS, holds_data, is_section
 from rnnjax.data import Dataset, cache
 from rnnjax.data.plan import Streams
@@ -32,6 +32,7 @@ def evaluate(
     other_data: bool = False,
     cpu_devices: int | None = None,
     dynamic: Dynamic | None = None,
+    search: Search | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a work folder, and writes the split's report there.
 
@@ -43,6 +44,7 @@ def evaluate(
       other_data: evaluate also on other data than those of the training, of the same kind and classes.
       cpu_devices: to split the CPU into; None: as in training.
       dynamic: of a language model, how to evaluate it as it adapts, beside the metrics without.
+      search: of a model that writes sequences, how it searches for them; None: greedily.
 
     Returns:
       JSON values: what was evaluated, the metrics, and the figures of the report; with learning rates in ``dynamic``,
@@ -59,6 +61,8 @@ def evaluate(
     trained = load(root, experiment if experiment.name == run.experiment else None)
     if dynamic is not None and dynamic.dynamic and not trained.task.generates:
         raise UsageError(f"--dynamic is for language models, and {root} holds none")
+    search = None if search == Search() else search
+    trained = trained if search is None else trained.searching(search)
     section = _elsewhere(experiment.data, data_dir, path)
     dataset = _loaded(section, trained, run, root, split, other_data)
     devices, section = _divided(section, dataset)
@@ -76,6 +80,7 @@ def evaluate(
         terminal.note(f"no report was written: {error}")
     said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}
     said |= {"examples": len(dataset.split(split)), **metrics, **report.values}
+    said |= {} if search is None else dataclasses.asdict(search)
     if dynamic is None or not dynamic.dynamic:
         return said
     return said | {"dynamic": adapting(program, trained.variables, split, dynamic)}

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from rnnjax import terminal
-from rnnjax.config.language import Sampling
+from rnnjax.config.language import Sampling, Search
 from rnnjax.data import Preprocess, Spec
 from rnnjax.data.examples import check_finite
 from rnnjax.data.spec import nested
@@ -180,6 +180,13 @@ class Predictor:
         """
         how = Sampling(length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
         return generating.generate(self.generator, self.preprocess, prompt, how)
+
+    def searching(self, how: Search) -> "Predictor":
+        """The same model with another search for what it writes; raises UsageError if it writes no sequences."""
+        if not self.task.writes:
+            raise UsageError(f"--beam is for models that write sequences; this one is of {type(self.task).__name__}")
+        model = self.model.clone(beam=how.beam, length_penalty=how.length_penalty)
+        return Predictor(model, self.variables, self.preprocess, self.task, self.spec, self.buckets)
 
     @functools.cached_property
     def generator(self) -> generating.Generator:

@@ -8,6 +8,7 @@ from rnnjax.tasks.multi_label import MultiLabel
 from rnnjax.tasks.next_token import NextToken
 from rnnjax.tasks.per_step import PerStep
 from rnnjax.tasks.regression import Regression
+from rnnjax.tasks.sequence_to_sequence import SequenceToSequence
 
 TASKS: tuple[type[Task], ...] = tuple(
     part for part in list(globals().values()) if isinstance(part, type) and issubclass(part, Task) and part is not Task
@@ -26,5 +27,6 @@ __all__ = [
     "PerStep",
     "Regression",
     "Report",
+    "SequenceToSequence",
     "Task",
 ]

@@ -99,6 +99,7 @@ class Task:
       per_step: whether it has a class at each step of a sequence, and :class:`rnnjax.Arrays` reads ``y`` so.
       forecasts: whether the targets are the rows ``[B, H, C]`` that follow windows ``[B, L, C]`` of a series.
       generates: whether the outputs are logits ``[B, T, V]`` of the token after each, so that a model can go on.
+      writes: whether a model answers with a sequence that it searches for, greedily or by a beam.
       by_data: whether it only stands for the task that the data ask for, see :class:`rnnjax.tasks.by_data.ByData`.
     """
 
@@ -107,6 +108,7 @@ class Task:
     per_step: ClassVar[bool] = False
     forecasts: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
     by_data: ClassVar[bool] = False
 
     def chosen(self, dataset: "Dataset") -> "Task":

@@ -70,12 +70,12 @@ class Recipe:
         return nested({name: arrays[name] for name in self.arguments})
 
 
-def train_chunk(recipe: Recipe, length: int | None, state: TrainState, data: Arrays, chunk: Arrays):
+def train_chunk(recipe: Recipe, length: Any, state: TrainState, data: Arrays, chunk: Arrays):
     """K training steps.
 
     Args:
       recipe: what to do.
-      length: padded length of the chunk's sequences, or None.
+      length: padded length of the chunk's sequences, or one for each timed array; or None.
       state: replicated, but for this device's rows of the carry.
       data: arrays of a split, or of this chunk's rows when the split is streamed.
       chunk: ``rows [K, B]`` (where a batch's rows lie in ``data``), ``ids [K, B]`` (the examples'
@@ -90,7 +90,7 @@ def train_chunk(recipe: Recipe, length: int | None, state: TrainState, data: Arr
     return lax.scan(lambda s, step: _train_step(recipe, length, s, data, step | every), state, steps)
 
 
-def _train_step(recipe: Recipe, length: int | None, state: TrainState, data: Arrays, step: Arrays):
+def _train_step(recipe: Recipe, length: Any, state: TrainState, data: Arrays, step: Arrays):
     key = jax.random.wrap_key_data(state.key)
     dropout = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index(recipe.axis_name))
     before = {"params": state.params, **state.model_state}
@@ -193,7 +193,7 @@ def _divisor(weight: Array) -> Array:
     return jnp.where(weight > 0, weight, 1)
 
 
-def eval_chunk(recipe: Recipe, length: int | None, keep: bool, variables: Any, carry: Any, data: Arrays, chunk: Arrays):
+def eval_chunk(recipe: Recipe, length: Any, keep: bool, variables: Any, carry: Any, data: Arrays, chunk: Arrays):
     """A chunk without training.
 
     Args:
@@ -243,7 +243,8 @@ def _gather(recipe: Recipe, data: Arrays, step: Arrays, length: int | None) -> d
     """A batch's stored arrays and its mask."""
     batch = {name: array[step["rows"]] for name, array in data.items()}
     if length is not None:
-        batch |= {name: batch[name][:, :length] for name in recipe.timed}
+        each = length if isinstance(length, tuple) else (length,) * len(recipe.timed)
+        batch |= {name: batch[name][:, :steps] for name, steps in zip(recipe.timed, each, strict=True)}
     return {**batch, "mask": step["mask"]}
 
 

@@ -1,0 +1,179 @@
+"""What a model has written beside what is right: exact answers, errors, BLEU, and pictures of its attention.
+
+Errors are edits (insertions, deletions, substitutions) of tokens: of characters where those are the tokens, else of
+words. Where several texts are right the nearest counts.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rnnjax.data.token_sets import joined, normal, units
+from rnnjax.data.tokens import END, PADDING
+from rnnjax.errors import UsageError
+from rnnjax.tasks.base import Report
+
+if TYPE_CHECKING:
+    from rnnjax.data.spec import Spec
+    from rnnjax.tasks.sequence_to_sequence import SequenceToSequence
+
+_DRAWN = 4
+"""Examples whose attention is drawn, and that are shown beside it."""
+
+
+class Written(NamedTuple):
+    """An answer and what is right.
+
+    Attributes:
+      row: its number in the split.
+      text: the answer.
+      accepted: the right texts, as the data have them.
+      edits: from the nearest right text.
+      size: how many tokens that text has.
+      exact: whether it is one of them.
+    """
+
+    row: int
+    text: str
+    accepted: tuple[str, ...]
+    edits: int
+    size: int
+    exact: bool
+
+
+def text(task: "SequenceToSequence", ids: Any, spec: "Spec") -> str:
+    """The text of token ids ``[T]`` up to their end; numbers where the tokens have no names."""
+    kept = [int(number) for number in ids if number not in (PADDING, END) and number >= 0]
+    if not spec.names:
+        return " ".join(map(str, kept))
+    return joined([spec.names[number] for number in kept], task.splitter)
+
+
+def texts(task: "SequenceToSequence", kept: Any, spec: "Spec", group: int | None = None) -> list[Written]:
+    """The answers that were kept; with ``group``, those of that one."""
+    rows = np.arange(len(kept["written"]))
+    if group is not None and "group" in kept:
+        rows = rows[kept["group"] == group]
+    made = []
+    for row in rows:
+        answer = text(task, kept["written"][row], spec)
+        accepted = (text(task, kept["targets"][row], spec),)
+        if "reference" in kept and task.references:
+            accepted = tuple(task.references[kept["reference"][row]])
+        right = [normal(one, task.lowercase) for one in accepted]
+        parts = [units(one, task.splitter) for one in right]
+        edits = [edit_distance(units(answer, task.splitter), one) for one in parts]
+        nearest = int(np.argmin(edits))
+        made.append(Written(int(row), answer, accepted, edits[nearest], len(parts[nearest]), answer in right))
+    return made
+
+
+def edit_distance(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    """The fewest insertions, deletions and substitutions between two sequences (Levenshtein 1966)."""
+    if list(ours) == list(theirs):
+        return 0
+    before = list(range(len(theirs) + 1))
+    for number, token in enumerate(ours, 1):
+        row = [number]
+        for place, other in enumerate(theirs, 1):
+            row.append(min(row[-1] + 1, before[place] + 1, before[place - 1] + (token != other)))
+        before = row
+    return before[-1]
+
+
+def metrics(task: "SequenceToSequence", pairs: Sequence[Written]) -> dict[str, float]:
+    """Shares of exact answers and of others, errors over right tokens, and, where it is the score, BLEU."""
+    exact = float(np.mean([pair.exact for pair in pairs])) if pairs else 0.0
+    made = {
+        "exact_match": exact,
+        "sequence_error_rate": 1 - exact,
+        "token_error_rate": sum(pair.edits for pair in pairs) / max(sum(pair.size for pair in pairs), 1),
+    }
+    return made | ({"bleu": bleu(task, pairs)[0]} if task.score == "bleu" else {})
+
+
+def bleu(task: "SequenceToSequence", pairs: Sequence[Written]) -> tuple[float, str]:
+    """BLEU of sacrebleu (Post 2018) with tokenisation 13a, on texts as the data have them, and its signature."""
+    counter = sacrebleu().BLEU(lowercase=task.lowercase)
+    score = counter.corpus_score([pair.text for pair in pairs], [[pair.accepted[0] for pair in pairs]])
+    return float(score.score), str(counter.get_signature())
+
+
+def sacrebleu() -> Any:
+    """The package; raises UsageError where it is not installed."""
+    try:
+        from sacrebleu import metrics as package  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise UsageError("BLEU needs the package sacrebleu: pip install 'rnnjax[translation]'") from error
+    return package
+
+
+def report(task: "SequenceToSequence", kept: Any, spec: "Spec") -> Report:
+    """What a split shows beside its metrics."""
+    pairs, values = texts(task, kept, spec, group=0), {}
+    page: dict[str, Any] = {"decoding": "greedy", **metrics(task, pairs), "by_length": _by_length(kept, pairs)}
+    if task.score == "bleu":
+        page["bleu_signature"] = values["bleu_signature"] = bleu(task, pairs)[1]
+    for number, name in enumerate(task.groups, 1):
+        if others := texts(task, kept, spec, group=number):
+            found = metrics(task, others)
+            page.setdefault("groups", {})[name] = {"examples": len(others), **found}
+            values |= {f"{name} {task.score}": found.get(task.score, found["exact_match"])}
+    page["examples"] = [_shown(task, kept, pair) for pair in pairs[:_DRAWN]]
+    drawn = {"attention": _drawing(task, kept, spec, pairs[:_DRAWN])} if kept["weights"].shape[-1] else {}
+    return Report(values, page, drawn if task.names and "inputs" in kept else {})
+
+
+def mistakes(task: "SequenceToSequence", kept: Any, spec: "Spec", most: int) -> list[dict[str, Any]]:
+    """The answers with the most edits, beside what is right."""
+    wrong = [pair for pair in texts(task, kept, spec, group=0) if not pair.exact]
+    worst = sorted(wrong, key=lambda pair: -pair.edits)[:most]
+    return [{"row": pair.row, "answer": pair.text, "right": pair.accepted[0], "edits": pair.edits} for pair in worst]
+
+
+def _by_length(kept: Any, pairs: Sequence[Written]) -> list[dict[str, Any]]:
+    """Exact answers by the number of tokens of the source, where sources have lengths."""
+    if "lengths" not in kept:
+        return []
+    counts = Counter(int(kept["lengths"][pair.row]) for pair in pairs)
+    hits = Counter(int(kept["lengths"][pair.row]) for pair in pairs if pair.exact)
+    return [
+        {"length": length, "examples": count, "exact_match": hits[length] / count}
+        for length, count in sorted(counts.items())
+    ]
+
+
+def _shown(task: "SequenceToSequence", kept: Any, pair: Written) -> dict[str, Any]:
+    source = {"source": " ".join(_source(task, kept, pair.row))} if task.names and "inputs" in kept else {}
+    return source | {"answer": pair.text, "right": list(pair.accepted)}
+
+
+def _source(task: "SequenceToSequence", kept: Any, row: int) -> list[str]:
+    ids = kept["inputs"][row][: kept["lengths"][row] if "lengths" in kept else None]
+    return [_plain(task.names[number]) for number in ids]
+
+
+def _plain(token: str) -> str:
+    """A token of byte pairs in letters: bytes have letters of their own there, a blank ``Ġ``."""
+    return token.replace("Ġ", "_")
+
+
+def _drawing(task: "SequenceToSequence", kept: Any, spec: "Spec", pairs: Sequence[Written]) -> Any:
+    """What draws the attention of a few answers."""
+
+    def draw(path: Path, split: str) -> None:
+        from rnnjax.tasks.attention_figure import save_attention
+
+        shown = []
+        for pair in pairs:
+            source = _source(task, kept, pair.row)
+            ids = [int(number) for number in kept["written"][pair.row] if number != PADDING]
+            weights = kept["weights"][pair.row][: len(ids), : len(source)] / 255
+            names = [_plain(spec.names[number]) if spec.names else str(number) for number in ids]
+            shown.append((source, names, weights))
+        save_attention(shown, path, f"attention, {split}")
+
+    return draw
