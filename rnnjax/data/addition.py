@@ -77,8 +77,8 @@ def sums(config: AdditionData) -> dict[str, Any]:
         if (second, first) not in drawn:
             drawn[first, second] = None
     # Small numbers come early, and would all be in the first split.
-    shuffled = [list(drawn)[number] for number in rng.permutation(len(drawn))]
-    found, start = {}, 0
+    pairs, found, start = list(drawn), {}, 0
+    shuffled = [pairs[number] for number in rng.permutation(len(pairs))]
     for split, count in parts.items():
         found[split] = _written(shuffled[start : start + count], config)
         start += count

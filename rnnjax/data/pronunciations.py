@@ -70,7 +70,8 @@ def split_by_word(words: dict[str, tuple[str, ...]], validation: float, test: fl
 
     from rnnjax.data.pairs import Pairs
 
-    order = [list(words)[number] for number in np.random.default_rng(_SEED).permutation(len(words))]
+    names = list(words)
+    order = [names[number] for number in np.random.default_rng(_SEED).permutation(len(names))]
     tested, held = round(test * len(order)), round((test + validation) * len(order))
     parts = {"test": order[:tested], "validation": order[tested:held]}
     made = {
