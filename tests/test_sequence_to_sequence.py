@@ -156,6 +156,12 @@ def test_predict_answers_a_line_a_file_and_stdin_with_any_beam(root, tmp_path, c
     assert code == 2 and "--beam must be 1 to 1000, got 0" in err
 
 
+def test_no_format_of_export_holds_a_search(root, capsys, tmp_path):
+    for to in ("stablehlo", "safetensors"):
+        code, _, err = said(capsys, "export", f"--workdir={root}", "--to", to, "--out", str(tmp_path / to))
+        assert code == 2 and "searches for them step by step, which no format here holds" in err
+
+
 def test_evaluation_by_a_beam_says_so(root, capsys):
     code, out, err = said(capsys, "evaluate", f"--workdir={root}", "--beam", "2", "--cpu-devices", "8")
     assert code == 0, err

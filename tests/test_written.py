@@ -78,7 +78,7 @@ def test_bleu_is_sacrebleus_of_the_texts_as_the_data_have_them():
     whole = {"written": written, "targets": written, "weights": np.zeros((2, 9, 0)), "reference": np.arange(2)}
     wanted = sacrebleu.corpus_bleu(answers, [right], lowercase=True, tokenize="13a")
     assert task.finish_kept(whole, spec)["bleu"] == pytest.approx(wanted.score)
-    assert str(task.report({}, whole, spec).values["bleu_signature"]).startswith("nrefs:1|case:lc|eff:no|tok:13a")
+    assert task.report({}, whole, spec).signatures["bleu"].startswith("nrefs:1|case:lc|eff:no|tok:13a|smooth:exp")
 
 
 def test_the_loss_is_pytorchs_cross_entropy():

@@ -92,7 +92,12 @@ def check_target(folder: str | Path, to: str) -> None:
 
 
 def _check_size(predictor: Predictor, to: str) -> None:
-    """Raises UsageError where the weights alone are more than a file of the format holds."""
+    """Raises UsageError where the weights alone are more than a file of the format holds, or it holds no search."""
+    if predictor.task.writes:
+        raise UsageError(
+            "a model that writes sequences searches for them step by step, which no format here holds; "
+            "use it by its work folder: rnnjax.load(folder)"
+        )
     weights, largest = sum(leaf.nbytes for leaf in jax.tree.leaves(predictor.variables)), _LARGEST.get(to)
     if largest is not None and weights >= largest:
         raise UsageError(

@@ -80,6 +80,7 @@ def evaluate(
         terminal.note(f"no report was written: {error}")
     said = {"experiment": run.experiment, "seed": run.seed, "split": split, "data": dataset.name}
     said |= {"examples": len(dataset.split(split)), **metrics, **report.values}
+    said |= {"signatures": dict(report.signatures)} if report.signatures else {}
     said |= {} if search is None else dataclasses.asdict(search)
     if dynamic is None or not dynamic.dynamic:
         return said

@@ -131,6 +131,7 @@ def _result(
             "train": _last_training(progress, workdir),
         },
         "report": dict(report.values),
+        **({"signatures": dict(report.signatures)} if report.signatures else {}),
         "target": _target(experiment, test),
         "until": _until(training),
         "best_epoch": _whole_or_fraction(progress.best["epoch"]),

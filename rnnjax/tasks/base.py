@@ -81,12 +81,14 @@ class Report(NamedTuple):
       page: JSON values for a file of their own; None: there is none.
       figures: pictures by name, each drawn by ``draw(path, title)``.
       mistakes: the worst answers, see :meth:`Task.mistakes`.
+      signatures: how figures were made, in words by the figures' names.
     """
 
     values: Mapping[str, float] = {}
     page: Mapping[str, Any] | None = None
     figures: Mapping[str, Callable[[Path, str], None]] = {}
     mistakes: Sequence[Mapping[str, Any]] = ()
+    signatures: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)

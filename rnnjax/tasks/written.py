@@ -114,9 +114,9 @@ def sacrebleu() -> Any:
 def report(task: "SequenceToSequence", kept: Any, spec: "Spec") -> Report:
     """What a split shows beside its metrics."""
     pairs, values = texts(task, kept, spec, group=0), {}
-    page: dict[str, Any] = {"decoding": "greedy", **metrics(task, pairs), "by_length": _by_length(kept, pairs)}
-    if task.score == "bleu":
-        page["bleu_signature"] = values["bleu_signature"] = bleu(task, pairs)[1]
+    page: dict[str, Any] = {**metrics(task, pairs), "by_length": _by_length(kept, pairs)}
+    signatures = {"bleu": bleu(task, pairs)[1]} if task.score == "bleu" else {}
+    page |= {"signatures": signatures} if signatures else {}
     for number, name in enumerate(task.groups, 1):
         if others := texts(task, kept, spec, group=number):
             found = metrics(task, others)
@@ -124,7 +124,7 @@ def report(task: "SequenceToSequence", kept: Any, spec: "Spec") -> Report:
             values |= {f"{name} {task.score}": found.get(task.score, found["exact_match"])}
     page["examples"] = [_shown(task, kept, pair) for pair in pairs[:_DRAWN]]
     drawn = {"attention": _drawing(task, kept, spec, pairs[:_DRAWN])} if kept["weights"].shape[-1] else {}
-    return Report(values, page, drawn if task.names and "inputs" in kept else {})
+    return Report(values, page, drawn if task.names and "inputs" in kept else {}, signatures=signatures)
 
 
 def mistakes(task: "SequenceToSequence", kept: Any, spec: "Spec", most: int) -> list[dict[str, Any]]:
