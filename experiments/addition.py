@@ -30,7 +30,7 @@ EXPERIMENT = Experiment(
     model=EncoderDecoderModel(encoder_features=(64,), features=(128,), embedding_features=32),
     task=SequenceToSequence(),
     optim=OptimConfig(learning_rate=3e-3, schedule="cosine"),
-    train=TrainConfig(epochs=30, steps_per_call=16),
+    train=TrainConfig(epochs=20, steps_per_call=16),
     variants={
         "digits_8": Variant(
             summary="the same adds numbers of up to 8 digits, answers from the least significant digit on",

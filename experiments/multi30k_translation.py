@@ -17,6 +17,7 @@ from rnnjax import (
     Experiment,
     OptimConfig,
     PairData,
+    ParallelConfig,
     SequenceToSequence,
     Target,
     TrainConfig,
@@ -46,7 +47,8 @@ EXPERIMENT = Experiment(
     ),
     task=SequenceToSequence(score="bleu"),
     optim=OptimConfig(learning_rate=1e-3, schedule="cosine", label_smoothing=0.1, ema_decay=0.998),
-    train=TrainConfig(epochs=12, steps_per_call=16),
+    train=TrainConfig(epochs=15, steps_per_call=16),
+    parallel=ParallelConfig(cpu_devices=2),
     variants={
         "no_attention": Variant(summary="the same without attention", model={"attention": "none"}),
         "de_en": Variant(summary="the same from German to English", data={"source": "de", "target": "en"}),

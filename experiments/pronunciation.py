@@ -27,10 +27,10 @@ EXPERIMENT = Experiment(
     target=Target(value=0.30, source="n-gram transducer 33.9 %, Transformer about 31 % word errors, other splits"),
     cost="its time is in its result file",
     data=PronunciationData(batch_size=128),
-    model=EncoderDecoderModel(encoder_features=(128,), features=(256,), embedding_features=64, dropout=0.2),
+    model=EncoderDecoderModel(encoder_features=(192,), features=(384,), embedding_features=64, dropout=0.2),
     task=SequenceToSequence(score="sequence_error_rate"),
     optim=OptimConfig(learning_rate=2e-3, schedule="cosine", label_smoothing=0.1, ema_decay=0.998),
-    train=TrainConfig(epochs=15, steps_per_call=16),
+    train=TrainConfig(epochs=16, steps_per_call=16),
     variants={"no_attention": Variant(summary="the same without attention", model={"attention": "none"})},
 )
 
