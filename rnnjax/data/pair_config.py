@@ -17,15 +17,15 @@ class PairConfig(DataConfig):
     compared with stay whole.
     """
 
-    source_splitter: Splitter = "words"
+    source_splitter: Splitter = option("words", rare=True)
     """What a token of a source is."""
-    target_splitter: Splitter = "words"
+    target_splitter: Splitter = option("words", rare=True)
     """What a token of a target is."""
-    source_vocabulary: int = 8000
+    source_vocabulary: int = option(8000, rare=True)
     """Most tokens that sources have."""
-    target_vocabulary: int = 8000
+    target_vocabulary: int = option(8000, rare=True)
     """Most tokens that targets have."""
-    lowercase: bool = option(False, off="Keep capital letters.")
+    lowercase: bool = option(False, rare=True, off="Keep capital letters.")
     """Take both sides to lower case."""
     source_length: int = option(0, rare=True)
     """Most tokens that are read; 0: as many as the longest training source has."""

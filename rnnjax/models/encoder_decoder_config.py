@@ -25,7 +25,7 @@ class EncoderDecoderModel(ModelConfig):
     """Recurrent cell of both; in Python, also a class of one's own."""
     encoder_features: tuple[int, ...] = (128,)
     """Hidden features of each layer of the encoder, in each direction."""
-    bidirectional: bool = option(True, off="Read each source forwards only.")
+    bidirectional: bool = option(True, rare=True, off="Read each source forwards only.")
     """Read each source in both directions."""
     features: tuple[int, ...] = (256,)
     """Hidden features of each layer of the decoder."""
@@ -37,7 +37,7 @@ class EncoderDecoderModel(ModelConfig):
     """Dropout rate on the outputs of encoder and decoder, and between layers."""
     embedding_dropout: float = 0.0
     """Dropout rate on embedding features, one mask for a sequence."""
-    tied: bool = option(False, off="Give the logits weights of their own.")
+    tied: bool = option(False, rare=True, off="Give the logits weights of their own.")
     """The logits are products with the target tokens' embeddings."""
     dtype: Dtype = option("float32", rare=True)
     """Dtype of the layers' computation; parameters, logits and loss are float32."""
