@@ -60,6 +60,8 @@ def test_what_is_written_is_the_most_probable_by_the_logits_of_training(beam):
     np.testing.assert_allclose(jnp.where(targets >= 0, of_tokens, 0).sum(1), found["score"], rtol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("attention", KINDS)
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_row_is_written_alike_beside_others_and_with_more_padding(attention, beam):

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -108,8 +109,16 @@ def is_judged(given, root: Path, capsys) -> bool:
     return True
 
 
+@pytest.fixture
+def few_programs():
+    """Lets go of compiled programs: of hundreds of trainings in one process they fill its table of memory maps."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.usefixtures("few_programs")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_of_odd_tables_comes_a_data_set_or_our_error_and_of_the_oddest_a_result(part, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RNNJAX_CACHE_DIR", str(tmp_path / "cache"))

@@ -101,6 +101,8 @@ def test_a_run_stopped_and_resumed_is_the_unbroken_run(program, root, tmp_path):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_train_and_write_as_one(dataset):
     plain = dataclasses.replace(EXPERIMENT, model=dataclasses.replace(EXPERIMENT.model, dropout=0.0))
     found = []
