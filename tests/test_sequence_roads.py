@@ -127,7 +127,7 @@ def test_recordings_train_and_answer_and_a_broken_one_is_named_beside_the_others
     assert main(["sequence", "predict", "new.wav", "bad.wav", str(path), "--json-lines"]) == 1
     out, err = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
-    assert [row["input"] for row in rows[:3]] == ["new.wav", "bad.wav", f"{path}: recordings/calm_ann_0.wav"]
+    assert [row["input"] for row in rows[:3]] == ["new.wav", "bad.wav", f"{path}/recordings/calm_ann_0.wav"]
     assert len(rows) == 2 + made.COUNT
     assert "bad.wav: not a WAV file" in rows[1]["error"]
     assert "bad.wav: not a WAV file" in err
