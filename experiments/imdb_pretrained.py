@@ -2,17 +2,18 @@
 
 Both models are those of ``imdb_language_model``: ``--chain`` trains them first, ``--init-from`` takes them from where
 they are. All seeds begin from the same two. The encoders stand still in the first epoch; their language models' loss
-stays beside the classifier's.
+stays beside the classifier's. Validation is of films that are not trained on (``--data.validation-by names``); the
+language models have read its texts too, without labels.
 """
 
 import sys
 
 from experiments.imdb_language_model import EXPERIMENT as LANGUAGE_MODEL
 from rnnjax import (
-    ClassificationBesideLanguage,
+    ClassificationWithLanguageLoss,
     Experiment,
     OptimConfig,
-    PretrainedReader,
+    PretrainedTextModel,
     Target,
     TextData,
     TrainConfig,
@@ -31,11 +32,12 @@ EXPERIMENT = Experiment(
         name="imdb_reviews",
         batch_size=64,
         vocabulary_size=30_000,
+        validation_by="names",
         vocabulary_splits=("train", "unsupervised"),
         bucket_lengths=(125, 175, 250, 400, 1000),
     ),
-    model=PretrainedReader(embedding_dropout=0.3, word_dropout=0.2, word_dropout_of="types", dropout=0.5),
-    task=ClassificationBesideLanguage(),
+    model=PretrainedTextModel(embedding_dropout=0.3, word_dropout=0.2, word_dropout_of="types", dropout=0.5),
+    task=ClassificationWithLanguageLoss(),
     optim=OptimConfig(
         learning_rate=1e-3,
         groups=("^(forwards|backwards)=1@2",),

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from rnnjax.models.config import ImageModel as ImageModel
     from rnnjax.models.config import LanguageModel as LanguageModel
     from rnnjax.models.config import ModelConfig as ModelConfig
-    from rnnjax.models.config import PretrainedReader as PretrainedReader
+    from rnnjax.models.config import PretrainedTextModel as PretrainedTextModel
     from rnnjax.models.config import SequenceModel as SequenceModel
     from rnnjax.models.config import TextModel as TextModel
     from rnnjax.models.encoder_decoder import EncoderDecoder as EncoderDecoder
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from rnnjax.runs.predict import Predictor as Predictor
     from rnnjax.runs.predict import load as load
     from rnnjax.tasks import Classification as Classification
-    from rnnjax.tasks import ClassificationBesideLanguage as ClassificationBesideLanguage
+    from rnnjax.tasks import ClassificationWithLanguageLoss as ClassificationWithLanguageLoss
     from rnnjax.tasks import Forecast as Forecast
     from rnnjax.tasks import Metric as Metric
     from rnnjax.tasks import MultiLabel as MultiLabel
@@ -124,13 +124,13 @@ _HOMES = {
     "EncoderDecoderModel": "models.encoder_decoder_config",
     "LanguageModel": "models.config",
     "TextModel": "models.config",
-    "PretrainedReader": "models.config",
+    "PretrainedTextModel": "models.config",
     "SequenceModel": "models.config",
     "Task": "tasks",
     "Metric": "tasks",
     "Report": "tasks",
     "Classification": "tasks",
-    "ClassificationBesideLanguage": "tasks",
+    "ClassificationWithLanguageLoss": "tasks",
     "MultiLabel": "tasks",
     "Forecast": "tasks",
     "NextToken": "tasks",

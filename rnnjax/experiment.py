@@ -24,7 +24,7 @@ from rnnjax.data.sequence_table import SequenceTable as SequenceTable
 from rnnjax.errors import UsageError
 from rnnjax.models.config import ImageModel as ImageModel
 from rnnjax.models.config import LanguageModel as LanguageModel
-from rnnjax.models.config import PretrainedReader as PretrainedReader
+from rnnjax.models.config import PretrainedTextModel as PretrainedTextModel
 from rnnjax.models.config import SequenceModel as SequenceModel
 from rnnjax.models.config import TextModel as TextModel
 from rnnjax.models.encoder_decoder_config import EncoderDecoderModel as EncoderDecoderModel

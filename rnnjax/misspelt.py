@@ -31,7 +31,7 @@ def flags_of(verb: Callable, of_sections: Sequence[str], options_type: type) -> 
         name = next((said for marker in markers if (said := getattr(marker, "name", None)) is not None), parameter.name)
         if hint is options_type:
             found += of_sections
-        elif tyro.conf.Positional in markers:
+        elif tyro.conf.Positional in markers or tyro.conf.Suppress in markers:
             continue
         elif dataclasses.is_dataclass(hint):
             found += [flag(field.name, field.default) for field in dataclasses.fields(hint)]

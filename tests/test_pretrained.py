@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import rnnjax
-from rnnjax import ClassificationBesideLanguage, OptimConfig, PretrainedReader, TrainConfig
+from rnnjax import ClassificationWithLanguageLoss, OptimConfig, PretrainedTextModel, TrainConfig
 from rnnjax.data.corpus import DocumentsCorpus
 from rnnjax.data.documents import TextData
 from rnnjax.errors import UsageError
@@ -65,8 +65,8 @@ def reader(home, **optim):
             name="notes", data_dir=str(home / "tfds"), cache_dir=str(home / "cache"), batch_size=8,
             bucket_lengths=(8,), vocabulary_splits=SHARED,
         ),
-        model=PretrainedReader(features=(6,), dropout=0.1, word_dropout=0.1),
-        task=ClassificationBesideLanguage(),
+        model=PretrainedTextModel(features=(6,), dropout=0.1, word_dropout=0.1),
+        task=ClassificationWithLanguageLoss(),
         optim=OptimConfig(learning_rate=1e-2, **optim),
         train=TrainConfig(epochs=2, steps_per_call=8),
         begins=begins(home),

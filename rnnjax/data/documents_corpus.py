@@ -13,7 +13,7 @@ from rnnjax.data.examples import Dataset
 from rnnjax.data.plan import Streams
 from rnnjax.data.tokens import END_TOKEN, TOKENIZERS, UNKNOWN, Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
-from rnnjax.data.windows import windows
+from rnnjax.data.windows import notes, windows
 from rnnjax.errors import DataError
 
 
@@ -49,7 +49,7 @@ def load(config: DocumentsCorpus) -> Dataset:
         test,
         WindowPreprocess(vocabulary, config.window, config.tokenizer, config.direction == "backwards"),
         plan=Streams(),
-        notes=tuple(_notes(parts, config)),
+        notes=tuple(notes(parts, refit=config.refit)),
         understood=tuple(_understood(parts, vocabulary)),
     )
 
@@ -58,15 +58,10 @@ def vocabulary_of(found: Any, splits: Sequence[str], tokenizer: str, size: int) 
     """The most frequent tokens of all documents of some splits, the end token behind each among them."""
     counts: Counter[str] = Counter()
     for split in splits:
-        for document in _texts(found, split):
+        for (document,) in tfds.texts(found, split):
             counts.update(TOKENIZERS[tokenizer](document))
             counts[END_TOKEN] += 1
     return Vocabulary.of_counts(counts, size)
-
-
-def _texts(found: Any, split: str) -> Iterator[str]:
-    for text in tfds.columns(found, split, ("text",))["text"]:
-        yield text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
 
 
 def _encoded(found: Any, config: DocumentsCorpus) -> dict[str, np.ndarray]:
@@ -75,7 +70,7 @@ def _encoded(found: Any, config: DocumentsCorpus) -> dict[str, np.ndarray]:
     index = {token: number for number, token in enumerate(vocabulary.words)}
 
     def ids(splits: Iterable[str]) -> list[np.ndarray]:
-        documents = (document for split in splits for document in _texts(found, split))
+        documents = (document for split in splits for (document,) in tfds.texts(found, split))
         read = ([*TOKENIZERS[config.tokenizer](document), END_TOKEN] for document in documents)
         return [np.fromiter((index.get(t, UNKNOWN) for t in tokens), np.int32, len(tokens)) for tokens in read]
 
@@ -122,12 +117,3 @@ def _understood(parts: dict[str, np.ndarray], vocabulary: Vocabulary) -> Iterato
     end = vocabulary.words.index(END_TOKEN)
     for part, ids in parts.items():
         yield f"{part}: {int((ids == end).sum()):,} documents, {len(ids):,} tokens"
-
-
-def _notes(parts: dict[str, np.ndarray], config: DocumentsCorpus) -> Iterator[str]:
-    unknown = {split: int((part == UNKNOWN).sum()) for split, part in parts.items()}
-    listed = [f"{count:,} of {len(parts[split]):,} {split}" for split, count in unknown.items() if count]
-    if listed:
-        yield f"{', '.join(listed)} tokens are outside the vocabulary and count as one, the unknown"
-    if config.refit:
-        yield "the validation part is trained on too: validation tells nothing"

@@ -1,5 +1,6 @@
 """Splits that keep together what belongs together: copies of one example, and rows of one group."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
@@ -7,6 +8,31 @@ import numpy as np
 
 from rnnjax.data.examples import hold_out
 from rnnjax.errors import DataError
+
+
+class Forest:
+    """Rows that are joined to groups, two at a time (union-find, with halved paths; Tarjan and van Leeuwen 1984)."""
+
+    def __init__(self, rows: int):
+        self._parent, self._size = list(range(rows)), [1] * rows
+
+    def join(self, one: int, other: int, largest: float = math.inf) -> None:
+        """Makes one group of those of two rows, unless it would have more than ``largest`` rows."""
+        first, second = sorted((self._root(one), self._root(other)))
+        if first != second and self._size[first] + self._size[second] <= largest:
+            self._parent[second] = first
+            self._size[first] += self._size[second]
+
+    def groups(self) -> np.ndarray:
+        """A number for each row, ``[N]`` int64, in the order in which groups begin."""
+        return np.unique([self._root(row) for row in range(len(self._parent))], return_inverse=True)[1]
+
+    def _root(self, row: int) -> int:
+        parent = self._parent
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
 
 
 def groups_of(*keys: Sequence[Hashable | None]) -> np.ndarray:
@@ -18,21 +44,13 @@ def groups_of(*keys: Sequence[Hashable | None]) -> np.ndarray:
     Returns:
       ``[N]`` int64, numbered in the order in which groups begin.
     """
-    parent = list(range(len(keys[0])))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
+    forest = Forest(len(keys[0]))
     for sequence in keys:
         first: dict[Hashable, int] = {}
         for row, key in enumerate(sequence):
             if key is not None:
-                one, other = sorted((root(first.setdefault(key, row)), root(row)))
-                parent[other] = one
-    return np.unique([root(row) for row in range(len(parent))], return_inverse=True)[1]
+                forest.join(first.setdefault(key, row), row)
+    return forest.groups()
 
 
 def hold_out_groups(

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from rnnjax.data.grouped import Forest
 from rnnjax.errors import DataError
 
 MOST_DOCUMENTS = 30
@@ -81,20 +82,10 @@ def shared_names(documents: Iterable[str]) -> dict[str, list[int]]:
 
 def joined(pairs: Iterable[tuple[int, int]], documents: int, largest: int = LARGEST) -> np.ndarray:
     """Groups ``[N]`` by pairs that are joined one after the other, as long as no group has more than ``largest``."""
-    parent, size = list(range(documents)), [1] * documents
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
+    forest = Forest(documents)
     for one, other in pairs:
-        first, second = sorted((root(one), root(other)))
-        if first != second and size[first] + size[second] <= largest:
-            parent[second] = first
-            size[first] += size[second]
-    return np.unique([root(row) for row in range(documents)], return_inverse=True)[1]
+        forest.join(one, other, largest)
+    return forest.groups()
 
 
 def _pairs(shared: Mapping[str, Sequence[int]], documents: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from rnnjax.config.checks import check, choice, option, runtime
 from rnnjax.config.data import DataConfig
 from rnnjax.data.token_sets import Splitter
+from rnnjax.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class PairConfig(DataConfig):
 
     def splits(self) -> Any:
         """The texts: :class:`rnnjax.data.pairs.Pairs` by ``train``, ``validation`` and ``test``."""
-        raise NotImplementedError(f"{type(self).__name__} must say by splits() what its pairs are")
+        raise UsageError(f"{type(self).__name__} must say by splits() what its pairs are")
 
     def load(self) -> Any:
         """The pairs as ids."""

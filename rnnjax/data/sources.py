@@ -115,9 +115,5 @@ def _labelled_texts(config: TextData) -> Any:
 
 
 def _documents(found: Any, split: str) -> tokenized.Documents:
-    columns = tfds.columns(found, split, ("text", "label"))
-    return [_utf8(text) for text in columns["text"]], np.array(columns["label"], np.int32)
-
-
-def _utf8(text: Any) -> str:
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    texts, labels = zip(*tfds.texts(found, split, "label"), strict=True)
+    return list(texts), np.array(labels, np.int32)

@@ -75,6 +75,16 @@ def columns(found: Any, split: str, names: tuple[str, ...]) -> dict[str, list[An
     return values
 
 
+def texts(found: Any, split: str, *names: str) -> Iterator[tuple[Any, ...]]:
+    """The feature ``text`` of each example as a string, followed by the other features that are named.
+
+    Bytes that are no UTF-8 become U+FFFD. Raises DataError as :func:`columns` does.
+    """
+    read = columns(found, split, ("text", *names))
+    for text, *others in zip(*(read[name] for name in ("text", *names)), strict=True):
+        yield (text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text), *others)
+
+
 def encoded(found: Any, split: str, name: str) -> Callable[[list[int]], list[bytes]]:
     """A function from record numbers to an image feature's bytes as they are stored; threads may share it.
 

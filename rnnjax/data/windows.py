@@ -50,7 +50,7 @@ def load(config: CorpusData) -> Dataset:
         splits["test"],
         preprocess,
         plan=Streams(),
-        notes=tuple(_notes(parts, config)),
+        notes=tuple(notes(parts, refit=config.refit)),
     )
 
 
@@ -122,8 +122,9 @@ def _encoded(text: str, config: CorpusData) -> dict[str, np.ndarray]:
     return {"ids": ids, "vocabulary": np.frombuffer(json.dumps(vocabulary.words).encode("ascii"), np.uint8)}
 
 
-def _notes(parts: dict[str, np.ndarray], config: CorpusData) -> Sequence[str]:
+def notes(parts: dict[str, np.ndarray], *, refit: bool) -> Sequence[str]:
+    """What a user should know of the ids ``[M]`` of each split, and of a validation part that is trained on too."""
     unknown = {split: int((part == UNKNOWN).sum()) for split, part in parts.items()}
     listed = [f"{count:,} of {len(parts[split]):,} {split}" for split, count in unknown.items() if count]
-    notes = [f"{', '.join(listed)} tokens are outside the vocabulary and count as one, the unknown"] if listed else []
-    return [*notes, "the validation part is trained on too: validation tells nothing"] if config.refit else notes
+    said = [f"{', '.join(listed)} tokens are outside the vocabulary and count as one, the unknown"] if listed else []
+    return [*said, "the validation part is trained on too: validation tells nothing"] if refit else said

@@ -17,7 +17,7 @@ from rnnjax.models import pretrained
 from rnnjax.models.config import (
     ImageModel,
     LanguageModel,
-    PretrainedReader,
+    PretrainedTextModel,
     RecurrentModel,
     SequenceModel,
     TextModel,
@@ -59,7 +59,7 @@ def text_model(config: TextModel, spec: Spec, width: int) -> nn.Module:
     )
 
 
-def pretrained_reader(config: PretrainedReader, spec: Spec, width: int) -> nn.Module:
+def pretrained_reader(config: PretrainedTextModel, spec: Spec, width: int) -> nn.Module:
     """A classifier out of two language models; raises UsageError where the inputs are no documents."""
     if not spec.vocabulary or set(spec.inputs) != {"inputs", "lengths"}:
         raise UsageError(_misfit(config, spec, "documents of token ids with lengths"))

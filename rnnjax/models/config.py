@@ -174,13 +174,13 @@ class TextModel(RecurrentModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainedReader(RecurrentModel):
+class PretrainedTextModel(RecurrentModel):
     """A document read by the encoders of two language models, one of each direction, each with embeddings of its own.
 
     Embeddings are as wide as the last layer is; word dropout is as of the text model.
     """
 
-    kind: ClassVar[str] = "pretrained_reader"
+    kind: ClassVar[str] = "pretrained_text"
     bidirectional: bool = option(True, offered=False)
     """Not used: it reads in both directions."""
     features: tuple[int, ...] = (256,)

@@ -3,7 +3,7 @@
 from rnnjax.tasks.base import Batch, Metric, Report, Task
 from rnnjax.tasks.classification import Classification
 from rnnjax.tasks.forecast import Forecast
-from rnnjax.tasks.language_beside import ClassificationBesideLanguage as ClassificationBesideLanguage
+from rnnjax.tasks.language_loss import ClassificationWithLanguageLoss as ClassificationWithLanguageLoss
 from rnnjax.tasks.multi_label import MultiLabel
 from rnnjax.tasks.next_token import NextToken
 from rnnjax.tasks.per_step import PerStep
@@ -19,7 +19,7 @@ __all__ = [
     "TASKS",
     "Batch",
     "Classification",
-    "ClassificationBesideLanguage",
+    "ClassificationWithLanguageLoss",
     "Forecast",
     "Metric",
     "MultiLabel",

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from rnnjax.errors import DataError, UsageError
+from rnnjax.tasks import token_sums
 from rnnjax.tasks.base import Batch, Metric, Task, mean
 
 if TYPE_CHECKING:
     from rnnjax.data import Dataset
     from rnnjax.data.spec import Spec
+
+_FOLLOWING = "the tokens that follow"
 
 
 @dataclass(frozen=True)
@@ -50,22 +53,12 @@ class NextToken(Task):
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """``loss`` in nats, ``correct`` and ``weight``, the number of tokens, over all that count."""
-        import jax.numpy as jnp
-
-        from rnnjax.tasks import losses
-
-        targets = _counted(batch)
-        loss = losses.per_step_cross_entropy(outputs, targets, self.label_smoothing if train else 0.0)
-        return {
-            "loss": loss.sum(),
-            "correct": (outputs.argmax(-1) == targets).sum(dtype=jnp.int32),
-            "weight": (targets >= 0).sum(dtype=jnp.int32),
-        }
+        return token_sums.sums(outputs, _counted(batch), self.label_smoothing if train else 0.0)
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
         """Loss, perplexity, bits and accuracy."""
-        loss = mean(totals["loss"], totals["weight"])
-        figures = {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "bits": loss / math.log(2)}  # e^710: inf
+        figures = token_sums.figures(totals)
+        figures["bits"] = figures["loss"] / math.log(2)
         return figures | ({"accuracy": mean(totals["correct"], totals["weight"])} if "correct" in totals else {})
 
     def keep(self, outputs: Any, batch: Batch) -> Any:
@@ -84,10 +77,7 @@ class NextToken(Task):
 
     def check(self, outputs: Any, batch: Batch) -> None:
         """Logits must be ``[B, T, V]`` floats, targets ``[B, T]``: others would broadcast to a wrong number."""
-        targets = _targets(batch)
-        if not hasattr(outputs, "shape") or len(outputs.shape) != 3 or outputs.shape[:2] != targets.shape:
-            got = list(outputs.shape) if hasattr(outputs, "shape") else type(outputs).__name__
-            raise UsageError(f"logits must be [B, T, V] for targets {list(targets.shape)} [B, T], got {got}")
+        token_sums.check(outputs, token_sums.targets_of(batch, _FOLLOWING))
 
     def check_data(self, dataset: "Dataset") -> None:
         """Raises DataError unless there are ``targets [N, T]`` of integers, all of them ids of real steps."""
@@ -126,13 +116,7 @@ def _counted(batch: Batch) -> Any:
     """The targets ``[B, T]``, -1 in rows that do not count."""
     import jax.numpy as jnp
 
-    return jnp.where(batch["mask"][:, None], _targets(batch), -1)
-
-
-def _targets(batch: Batch) -> Any:
-    if "targets" not in batch:
-        raise UsageError(f"the examples have no targets, the tokens that follow, but {', '.join(sorted(batch))}")
-    return batch["targets"]
+    return jnp.where(batch["mask"][:, None], token_sums.targets_of(batch, _FOLLOWING), -1)
 
 
 def _check_padding(name: str, targets: Any, lengths: Any) -> None:

@@ -1,6 +1,5 @@
 """A sequence of tokens as the answer: translation, pronunciation, arithmetic."""
 
-import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from rnnjax.errors import DataError, RunError, UsageError
+from rnnjax.tasks import token_sums
 from rnnjax.tasks.base import Batch, Metric, Report, Task, mean
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _HEADLINES = {
     "bleu": Metric("bleu", "max", "{:.2f}"),
     "loss": Metric("loss", "min", "{:.4f}"),
 }
+_WRITTEN = "the tokens to write"
 _TAUGHT = Metric("token_accuracy", "max", "{:.2%} (teacher-forced)")
 
 
@@ -77,27 +78,15 @@ class SequenceToSequence(Task):
         """``loss`` in nats, ``correct`` and ``weight``, the number of tokens, over all that count."""
         import jax.numpy as jnp
 
-        from rnnjax.tasks import losses
-
         logits = outputs if train else outputs["logits"]
         counted = batch["mask"] if "group" not in batch else batch["mask"] & (batch["group"] == 0)
-        targets = _targets(batch)[:, : logits.shape[1]]
+        targets = token_sums.targets_of(batch, _WRITTEN)[:, : logits.shape[1]]
         targets = jnp.where(counted[:, None], targets, -1)
-        loss = losses.per_step_cross_entropy(logits, targets, self.label_smoothing if train else 0.0)
-        return {
-            "loss": loss.sum(),
-            "correct": (logits.argmax(-1) == targets).sum(dtype=jnp.int32),
-            "weight": (targets >= 0).sum(dtype=jnp.int32),
-        }
+        return token_sums.sums(logits, targets, self.label_smoothing if train else 0.0)
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
         """Loss, perplexity and accuracy of tokens, each after the right ones."""
-        loss = mean(totals["loss"], totals["weight"])
-        return {
-            "loss": loss,
-            "perplexity": math.exp(min(loss, 700.0)),  # e^710 is infinite
-            "token_accuracy": mean(totals["correct"], totals["weight"]),
-        }
+        return token_sums.figures(totals) | {"token_accuracy": mean(totals["correct"], totals["weight"])}
 
     @property
     def looks_at_rows(self) -> bool:
@@ -111,7 +100,7 @@ class SequenceToSequence(Task):
         most, longest = self.sizes[0], self.sizes[1]
         # A byte a weight: they are drawn, and of a large split they would fill the memory.
         looked = jnp.round(255 * outputs["weights"]).astype(jnp.uint8)
-        kept = {"written": outputs["tokens"], "targets": _widened(_targets(batch), longest, -1)}
+        kept = {"written": outputs["tokens"], "targets": _widened(token_sums.targets_of(batch, _WRITTEN), longest, -1)}
         kept["weights"] = jnp.pad(looked, ((0, 0), (0, 0), (0, max(most - looked.shape[2], 0))))
         if getattr(batch.get("inputs"), "ndim", 0) == 2:
             kept["inputs"] = _widened(batch["inputs"], most, 0)
@@ -150,10 +139,7 @@ class SequenceToSequence(Task):
 
     def check(self, outputs: Any, batch: Batch) -> None:
         """Logits must be ``[B, T, V]`` floats, targets ``[B, T]``: others would broadcast to a wrong number."""
-        targets = _targets(batch)
-        if not hasattr(outputs, "shape") or len(outputs.shape) != 3 or outputs.shape[:2] != targets.shape:
-            got = list(outputs.shape) if hasattr(outputs, "shape") else type(outputs).__name__
-            raise UsageError(f"logits must be [B, T, V] for targets {list(targets.shape)} [B, T], got {got}")
+        token_sums.check(outputs, token_sums.targets_of(batch, _WRITTEN))
 
     def check_data(self, dataset: "Dataset") -> None:
         """Raises DataError unless there are ``targets [N, T]`` of ids, each with its end and nothing behind it."""
@@ -229,12 +215,6 @@ class SequenceToSequence(Task):
         """What a run was chosen and trained by, and how its tokens are joined."""
         names = ("score", "label_smoothing", "splitter", "lowercase")
         return {name: getattr(self, name) for name in names}
-
-
-def _targets(batch: Batch) -> Any:
-    if "targets" not in batch:
-        raise UsageError(f"the examples have no targets, the tokens to write, but {', '.join(sorted(batch))}")
-    return batch["targets"]
 
 
 def _widened(ids: Any, width: int, fill: int) -> Any:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ClassificationBesideLanguage(Classification):
+class ClassificationWithLanguageLoss(Classification):
     """:class:`rnnjax.Classification` whose training loss has a share of a language model's on the same documents.
 
     The model is called with ``sampled`` and gives logits and a loss a document, as
@@ -24,7 +24,7 @@ class ClassificationBesideLanguage(Classification):
       sampled_tokens: how many other tokens stand for all in it, see ``--optim.sampled-tokens``.
     """
 
-    kind: ClassVar[str] = "classification_beside_language"
+    kind: ClassVar[str] = "classification_with_language_loss"
     language_weight: float = 0.0
     sampled_tokens: int = 1024
 
