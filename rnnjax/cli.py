@@ -210,7 +210,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
     train.__doc__ = (train.__doc__ or "").replace("Args:", f"{variants}Args:", 1)
 
     def evaluate(
-        file: Annotated[tuple[str, ...], tyro.conf.Positional, of_inputs] = (),
+        file: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
         workdir: Path = default_run,
         split: SplitName = "validation",
         data_dir: str | None = None,
@@ -220,10 +220,10 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         dynamic: Annotated[Dynamic, tyro.conf.arg(name="", help=""), of_language] = Dynamic(),  # noqa: B008
         search: Annotated[Search, tyro.conf.arg(name="", help=""), of_writing] = Search(),  # noqa: B008
     ) -> Callable[[], int]:
-        """Evaluate the best checkpoint of a work folder on a whole split, or on new labelled data.
+        """Evaluate the best checkpoint of a work folder on a whole split, or on new data.
 
         Args:
-          file: New labelled data as they are trained on: a file or a folder, evaluated in place of a split.
+          file: New data as they are trained on, in place of a split: labelled, pairs, or a text.
           workdir: Work folder of a run.
           split: Split to evaluate on. Choose models by validation; test is for the end.
           data_dir: TFDS data directory or folder of images; unset: as the run was told, or TFDS_DATA_DIR.

@@ -1,6 +1,7 @@
 """The section of a configuration that names pairs of texts: a source that is read, and a target that is written."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rnnjax.config.checks import check, choice, option, runtime
@@ -79,12 +80,21 @@ class PairData(PairConfig):
     """Beginnings of the files to test on."""
     test_fraction: float = option(0.1, rare=True)
     """Share of a table's rows to test on."""
+    encoding: str | None = runtime(None, rare=True)
+    """Encoding of your files, such as cp1252 or utf-16; unset: UTF-8."""
 
     def splits(self) -> Any:
         """The texts of the files."""
         from rnnjax.data import pair_files
 
         return pair_files.splits(self)
+
+    def trained_on(self, path: Path) -> bool:
+        """Whether a file is of the folder's training or validation part."""
+        from rnnjax.data.pair_files import part_of
+
+        inside = path.resolve().parent == Path(self.path).expanduser().resolve()
+        return inside and part_of(path.name) in (self.train_part, self.validation_part)
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,5 +1,6 @@
 """Pairs of texts in files: two parallel files a part, or a table with two columns."""
 
+import dataclasses
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 from rnnjax.data.examples import hold_out_rows
 from rnnjax.data.pair_config import PairData
+from rnnjax.data.pair_reading import PairReading
 from rnnjax.data.pairs import Pairs
 from rnnjax.data.tables import is_table, read_table
-from rnnjax.data.text_lines import lines
+from rnnjax.data.text_lines import is_utf8, lines
 from rnnjax.errors import DataError
 
 
@@ -24,15 +26,17 @@ def splits(config: PairData) -> dict[str, Pairs]:
         where = f"there is no {path}" if config.path else "no files of pairs are named"
         raise DataError(f"{where}; {_wanted(config)}")
     if path.is_file():
-        return _of_table(path, config)
+        return _split_table(path, config)
     test, names = Pairs(groups=[]), config.test_parts[1:]
+    reading, wanted = PairReading.of(config), _wanted(config)
     for group, part in enumerate(config.test_parts):
-        read = _parallel(path, part, config)
+        read = _parallel(path, part, reading, wanted)
         test.sources += read.sources
         test.targets += read.targets
         test.groups = [*(test.groups or []), *[group] * len(read)]
     test.names = tuple(names)
-    train, validation = (_parallel(path, part, config) for part in (config.train_part, config.validation_part))
+    parts = (config.train_part, config.validation_part)
+    train, validation = (_parallel(path, part, reading, wanted) for part in parts)
     return {"train": train, "validation": validation, "test": test}
 
 
@@ -42,29 +46,78 @@ def _wanted(config: PairData) -> str:
     return f"give --data.path a folder with the files {listed} (each also with .gz), or a table"
 
 
-def _parallel(folder: Path, part: str, config: PairData) -> Pairs:
-    paths = [_file(folder, f"{part}.{side}", config) for side in (config.source, config.target)]
-    sources, targets = (list(_texts(path)) for path in paths)
+def new_pairs(path: Path, reading: PairReading) -> Pairs:
+    """The pairs of a table, of two parallel files of which one is named, or of a folder with two such files.
+
+    Raises:
+      DataError: as :func:`splits` does; also where it is none of these, or a folder has several parts.
+    """
+    sides = (reading.source, reading.target)
+    if path.is_dir():
+        found = {side: _parts(path, side) for side in sides}
+        parts = [part for part in found[sides[0]] if part in found[sides[1]]]
+        if len(parts) > 1:
+            listed = ", ".join(str(path / f"{part}.{sides[0]}") for part in parts)
+            raise DataError(f"{path}: there are several parts in it; evaluate one of them, by its source: {listed}")
+        if not parts:
+            raise DataError(f"{path}: there are no two files NAME.{sides[0]} and NAME.{sides[1]} in it")
+        return _parallel(path, parts[0], reading)
+    part, ending = _split_name(path.name)
+    if ending in sides and part:
+        return _parallel(path.parent, part, reading)
+    if not is_table(path):
+        raise DataError(
+            f"{path}: these are no pairs that can be read; give a table with the columns {sides[0]} and {sides[1]}, or "
+            f"one of two parallel files NAME.{sides[0]} and NAME.{sides[1]}"
+        )
+    if reading.encoding is not None and is_utf8(path):
+        reading = dataclasses.replace(reading, encoding=None)
+    return _of_table(path, reading, "two of them must be called as they were in training")
+
+
+def part_of(name: str) -> str:
+    """The part that a file is of, by its name."""
+    return _split_name(name)[0]
+
+
+def _parts(folder: Path, side: str) -> list[str]:
+    """The parts that a folder has a file of a side of."""
+    names = map(_split_name, sorted(path.name for path in folder.iterdir() if path.is_file()))
+    return list(dict.fromkeys(part for part, ending in names if ending == side and part))
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """Part and side of a file's name, ``.gz`` left out."""
+    part, _, ending = name.removesuffix(".gz").rpartition(".")
+    return part, ending
+
+
+def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "") -> Pairs:
+    paths = [_file(folder, f"{part}.{side}", wanted) for side in (reading.source, reading.target)]
+    sources, targets = (list(_texts(path, reading.encoding)) for path in paths)
     if len(sources) != len(targets):
         raise DataError(
             f"{paths[0]} has {len(sources):,} lines and {paths[1]} {len(targets):,}; they must be as many, line by line"
             f" a pair; {_suspicious(sources, targets)}"
         )
+    if not sources:
+        raise DataError(f"{paths[0]}: there is no line in it")
     for path, texts in zip(paths, (sources, targets), strict=True):
         if blank := next((number for number, text in enumerate(texts, 1) if not text.strip()), None):
             raise DataError(f"{path}:{blank}: a blank line; take it out, and its pair's other side too")
-    return Pairs(sources, targets)
+    return Pairs(sources, targets, places=[f"{paths[0]}:{number}" for number in range(1, len(sources) + 1)])
 
 
-def _file(folder: Path, name: str, config: PairData) -> Path:
+def _file(folder: Path, name: str, wanted: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
             return path
-    raise DataError(f"{folder}: there is neither {name} nor {name}.gz in it; {_wanted(config)}")
+    hint = wanted or "the lines of one file have their other sides in the other"
+    raise DataError(f"{folder}: there is neither {name} nor {name}.gz in it; {hint}")
 
 
-def _texts(path: Path) -> Iterator[str]:
-    return (line.rstrip("\r\n") for line in lines(path, None))
+def _texts(path: Path, encoding: str | None) -> Iterator[str]:
+    return (line.rstrip("\r\n") for line in lines(path, encoding))
 
 
 def _suspicious(sources: list[str], targets: list[str]) -> str:
@@ -82,27 +135,29 @@ def _suspicious(sources: list[str], targets: list[str]) -> str:
     return f"no line before {len(pairs) + 1}, the first that only one of them has, looks odd"
 
 
-def _of_table(path: Path, config: PairData) -> dict[str, Pairs]:
+def _split_table(path: Path, config: PairData) -> dict[str, Pairs]:
     if not is_table(path):
         raise DataError(f"{path}: no table of a kind known here; {_wanted(config)}")
-    table = read_table(path)
-    for column in (config.source, config.target):
-        if column not in table.columns:
-            raise DataError(
-                f"{path} has no column {column!r}; its columns are {', '.join(table.columns)}: "
-                "name two of them by --data.source and --data.target"
-            )
-    sources, targets = (
-        [_cell(value, place, column) for value, place in zip(table.values[column], table.places, strict=True)]
-        for column in (config.source, config.target)
-    )
-    rest, test = hold_out_rows(len(table), config.test_fraction)
+    pairs = _of_table(path, PairReading.of(config), "name two of them by --data.source and --data.target")
+    rest, test = hold_out_rows(len(pairs), config.test_fraction)
     kept, held = hold_out_rows(len(rest), config.validation_fraction / (1 - config.test_fraction))
     rows = {"train": rest[kept], "validation": rest[held], "test": test}
     return {
-        split: Pairs([sources[row] for row in numbers], [targets[row] for row in numbers])
+        split: Pairs([pairs.sources[row] for row in numbers], [pairs.targets[row] for row in numbers])
         for split, numbers in rows.items()
     }
+
+
+def _of_table(path: Path, reading: PairReading, hint: str) -> Pairs:
+    table = read_table(path, encoding=reading.encoding)
+    for column in (reading.source, reading.target):
+        if column not in table.columns:
+            raise DataError(f"{path} has no column {column!r}; its columns are {', '.join(table.columns)}: {hint}")
+    sources, targets = (
+        [_cell(value, place, column) for value, place in zip(table.values[column], table.places, strict=True)]
+        for column in (reading.source, reading.target)
+    )
+    return Pairs(sources, targets, places=list(table.places))
 
 
 def _cell(value: Any, place: str, column: str) -> str:

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from rnnjax.data.pair_reading import PairReading
 from rnnjax.data.preprocess import Preprocess, require
 from rnnjax.data.reading import Input
 from rnnjax.data.spec import Shape, Spec
@@ -25,6 +26,7 @@ class PairPreprocess(Preprocess):
     Attributes:
       source, target: the tokens of both sides.
       source_length, target_length: the most of them, of a target with its end.
+      reading: how files of pairs are read; it changes nothing of what becomes of a text.
     """
 
     kind: ClassVar[str] = "pairs"
@@ -34,6 +36,7 @@ class PairPreprocess(Preprocess):
     target: TokenSet
     source_length: int
     target_length: int
+    reading: PairReading = field(default=PairReading(), compare=False)
 
     @property
     def spec(self) -> Spec:
@@ -70,6 +73,22 @@ class PairPreprocess(Preprocess):
         """Texts, files with a source a line, and lines of stdin (``-``)."""
         return text_inputs(texts, paths, stdin, by_line=True)
 
+    def labelled(self, path: str | Path) -> Any:
+        """The pairs of a table, of two parallel files of which one is named, or of a folder with two such files.
+
+        Raises:
+          DataError: if they cannot be read, or are not parallel.
+        """
+        from rnnjax.data import pair_files, pairs
+
+        path = Path(path).expanduser()
+        return pairs.new_examples(str(path), pair_files.new_pairs(path, self.reading), self)
+
+    def answered(self, raw: Any, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With ``unread``, how many tokens at a source's end are not read."""
+        (ids,) = self.source.ids([raw])
+        return {**row, "unread": max(len(ids) - self.source_length, 0)}
+
     def by_lines(self) -> Self:
         """The same: a file has a source a line in any case."""
         return dataclasses.replace(self)
@@ -83,7 +102,7 @@ class PairPreprocess(Preprocess):
         """As JSON values."""
         sides = {"source": self.source.to_json(), "target": self.target.to_json()}
         lengths = {"source_length": self.source_length, "target_length": self.target_length}
-        return {"kind": self.kind, **sides, **lengths}
+        return {"kind": self.kind, **sides, **lengths, "reading": self.reading.to_json()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -91,7 +110,8 @@ class PairPreprocess(Preprocess):
         lengths = values["source_length"], values["target_length"]
         for length in lengths:
             require(type(length) is int and length > 0, "length", length)
-        return cls(TokenSet.from_json(values["source"]), TokenSet.from_json(values["target"]), *lengths)
+        reading = PairReading.from_json(values.get("reading", {}))
+        return cls(TokenSet.from_json(values["source"]), TokenSet.from_json(values["target"]), *lengths, reading)
 
 
 def padded(rows: Sequence[Sequence[int]], length: int, behind: int = PADDING) -> tuple[np.ndarray, np.ndarray]:

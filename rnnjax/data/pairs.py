@@ -3,7 +3,7 @@
 Axes: N pairs, S steps of a source, T tokens of a target.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.pair_config import PairConfig
 from rnnjax.data.pair_plan import PairPlan, pair_buckets
 from rnnjax.data.pair_preprocess import PairPreprocess, padded
-from rnnjax.data.token_sets import TokenSet
+from rnnjax.data.pair_reading import PairReading
+from rnnjax.data.token_sets import TokenSet, normal
 from rnnjax.data.tokens import END, UNKNOWN
 from rnnjax.errors import DataError
 
@@ -30,6 +31,7 @@ class Pairs:
       groups: of each pair, 0, or the number from 1 on of one of ``names``: such pairs are reported by themselves and
         count in no metric; None: all count.
       names: what those groups are called.
+      places: where each stands, such as its file and line; None: nobody knows.
     """
 
     sources: list[str] = field(default_factory=list)
@@ -37,6 +39,7 @@ class Pairs:
     accepted: list[tuple[str, ...]] | None = None
     groups: list[int] | None = None
     names: tuple[str, ...] = ()
+    places: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -60,6 +63,36 @@ class PairDataset(Dataset):
     groups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class PairExamples(Examples):
+    """New pairs, which are no split of those that were trained on.
+
+    Attributes:
+      references: the texts that are right answers, a tuple for each number in ``reference``.
+      notes: what a user should know of them, a sentence each.
+    """
+
+    references: Sequence[tuple[str, ...]] = field(default=(), compare=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+
+def new_examples(name: str, pairs: Pairs, preprocess: PairPreprocess) -> PairExamples:
+    """New pairs as a trained model reads them; their targets stay whole, however long its own were.
+
+    Raises:
+      DataError: if a text is blank.
+    """
+    ids = {name: (preprocess.source.ids(pairs.sources), preprocess.target.ids(pairs.targets))}
+    _check_texts(name, ids)
+    longest = max(map(len, ids[name][1]))
+    made = _examples(ids[name], pairs, (preprocess.source_length, longest + 1), 0)
+    notes = _notes(ids, (preprocess.source_length, longest + 1))
+    if late := sum(len(row) >= preprocess.target_length for row in ids[name][1]):
+        room = preprocess.target_length - 1
+        notes.append(f"{late:,} targets have more than the {room:,} tokens that are written at most: none can be right")
+    return PairExamples(made.arrays, made.lengths, made.timed, pairs.places, tuple(pairs.answers), tuple(notes))
+
+
 def dataset(name: str, config: PairConfig, splits: Mapping[str, Pairs]) -> PairDataset:
     """Pairs as ids; the vocabularies come from the training pairs alone.
 
@@ -74,13 +107,10 @@ def dataset(name: str, config: PairConfig, splits: Mapping[str, Pairs]) -> PairD
     source = TokenSet.fit(train.sources, config.source_splitter, config.source_vocabulary, lowercase=config.lowercase)
     target = TokenSet.fit(train.targets, config.target_splitter, config.target_vocabulary, lowercase=config.lowercase)
     ids = {split: (source.ids(pairs.sources), target.ids(pairs.targets)) for split, pairs in splits.items()}
-    for split, pairs in zip(ids, ids.values(), strict=True):
-        for side, rows in zip(("source", "target"), pairs, strict=True):
-            if empty := next((number for number, row in enumerate(rows, 1) if not row), None):
-                raise DataError(f"{name}: {side} {empty} of the {split} split is empty; take its pair out")
+    _check_texts(name, ids)
     longest = [max(map(len, rows)) for rows in ids["train"]]
     limits = config.source_length or longest[0], config.target_length or longest[1] + 1
-    preprocess = PairPreprocess(source, target, *limits)
+    preprocess = PairPreprocess(source, target, *limits, PairReading.of(config))
     names, references, made = splits["test"].names, [], {}
     for split in SPLITS:
         made[split] = _examples(ids[split], splits[split], limits, len(references))
@@ -93,12 +123,21 @@ def dataset(name: str, config: PairConfig, splits: Mapping[str, Pairs]) -> PairD
         made["test"],
         preprocess,
         plan=PairPlan(buckets),
-        notes=tuple(_notes(ids, limits)),
+        notes=(*_notes(ids, limits), *_known(splits)),
         sample_texts=tuple(splits["validation"].sources[:3]),
         understood=_understood(ids),
         references=tuple(references),
         groups=names,
     )
+
+
+def _check_texts(name: str, ids: Mapping[str, Any]) -> None:
+    """Raises DataError where a text has no token."""
+    for split, pairs in ids.items():
+        for side, rows in zip(("source", "target"), pairs, strict=True):
+            if empty := next((number for number, row in enumerate(rows, 1) if not row), None):
+                where = f"{name}: {side} {empty}" + (f" of the {split} split" if split in SPLITS else "")
+                raise DataError(f"{where} is empty; take its pair out")
 
 
 def _examples(ids: Any, pairs: Pairs, limits: tuple[int, int], first: int) -> Examples:
@@ -131,6 +170,21 @@ def _notes(ids: Mapping[str, Any], limits: tuple[int, int]) -> list[str]:
         if listed := [f"{count:,} of {split}" for split, count in unknown.items() if count]:
             notes.append(f"{', '.join(listed)} {side} tokens are outside the vocabulary and count as one, the unknown")
     return notes
+
+
+def _known(splits: Mapping[str, Pairs]) -> list[str]:
+    """How many pairs of validation and test are trained on too, a sentence if there are any."""
+    trained = {(normal(a), normal(b)) for a, b in _each(splits["train"])}
+    counts = {
+        split: sum((normal(a), normal(b)) in trained for a, b in _each(splits[split]))
+        for split in ("validation", "test")
+    }
+    listed = [f"{count:,} of {len(splits[split]):,} {split}" for split, count in counts.items() if count]
+    return [f"{' and '.join(listed)} pairs are trained on too, so that their answers may be known"] if listed else []
+
+
+def _each(pairs: Pairs) -> Iterable[tuple[str, str]]:
+    return zip(pairs.sources, pairs.targets, strict=True)
 
 
 def _understood(ids: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from rnnjax.data.examples import Examples
 from rnnjax.data.joining import joiner
 from rnnjax.data.preprocess import Preprocess, require, strings
 from rnnjax.data.spec import Shape, Spec
-from rnnjax.data.tokens import PADDING, TOKENIZERS, UNKNOWN, Vocabulary
+from rnnjax.data.text_windows import cut, text_of
+from rnnjax.data.tokens import END_TOKEN, PADDING, TOKENIZERS, UNKNOWN, Vocabulary
 from rnnjax.errors import DataError
 
 
@@ -63,6 +66,24 @@ class WindowPreprocess(Preprocess):
             outside = dict.fromkeys(repr(token) for token, number in zip(tokens, ids, strict=True) if number == UNKNOWN)
             raise DataError(f"the prompt has {self._plural} outside the model's vocabulary: {', '.join(outside)}")
         return ids
+
+    def labelled(self, path: str | Path) -> Examples:
+        """The windows of a text file; of a model of documents it is one of them, with an end before and behind it.
+
+        Raises:
+          DataError: if it cannot be read, or has no token that follows another.
+        """
+        if Path(path).is_dir():
+            raise DataError(f"{path} is a folder; a language model is evaluated on one text file")
+        ids = self.ids(text_of(Path(path)))
+        if not len(ids):
+            raise DataError(f"{path}: there is no text in it")
+        if END_TOKEN in self.vocabulary.words:
+            end = self.vocabulary.words.index(END_TOKEN)
+            ids = np.array([end, *ids, end], np.int32)
+        if len(ids) < 2:
+            raise DataError(f"{path} has one token; a language model predicts those that follow: give a longer text")
+        return cut(ids, self.window)
 
     def text(self, ids: Any) -> str:
         """The text of token ids ``[T]``; padding is left out, and characters and words are as they were normalised."""

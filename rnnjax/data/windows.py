@@ -4,19 +4,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rnnjax.data import cache, files, tfds, tokens
+from rnnjax.data import cache, tfds, tokens
 from rnnjax.data.corpus import CorpusData
 from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.plan import Streams
-from rnnjax.data.tokens import PADDING, TOKENIZERS, UNKNOWN, Vocabulary
+from rnnjax.data.text_windows import cut, decoded, text_of
+from rnnjax.data.tokens import TOKENIZERS, UNKNOWN, Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.errors import DataError
-
-_MOST_BYTES = 2**31
 
 
 def load(config: CorpusData) -> Dataset:
@@ -61,11 +59,7 @@ def bounds(count: int, validation: float, test: float) -> tuple[int, int]:
 
 
 def windows(ids: np.ndarray, window: int, name: str = "the text") -> Examples:
-    """Windows of a stream of token ids ``[M]``, in its order.
-
-    Returns:
-      ``inputs`` and ``targets [N, window]``, where the targets are the inputs one step on. Behind the stream's end the
-      last row has padding, and -1 as targets.
+    """Windows of a stream of token ids ``[M]`` to train on, see :func:`rnnjax.data.text_windows.cut`.
 
     Raises:
       DataError: if the stream is shorter than one window and the token that follows it.
@@ -75,17 +69,14 @@ def windows(ids: np.ndarray, window: int, name: str = "the text") -> Examples:
             f"{name} has {len(ids):,} tokens, and a window of {window} needs {window + 1}; "
             "give a longer text or a smaller --data.window"
         )
-    rows = -(-(len(ids) - 1) // window)
-    inputs, targets = np.full(rows * window, PADDING, np.int32), np.full(rows * window, -1, np.int32)
-    inputs[: len(ids) - 1], targets[: len(ids) - 1] = ids[:-1], ids[1:]
-    return Examples({"inputs": inputs.reshape(rows, window), "targets": targets.reshape(rows, window)})
+    return cut(ids, window)
 
 
 def _text(config: CorpusData) -> tuple[str, str]:
     """The text and its name."""
     if config.path:
         path = Path(config.path).expanduser()
-        return path.name, _decoded(str(path), files.read_bytes(path, _MOST_BYTES))
+        return path.name, text_of(path)
     try:
         found = tfds.builder(config.name, config.data_dir)
     except DataError as error:
@@ -94,18 +85,7 @@ def _text(config: CorpusData) -> tuple[str, str]:
         raise DataError(f"{config.name} has no feature text; its features are {', '.join(found.info.features)}")
     parts = [part for part in ("train", "validation", "test") if part in found.info.splits]
     read = [document for part in parts for document in tfds.columns(found, part, ("text",))["text"]]
-    return found.info.full_name, "".join(_decoded(config.name, document) for document in read)
-
-
-def _decoded(name: str, data: Any) -> str:
-    if isinstance(data, str):
-        return data
-    try:
-        if b"\0" in data:
-            raise UnicodeError("it holds NUL bytes")
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeError as error:
-        raise DataError(f"{name}: not a UTF-8 text file ({error})") from error
+    return found.info.full_name, "".join(decoded(config.name, document) for document in read)
 
 
 def _encoded(text: str, config: CorpusData) -> dict[str, np.ndarray]:

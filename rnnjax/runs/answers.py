@@ -133,8 +133,8 @@ class Told:
     """
 
     def __init__(self) -> None:
-        self.count = self.failed = self._strange = self._empty = 0
-        self._first = self._first_empty = ""
+        self.count = self.failed = self._strange = self._empty = self._cut = 0
+        self._first = self._first_empty = self._first_cut = ""
 
     def watched(self, answers: Iterable[Prediction]) -> Iterator[Prediction]:
         """The same answers."""
@@ -149,6 +149,9 @@ class Told:
             if answer.row is not None and answer.row.get("unknown", 0) is None:  # a share of no tokens is none
                 self._empty += 1
                 self._first_empty = self._first_empty or answer.place
+            if answer.row is not None and answer.row.get("unread"):
+                self._cut += 1
+                self._first_cut = self._first_cut or f"{answer.place[:80]}, of {answer.row['unread']:,}"
             yield answer
 
     def end(self) -> int:
@@ -162,6 +165,11 @@ class Told:
             terminal.note(
                 f"{self._empty:,} of {self.count:,} texts hold no word, first {self._first_empty[:80]}: what is "
                 "answered to them is what a text without words gets"
+            )
+        if self._cut:
+            terminal.note(
+                f"of {self._cut:,} of {self.count:,} texts the last tokens are not read, first of {self._first_cut}: "
+                "they are longer than the model reads, and answered by their beginning"
             )
         return 1 if self.failed else 0
 

@@ -74,11 +74,11 @@ def evaluate(
         raise UsageError(f"--cpu-devices must be positive, got {cpu_devices}")
     if file is not None:
         of_data = data_dir is not None or path is not None or other_data
-        if of_data or (dynamic is not None and dynamic.dynamic) or search not in (None, Search()):
+        if of_data or (dynamic is not None and dynamic.dynamic):
             raise UsageError(f"{file} is evaluated as it stands; leave out the options that are of the run's own data")
         from rnnjax.runs.evaluate_file import evaluate_file
 
-        terminal.answer(json.dumps(evaluate_file(experiment, root, file, cpu_devices=cpu_devices)))
+        terminal.answer(json.dumps(evaluate_file(experiment, root, file, cpu_devices=cpu_devices, search=search)))
         return 0
     from rnnjax.runs import evaluate as evaluating
 

@@ -57,7 +57,7 @@ def evaluate(
     run = workdir.read_run()
     parallel.start(cpu_devices=cpu_devices, batch_size=run.config.data.batch_size)
     parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
-    experiment = _of_folder(experiment, run)
+    experiment = of_folder(experiment, run)
     trained = load(root, experiment if experiment.name == run.experiment else None)
     if dynamic is not None and dynamic.dynamic and not trained.task.generates:
         raise UsageError(f"--dynamic is for language models, and {root} holds none")
@@ -65,7 +65,7 @@ def evaluate(
     trained = trained if search is None else trained.searching(search)
     section = _elsewhere(experiment.data, data_dir, path)
     dataset = _loaded(section, trained, run, root, split, other_data)
-    devices, section = _divided(section, dataset)
+    devices, section = divided(section, dataset)
     train = dataclasses.replace(experiment.train, accumulate=1)  # nothing is trained, and the batch may be another
     experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task, train=train)
     program = Runner(experiment, dataset, devices)
@@ -87,7 +87,7 @@ def evaluate(
     return said | {"dynamic": adapting(program, trained.variables, split, dynamic)}
 
 
-def _divided(section: Any, dataset: Dataset) -> tuple[list[Any], Any]:
+def divided(section: Any, dataset: Dataset) -> tuple[list[Any], Any]:
     """The devices to evaluate on and the section with a batch that divides over them, whatever those of the training.
 
     Where a batch's rows are streams, another number of them has other metrics: then devices are left out.
@@ -115,7 +115,7 @@ def adapting(program: Runner, variables: Mapping[str, Any], split: str, how: Dyn
     return rows
 
 
-def _of_folder(experiment: Experiment, run: Run) -> Experiment:
+def of_folder(experiment: Experiment, run: Run) -> Experiment:
     """The experiment as it was run: its own parts, and the sections that the folder's record holds."""
     sections = {name: getattr(run.config, name) for name in SECTIONS}
     if experiment.name == run.experiment:

@@ -1,5 +1,6 @@
-"""A trained model on new labelled data of the same kind, which are no split of those that it was trained on."""
+"""A trained model on new data of the same kind, labelled or a text, no split of those that it was trained on."""
 
+import dataclasses
 import math
 import re
 from collections import Counter
@@ -12,13 +13,15 @@ import jax
 import numpy as np
 
 from rnnjax import terminal
+from rnnjax.config.language import Search
 from rnnjax.data import Dataset, Examples, cache
 from rnnjax.data.spec import nested
-from rnnjax.errors import DataError, UsageError
+from rnnjax.errors import DataError
 from rnnjax.experiment import Experiment
 from rnnjax.layers.precision import at_precision
 from rnnjax.runs import batches
-from rnnjax.runs.finish import judged, save_report
+from rnnjax.runs.evaluate_text import evaluated_text
+from rnnjax.runs.finish import Reported, judged, save_report
 from rnnjax.runs.predict import Predictor, load
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training import parallel
@@ -41,14 +44,17 @@ class Beside(WorkDir):
         return self.root / f"evaluate-{split}-mistakes.csv"
 
 
-def evaluate_file(experiment: Experiment, root: Path, path: str, *, cpu_devices: int | None = None) -> dict[str, Any]:
-    """Evaluates the best checkpoint of a work folder on labelled data, and writes what it shows there.
+def evaluate_file(
+    experiment: Experiment, root: Path, path: str, *, cpu_devices: int | None = None, search: Search | None = None
+) -> dict[str, Any]:
+    """Evaluates the best checkpoint of a work folder on labelled data or a text, and writes what it shows there.
 
     Args:
       experiment: whose command line was asked; parts of one's own are taken from it where the folder holds its run.
       root: the work folder.
       path: of a file or folder, read as the training's was: by the same columns, in any order.
       cpu_devices: to split the CPU into; None: as in training.
+      search: of a model that writes sequences, how it searches for them; None: greedily.
 
     Returns:
       JSON values: what was evaluated, the metrics, the report's figures, and ``intervals`` of 95 %.
@@ -61,8 +67,8 @@ def evaluate_file(experiment: Experiment, root: Path, path: str, *, cpu_devices:
     parallel.start(cpu_devices=cpu_devices, batch_size=max(run.config.data.batch_size, 128))
     parallel.keep_compiled(cache.folder(None) / "xla" if run.config.train.compilation_cache else None)
     trained = load(root, experiment if experiment.name == run.experiment else None)
-    if trained.task.generates:
-        raise UsageError(f"{root} holds a language model, for which there are no labelled data; give --split")
+    search = None if search == Search() else search
+    trained = trained if search is None else trained.searching(search)
     if not Path(path).expanduser().exists():
         raise DataError(f"{path}: no such file or folder")
     examples = trained.preprocess.labelled(Path(path).expanduser())
@@ -72,29 +78,45 @@ def evaluate_file(experiment: Experiment, root: Path, path: str, *, cpu_devices:
             f"{path} is what the model was trained on, so that it may know the answers; evaluate --split test without "
             "a path has the examples that were held out"
         )
-    metrics, totals, kept = computed(trained, examples)
-    if infinite := [name for name, value in metrics.items() if math.isinf(value)]:
-        raise DataError(
-            f"{path}: {infinite[0]} is too large to be a number: its targets are far from those of the training; are "
-            "they in the same unit?"
-        )
-    made = judged(trained.task, trained.spec, metrics, totals, kept)
+    for note in getattr(examples, "notes", ()):
+        terminal.note(note)
     name = re.sub(r"[^\w.-]+", "_", Path(path).resolve().name)
     places = None if examples.places is None else lambda: {name: examples.places}
     dataset = Dataset(name, examples, examples, None, trained.preprocess, trained.spec, places=places)  # pyright: ignore
+    if trained.task.generates:
+        made, counted = evaluated_text(experiment, run, trained, dataset)
+    else:
+        made, counted = _of_examples(trained, examples, path), {"examples": len(examples)}
     try:
         written = save_report(made.report, Beside(root), name, dataset)
         if written:
             terminal.tell(f"report: {', '.join(written)}")
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same
         terminal.note(f"no report was written: {error}")
-    said = {"experiment": run.experiment, "seed": run.seed, "data": path, "examples": len(examples)}
+    said = {"experiment": run.experiment, "seed": run.seed, "data": path, **counted}
+    said |= {"signatures": dict(made.report.signatures)} if made.report.signatures else {}
+    said |= {} if search is None else dataclasses.asdict(search)
     intervals = (made.report.page or {}).get("intervals", {})
     return said | made.metrics | dict(made.report.values) | ({"intervals": intervals} if intervals else {})
 
 
+def _of_examples(trained: Predictor, examples: Examples, path: str) -> Reported:
+    """What a model does on labelled examples; raises DataError where a figure of theirs is no number."""
+    task = trained.task.judging(examples, trained.preprocess)
+    trained = dataclasses.replace(trained, task=task)
+    metrics, totals, kept = computed(trained, examples)
+    if infinite := [name for name, value in metrics.items() if math.isinf(value)]:
+        raise DataError(
+            f"{path}: {infinite[0]} is too large to be a number: its targets are far from those of the training; are "
+            "they in the same unit?"
+        )
+    return judged(task, trained.spec, metrics, totals, kept)
+
+
 def _trained_on(data: Any, path: str) -> bool:
-    """Whether a path is where the training's examples lay."""
+    """Whether a path is where the training's examples lay, or a part of it that was trained on."""
+    if hasattr(data, "trained_on") and data.trained_on(Path(path).expanduser()):
+        return True
     lay = [getattr(data, name, None) for name in ("data_dir", "path")]
     return any(Path(given).resolve() == Path(path).expanduser().resolve() for given in lay if isinstance(given, str))
 

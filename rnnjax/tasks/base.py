@@ -190,6 +190,11 @@ class Task:
             raise UsageError(f"--optim.class-weights are of classes; {type(self).__name__} has none")
         return self
 
+    def judging(self, examples: "Examples", preprocess: Any) -> Self:
+        """The task with what it takes from new labelled examples, which are no split of the training's data."""
+        del examples, preprocess
+        return self
+
     def width(self, spec: "Spec") -> int:
         """How many outputs a model's head has."""
         return spec.outputs

@@ -12,7 +12,7 @@ from rnnjax.tasks import token_sums
 from rnnjax.tasks.base import Batch, Metric, Report, Task, mean
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
+    from rnnjax.data import Dataset, Examples
     from rnnjax.data.spec import Spec
 
 Score = Literal["exact_match", "sequence_error_rate", "token_error_rate", "bleu", "loss"]
@@ -164,21 +164,31 @@ class SequenceToSequence(Task):
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
         """With the label smoothing of the optimizer's section, and what the data tell of their texts."""
+        return replace(
+            self._of_texts(dataset.preprocess, list(dataset.splits().values())),
+            label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing,
+            references=getattr(dataset, "references", ()),
+            groups=getattr(dataset, "groups", ()),
+        )
+
+    def judging(self, examples: "Examples", preprocess: Any) -> Self:
+        """With the texts that are right of new pairs."""
+        task = self._of_texts(preprocess, [examples])
+        return replace(task, references=getattr(examples, "references", ()), groups=())
+
+    def _of_texts(self, preprocess: Any, splits: "Sequence[Examples]") -> Self:
+        """With what texts are compared by, and the sizes of all that is kept of some splits."""
         from rnnjax.tasks import written
 
         if self.score == "bleu":
             written.sacrebleu()  # what is missing is said before the training, not after it
-        source, target = (getattr(dataset.preprocess, name, None) for name in ("source", "target"))
-        splits = dataset.splits().values()
+        source, target = (getattr(preprocess, name, None) for name in ("source", "target"))
         inputs = [np.shape(examples.arrays["inputs"]) for examples in splits if "inputs" in examples.arrays]
         return replace(
             self,
-            label_smoothing=getattr(optim, "label_smoothing", 0.0) or self.label_smoothing,
             splitter=getattr(target, "splitter", self.splitter),
             lowercase=getattr(target, "lowercase", self.lowercase),
             names=() if source is None else source.vocabulary.words,
-            references=getattr(dataset, "references", ()),
-            groups=getattr(dataset, "groups", ()),
             sizes=(
                 max((shape[1] for shape in inputs if len(shape) == 2), default=0),
                 max(examples["targets"].shape[1] for examples in splits),

@@ -33,7 +33,7 @@ class Written(NamedTuple):
       accepted: the right texts, as the data have them.
       edits: from the nearest right text.
       size: how many tokens that text has.
-      exact: whether it is one of them.
+      exact: whether it is one of them, and has ended: what was cut is right by chance.
     """
 
     row: int
@@ -67,7 +67,8 @@ def texts(task: "SequenceToSequence", kept: Any, spec: "Spec", group: int | None
         parts = [units(one, task.splitter) for one in right]
         edits = [edit_distance(units(answer, task.splitter), one) for one in parts]
         nearest = int(np.argmin(edits))
-        made.append(Written(int(row), answer, accepted, edits[nearest], len(parts[nearest]), answer in right))
+        exact = answer in right and END in kept["written"][row]
+        made.append(Written(int(row), answer, accepted, edits[nearest], len(parts[nearest]), exact))
     return made
 
 
