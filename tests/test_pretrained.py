@@ -91,9 +91,28 @@ def test_a_reader_begins_with_both_models_and_learns(home, tmp_path, capsys):
     assert [one["module"] for one in (record, *record["also"])] == ["forwards", "backwards"]
     assert [one["experiment"] for one in (record, *record["also"])] == ["notes-forwards", "notes-backwards"]
     assert not record["foreign"] and not record["unfit"] and not record["fresh"]
-    swapped = [given.replace("forwards=", "x=").replace("backwards=", "forwards=") for given in places(home)]
     with pytest.raises(UsageError, match=r"init_from: weights \w{12} .* for backwards.* not weights"):
-        rnnjax.fit(frozen, workdir=tmp_path / "run", init_from=[g.replace("x=", "backwards=") for g in swapped])
+        rnnjax.fit(frozen, workdir=tmp_path / "run", init_from=[f"{place}:latest" for place in reversed(places(home))])
+
+
+@pytest.mark.slow
+def test_directions_that_are_swapped_are_refused_and_nothing_saved_is_lost(home, tmp_path):
+    """Silently wrong else: the weights fit by name and shape, and each would read what it never learned to."""
+    experiment, (ahead, back) = reader(home), [given.split("=", 1)[1] for given in places(home)]
+    rnnjax.fit(experiment, workdir=tmp_path / "run", init_from=places(home))
+    saved = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.json*")}
+    for given, said in {
+        (f"forwards={back}", f"backwards={ahead}"): "reads texts from their end, and the module from their beginning",
+        (f"forwards={ahead}", f"backwards={ahead}"): "reads texts from their beginning, and the module from their end",
+        (f"forwards={tmp_path / 'run'}", f"backwards={back}"): "holds no language model, its task is classification_",
+    }.items():
+        for folder in ("new",) if f"={tmp_path}" in given[0] else ("run", "new"):
+            with pytest.raises(UsageError, match=said):
+                rnnjax.fit(experiment, workdir=tmp_path / folder, init_from=list(given))
+    assert {path: path.read_bytes() for path in (tmp_path / "run").glob("*.json*")} == saved
+    wide = dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, features=(7,)))
+    with pytest.raises(UsageError, match=r"forwards/Embed_0/embedding is \(\d+, 6\) there and \(\d+, 7\) here"):
+        rnnjax.fit(wide, workdir=tmp_path / "wide", init_from=places(home))
 
 
 @pytest.mark.slow

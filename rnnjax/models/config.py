@@ -1,6 +1,7 @@
 """The section ``model``: what is trained. Each makes its module; Flax is imported when it does."""
 
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -181,6 +182,8 @@ class PretrainedTextModel(RecurrentModel):
     """
 
     kind: ClassVar[str] = "pretrained_text"
+    language_models: ClassVar[Mapping[str, bool]] = {"forwards": False, "backwards": True}
+    """Modules that begin from a language model each, and whether that reads from a text's end."""
     bidirectional: bool = option(True, offered=False)
     """Not used: it reads in both directions."""
     features: tuple[int, ...] = (256,)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rnnjax import terminal
 from rnnjax.errors import RnnjaxError, RunError, UsageError
+from rnnjax.runs.init_language import check_reads_alike, check_widths
 from rnnjax.runs.init_record import described, shown
 from rnnjax.runs.source import Source, read_source, tokens_of
 from rnnjax.runs.workdir import WorkDir
@@ -179,16 +180,14 @@ def _beginning(wanted: Asked, workdir: WorkDir, program: Runner, fresh: bool) ->
             "without it"
         )
         return Beginning({**recorded, "parts": list(wanted.parts)}, refusal=error)
-    taken = [
-        _taken(source, place.module, wanted.parts, program)
-        for source, place in zip(sources, wanted.places, strict=True)
-    ]
+    taken = [_taken(source, place, wanted.parts, program) for source, place in zip(sources, wanted.places, strict=True)]
     first, *others = [each.record for each in taken]
     return Beginning(first | ({"also": others} if others else {}), tuple(taken))
 
 
-def _taken(source: Source, module: str, parts: tuple[str, ...], program: Runner) -> Taken:
+def _taken(source: Source, place: Place, parts: tuple[str, ...], program: Runner) -> Taken:
     """What of a run's weights is taken, by the whole model or by a module of it."""
+    module, models = place.module, getattr(program.experiment.model, "language_models", {})
     ours = shapes(program.variables)
     said: dict[str, Any] = {**source.said, "parts": list(parts)}
     if module:
@@ -200,7 +199,12 @@ def _taken(source: Source, module: str, parts: tuple[str, ...], program: Runner)
         variables = {name: {module: collection} for name, collection in source.variables.items()}
         source = dataclasses.replace(source, variables=variables)
     here = tokens_of(program.dataset.preprocess.to_json(), program.dataset.spec.vocabulary)
+    where = f"{module}={place.folder}"
+    if module in models:
+        check_reads_alike(where, models[module], source, here)
     chosen = transfer(shapes(source.variables), ours, parts, (source.tokens, here))
+    if module in models:
+        check_widths(where, chosen, (source.tokens, here))
     return Taken(source, chosen, (source.tokens, here), {**said, **chosen.to_json()})
 
 

@@ -31,12 +31,16 @@ class Source:
       names: of its outputs, such as those of classes.
       said: JSON: ``experiment``, ``run`` (its id), ``checkpoint`` (``best`` or ``latest``), ``step``, ``averaged``, and
         digests of the variables and of the tokens.
+      task: the kind of its task; of one of its own, empty.
+      backwards: whether it reads texts from their end; None: what it reads has no direction.
     """
 
     variables: dict[str, Any]
     tokens: Tokens
     names: tuple[str, ...]
     said: dict[str, Any]
+    task: str = ""
+    backwards: bool | None = None
 
 
 def read_source(folder: Path, checkpoint: str) -> Source:
@@ -57,7 +61,8 @@ def read_source(folder: Path, checkpoint: str) -> Source:
         raise UsageError(f"--init-from: {folder} holds no checkpoint yet; train it first")
     saved = _saved(checkpoints, record, checkpoint)
     variables = jax.tree.map(np.asarray, variables_of({"model_state": {}, **saved.state}))
-    tokens = _tokens(workdir, record)
+    preprocess = _preprocess(workdir, record)
+    tokens = tokens_of(preprocess, (record.get("spec") or {}).get("vocabulary"))
     said = {
         "experiment": record["experiment"],
         "run": record.get("run", ""),
@@ -67,7 +72,14 @@ def read_source(folder: Path, checkpoint: str) -> Source:
         "weights": digests.of_json(digests.of_tree(variables)),
         "tokens": digests.of_json([tokens.tokenizer, *tokens.words]) if tokens.words else None,
     }
-    return Source(variables, tokens, tuple((record.get("spec") or {}).get("names", ())), said)
+    names = tuple((record.get("spec") or {}).get("names", ()))
+    backwards = preprocess.get("backwards", False) if preprocess.get("kind") == "windows" else None
+    return Source(variables, tokens, names, said, _task_of(record), backwards)
+
+
+def _task_of(record: Mapping[str, Any]) -> str:
+    """The kind of a run's task; the first version had one and did not say it."""
+    return (record.get("parts", {}).get("task") or {"kind": "classification"})["kind"] or ""
 
 
 def _record(workdir: WorkDir) -> dict[str, Any]:
@@ -92,7 +104,7 @@ def _saved(checkpoints: Checkpoints, record: Mapping[str, Any], checkpoint: str)
     if like is not None and checkpoint == "latest":
         saved = _newest(checkpoints, like, problems)
     elif like is not None:
-        task = known_task((record.get("parts", {}).get("task") or {"kind": "classification"})["kind"])
+        task = known_task(_task_of(record))
         saved, more = checkpoints.best(like, task.rank if task else _no_order, partly=True)
         problems |= more
     listed = "; ".join(f"step {step}: {why}" for step, why in sorted(problems.items()))
@@ -144,13 +156,13 @@ def _like(checkpoints: Checkpoints) -> tuple[dict[str, Any] | None, dict[int, st
     return None, problems
 
 
-def _tokens(workdir: WorkDir, record: Mapping[str, Any]) -> Tokens:
-    """What ids stand for, where the folder's preprocessing says it."""
+def _preprocess(workdir: WorkDir, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The folder's preprocessing as JSON; empty where there is none."""
     said = read_json(workdir.preprocess, "a preprocessing") if workdir.preprocess.is_file() else {}
     wanted = record.get("preprocess", "")
     if wanted and digests.of_json(identity_of(said)) != wanted:
         raise RunError(f"{workdir.preprocess} is not as it was written; the command that trained it mends it")
-    return tokens_of(said, (record.get("spec") or {}).get("vocabulary"))
+    return said
 
 
 def tokens_of(preprocess: Mapping[str, Any], size: int | None = None) -> Tokens:
