@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def home(tmp_path_factory):
     return home
 
 
-def language_model(home, direction="forwards"):
+def language_model(home, direction: Any = "forwards"):
     return rnnjax.Experiment(
         name=f"notes-{direction}",
         data=DocumentsCorpus(

@@ -88,6 +88,8 @@ def _parts(cached: dict[str, np.ndarray], config: DocumentsCorpus, name: str) ->
     """The ids ``[M]`` of each split, in the order in which they are read."""
     rng = np.random.default_rng(0)
     order = rng.permutation(len(cached["train_lengths"]))
+    if len(order) < 2:
+        raise DataError(f"{name} has one document to train on; two are needed, one of them to validate")
     held = round(len(order) * config.validation_fraction)
     if not 0 < held < len(order):
         raise DataError(

@@ -107,4 +107,6 @@ def notes(parts: dict[str, np.ndarray], *, refit: bool) -> Sequence[str]:
     unknown = {split: int((part == UNKNOWN).sum()) for split, part in parts.items()}
     listed = [f"{count:,} of {len(parts[split]):,} {split}" for split, count in unknown.items() if count]
     said = [f"{', '.join(listed)} tokens are outside the vocabulary and count as one, the unknown"] if listed else []
+    if (parts["train"] == parts["train"][0]).all():
+        said.append("the training text is one token again and again: there is nothing to learn of it")
     return [*said, "the validation part is trained on too: validation tells nothing"] if refit else said
