@@ -1,5 +1,6 @@
 """What strangers give to pairs of texts: sources that are odd, files that are, packages that are missing."""
 
+import gzip
 import io
 import json
 import re
@@ -53,6 +54,17 @@ def test_an_empty_source_costs_the_others_nothing(run, tmp_path, capsys, monkeyp
     (tmp_path / "none.txt").write_bytes(b"")
     code, out, err = said(run, capsys, tmp_path / "none.txt")
     assert (code, out) == (1, []) and "none.txt: there is no text in it" in err
+
+
+def test_sources_are_unpacked_as_those_of_the_training_are(run, tmp_path, capsys):
+    alone = said(run, capsys, "--text", "one two", "three")[1]
+    packed = gzip.compress(b"one two\nthree\n")
+    (tmp_path / "test.en.gz").write_bytes(packed)
+    assert said(run, capsys, tmp_path / "test.en.gz")[:2] == (0, alone)
+    for content, why in ((packed[:-9], "cannot be unpacked"), (b"one two\n", "cannot be unpacked")):
+        (tmp_path / "test.en.gz").write_bytes(content)
+        code, out, err = said(run, capsys, tmp_path / "test.en.gz")
+        assert code == 1 and len(out) < 3 and why in err and "Traceback" not in err
 
 
 def test_a_source_that_is_longer_than_the_model_reads_is_answered_and_said(run, capsys):

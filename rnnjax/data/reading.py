@@ -1,6 +1,8 @@
 """What ``predict`` reads: inputs one by one, each of which may turn out to be unreadable."""
 
 import contextlib
+import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +62,7 @@ def unreadable(message: str) -> Callable[[], Any]:
 
 
 def lines(path: str, stdin: Any) -> Iterator[Input]:
-    """An input for each line of a text file, or of stdin (``-``), read one by one; a blank one is an error of its own.
+    """An input for each line of a text file, also one by gzip, or of stdin (``-``); a blank one is an error of its own.
 
     Raises:
       DataError: if it cannot be read, is plainly no text, or has no line.
@@ -74,6 +76,8 @@ def lines(path: str, stdin: Any) -> Iterator[Input]:
                 for part in data.removesuffix(b"\n").removesuffix(b"\r").split(b"\r"):
                     number += 1
                     yield _of_line(part.removeprefix(b"\xef\xbb\xbf") if number == 1 else part, f"{name}:{number}")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{name}: cannot be unpacked ({error}); pack it anew by gzip, or unpack it") from error
     except OSError as error:
         raise DataError(f"{name}: {error.strerror or error}") from error
     if not number:
@@ -81,7 +85,9 @@ def lines(path: str, stdin: Any) -> Iterator[Input]:
 
 
 def _opened(path: str) -> BinaryIO:
-    return files.regular(Path(path), "; give - to read standard input").open("rb")
+    """A regular file's bytes, unpacked where its name ends in ``.gz``."""
+    file = files.regular(Path(path), "; give - to read standard input")
+    return gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb")  # pyright: ignore[reportReturnType]
 
 
 def _byte_lines(file: BinaryIO, name: str) -> Iterator[bytes]:
