@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from rnnjax.tasks import Forecast as Forecast
     from rnnjax.tasks import Metric as Metric
     from rnnjax.tasks import MultiLabel as MultiLabel
+    from rnnjax.tasks import NextRegion as NextRegion
     from rnnjax.tasks import NextToken as NextToken
     from rnnjax.tasks import PerStep as PerStep
     from rnnjax.tasks import Regression as Regression
@@ -133,6 +134,7 @@ _HOMES = {
     "ClassificationWithLanguageLoss": "tasks",
     "MultiLabel": "tasks",
     "Forecast": "tasks",
+    "NextRegion": "tasks",
     "NextToken": "tasks",
     "PerStep": "tasks",
     "Regression": "tasks",

@@ -9,7 +9,7 @@ from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.spec import Shape
 from rnnjax.errors import UsageError
 from rnnjax.layers.cells import LSTMCell
-from rnnjax.tasks import Classification, NextToken, PerStep, Regression
+from rnnjax.tasks import Classification, NextRegion, NextToken, PerStep, Regression
 from rnnjax.testing import check_cell, check_task
 from tests import broken_cells, broken_tasks
 from tests.broken_tasks import BATCH, OUTPUTS, SPEC
@@ -104,6 +104,12 @@ RIGHT = {
     ),
     "a token each": (
         NextToken(label_smoothing=0.1),
+        drawn(ROWS, 5, 3),
+        {"targets": RNG.integers(-1, 3, (ROWS, 5)).astype(np.int32)},
+        Spec({}, outputs=3, vocabulary=3),
+    ),
+    "a region each": (
+        NextRegion(ahead=2, without_most_frequent=0),
         drawn(ROWS, 5, 3),
         {"targets": RNG.integers(-1, 3, (ROWS, 5)).astype(np.int32)},
         Spec({}, outputs=3, vocabulary=3),

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from rnnjax.layers.movable import movable
 from rnnjax.layers.precision import matmul_precision
-from rnnjax.models.sampled import sampled_logits
+from rnnjax.models.sampled import region_losses, sampled_logits
 
 Array = jax.Array
 
@@ -36,7 +36,15 @@ class RecurrentLM(nn.Module):
     tied: bool = False
     precision: str = "default"
 
-    def __call__(self, inputs: Array, *, train: bool = False, targets: Array | None = None, sampled: int = 0) -> Array:
+    def __call__(
+        self,
+        inputs: Array,
+        *,
+        train: bool = False,
+        targets: Array | None = None,
+        sampled: int = 0,
+        regions: Array | None = None,
+    ) -> Array:
         """Token ids ``[B, T]`` to logits ``[B, T, V]`` of the tokens after them, float32 or wider.
 
         Args:
@@ -44,15 +52,17 @@ class RecurrentLM(nn.Module):
           train: whether dropout is on.
           targets: ``[B, T]``, the ids of the tokens after them, where a loss needs no more than a sample of the logits.
           sampled: so many other tokens, S, drawn with the rng ``dropout``.
+          regions: ``[B, T, T]``, which of its row's targets each step predicts, where those are several.
 
         Returns:
-          The logits; with ``targets`` those that :func:`rnnjax.models.sampled.sampled_logits` gives, ``[B, T, 1 + S]``.
+          The logits; with ``targets`` those that :func:`rnnjax.models.sampled.sampled_logits` gives, ``[B, T, 1 + S]``;
+          with ``regions`` too the losses ``[B, T]`` of :func:`rnnjax.models.sampled.region_losses`.
         """
         with matmul_precision(self.precision):
-            return self._logits(inputs, train, targets, sampled)
+            return self._logits(inputs, train, targets, sampled, regions)
 
     @nn.compact
-    def _logits(self, inputs: Array, train: bool, targets: Array | None, sampled: int) -> Array:
+    def _logits(self, inputs: Array, train: bool, targets: Array | None, sampled: int, regions: Array | None) -> Array:
         embed = nn.Embed(self.vocabulary_size, self.embedding_features, embedding_init=nn.initializers.normal(0.1))
         words = embed(inputs)
         words = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))(words, deterministic=not train)
@@ -66,11 +76,18 @@ class RecurrentLM(nn.Module):
             if targets is None:
                 return head(outputs)
             weights = head.variables["params"]
-            table, bias = weights["kernel"].T, weights["bias"]
-            return sampled_logits(self.make_rng("dropout"), outputs, table, bias, targets, sampled)
+            return self._of_sample(outputs, weights["kernel"].T, weights["bias"], targets, sampled, regions)
         if outputs.shape[-1] != self.embedding_features:
             outputs = nn.Dense(self.embedding_features, name="to_embedding")(outputs)
         bias = self.param("head_bias", nn.initializers.zeros, (self.vocabulary_size,))
         if targets is not None:
-            return sampled_logits(self.make_rng("dropout"), outputs, embed.embedding, bias, targets, sampled)
+            return self._of_sample(outputs, embed.embedding, bias, targets, sampled, regions)
         return embed.attend(outputs) + bias
+
+    def _of_sample(
+        self, outputs: Array, table: Array, bias: Array, targets: Array, sampled: int, regions: Array | None
+    ) -> Array:
+        key = self.make_rng("dropout")
+        if regions is None:
+            return sampled_logits(key, outputs, table, bias, targets, sampled)
+        return region_losses(key, outputs, table, bias, targets, regions, sampled)

@@ -4,7 +4,8 @@ Half of the sample are the most frequent tokens, which need not be drawn; the ot
 frequencies by Zipf's law, and each stands for as many as its chance was small. So the sum over a vocabulary in a
 softmax is met in the mean (importance sampling, Bengio and Senecal 2008; Jean et al. 2015, arXiv:1412.2007).
 
-Axes: B rows, T steps, D features, V tokens of the vocabulary, S tokens of the sample.
+Axes: B rows, T steps (U as a second one, of a row's targets), D features, V tokens of the vocabulary, S tokens of the
+sample.
 """
 
 import jax
@@ -75,3 +76,27 @@ def sampled_losses(key: Array, outputs: Array, table: Array, bias: Array, target
     """The estimated cross-entropies ``[B, T]`` of the targets, in nats; arguments as of :func:`sampled_logits`."""
     logits = sampled_logits(key, outputs, table, bias, targets, count)
     return jax.nn.logsumexp(logits, -1) - logits[..., 0]
+
+
+def region_losses(
+    key: Array, outputs: Array, table: Array, bias: Array, targets: Array, regions: Array, count: int
+) -> Array:
+    """The estimated cross-entropies of several targets at each step, in nats: in the mean over them, ``[B, T]``.
+
+    Each is what :func:`sampled_losses` would give of it with the same draw, but that all targets of a step share the
+    sum over the sample: a target which was drawn is subtracted from it as often as it counts there.
+
+    Args:
+      key, outputs, table, bias, targets, count: as of :func:`sampled_logits`.
+      regions: ``[B, T, U]`` booleans, U as many as T: which of its row's targets a step predicts; of none, it is 0.
+    """
+    table, bias = jnp.asarray(table), jnp.asarray(bias)
+    ids, stands_for = sample(key, table.shape[0], count)
+    total = jax.nn.logsumexp(outputs @ table[ids].T + (bias[ids] + stands_for), -1)[..., None]
+    own = jnp.einsum("btd,bud->btu", outputs, table[targets]) + bias[targets][:, None]
+    own = jnp.where(regions, own, total)  # others may be so large that the gradient of their exponential is NaN
+    drawn = jnp.zeros(table.shape[0], total.dtype).at[ids].add(jnp.exp(stands_for))[targets][:, None]
+    most = jax.lax.stop_gradient(jnp.maximum(total, own))
+    others = jnp.maximum(jnp.exp(total - most) - drawn * jnp.exp(own - most), 0)  # not below 0 but by rounding
+    losses = most + jnp.log(others + jnp.exp(own - most)) - own
+    return jnp.where(regions, losses, 0).sum(-1) / jnp.maximum(regions.sum(-1), 1)

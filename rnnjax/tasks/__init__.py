@@ -5,6 +5,7 @@ from rnnjax.tasks.classification import Classification
 from rnnjax.tasks.forecast import Forecast
 from rnnjax.tasks.language_loss import ClassificationWithLanguageLoss as ClassificationWithLanguageLoss
 from rnnjax.tasks.multi_label import MultiLabel
+from rnnjax.tasks.next_region import NextRegion
 from rnnjax.tasks.next_token import NextToken
 from rnnjax.tasks.per_step import PerStep
 from rnnjax.tasks.regression import Regression
@@ -23,6 +24,7 @@ __all__ = [
     "Forecast",
     "Metric",
     "MultiLabel",
+    "NextRegion",
     "NextToken",
     "PerStep",
     "Regression",

@@ -46,14 +46,14 @@ class NextToken(Task):
 
         from rnnjax.tasks import losses
 
-        targets = _counted(batch)
+        targets = counted_targets(batch)
         logits = apply(batch, targets=jnp.maximum(targets, 0), sampled=self.sampled_tokens)
         loss = losses.per_step_cross_entropy(logits, jnp.minimum(targets, 0))
         return {"loss": loss.sum(), "weight": (targets >= 0).sum(dtype=jnp.int32)}
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """``loss`` in nats, ``correct`` and ``weight``, the number of tokens, over all that count."""
-        return token_sums.sums(outputs, _counted(batch), self.label_smoothing if train else 0.0)
+        return token_sums.sums(outputs, counted_targets(batch), self.label_smoothing if train else 0.0)
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
         """Loss, perplexity, bits and accuracy."""
@@ -65,7 +65,7 @@ class NextToken(Task):
         """The summed loss of each row and the number of its tokens, both ``[B]``."""
         from rnnjax.tasks import losses
 
-        targets = _counted(batch)
+        targets = counted_targets(batch)
         loss = losses.per_step_cross_entropy(outputs, targets)
         return {"loss": loss.sum(1), "weight": (targets >= 0).sum(1)}
 
@@ -112,7 +112,7 @@ class NextToken(Task):
         return (spec.outputs,)
 
 
-def _counted(batch: Batch) -> Any:
+def counted_targets(batch: Batch) -> Any:
     """The targets ``[B, T]``, -1 in rows that do not count."""
     import jax.numpy as jnp
 
