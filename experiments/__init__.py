@@ -16,6 +16,7 @@ NAMES = (
     "imdb_cnn_lstm",
     "shakespeare_chars",
     "imdb_language_model",
+    "imdb_regions",
     "imdb_pretrained",
     "addition",
     "multi30k_translation",

@@ -9,6 +9,7 @@ language models have read its texts too, without labels.
 import sys
 
 from experiments.imdb_language_model import EXPERIMENT as LANGUAGE_MODEL
+from experiments.imdb_regions import READER
 from rnnjax import (
     ClassificationWithLanguageLoss,
     Experiment,
@@ -47,7 +48,10 @@ EXPERIMENT = Experiment(
     ),
     train=TrainConfig(epochs=4, steps_per_call=8),
     begins={"forwards": LANGUAGE_MODEL, "backwards": LANGUAGE_MODEL.variant("backward")},
-    variants={"scratch": Variant("the same reader from fresh parameters", replace={"begins": {}})},
+    variants={
+        "scratch": Variant("the same reader from fresh parameters", replace={"begins": {}}),
+        "regions": READER,
+    },
 )
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from rnnjax.models.image import ImageClassifier as ImageClassifier
     from rnnjax.models.language import RecurrentLM as RecurrentLM
     from rnnjax.models.sequence import SequenceNet as SequenceNet
+    from rnnjax.models.side_inputs_config import SideInputTextModel as SideInputTextModel
     from rnnjax.models.text import TextClassifier as TextClassifier
     from rnnjax.runs.fitting import Result as Result
     from rnnjax.runs.fitting import fit as fit
@@ -127,6 +128,7 @@ _HOMES = {
     "TextModel": "models.config",
     "PretrainedTextModel": "models.config",
     "SequenceModel": "models.config",
+    "SideInputTextModel": "models.side_inputs_config",
     "Task": "tasks",
     "Metric": "tasks",
     "Report": "tasks",

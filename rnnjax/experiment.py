@@ -29,6 +29,7 @@ from rnnjax.models.config import SequenceModel as SequenceModel
 from rnnjax.models.config import TextModel as TextModel
 from rnnjax.models.encoder_decoder_config import EncoderDecoderModel as EncoderDecoderModel
 from rnnjax.models.forecast_config import ForecastModel as ForecastModel
+from rnnjax.models.side_inputs_config import SideInputTextModel as SideInputTextModel
 from rnnjax.tasks import TASKS, Classification, Task
 
 _SECTIONS = [part for part in list(globals().values()) if isinstance(part, type) and "kind" in vars(part)]

@@ -79,7 +79,8 @@ def made_up(config: Config) -> Dataset:
     if isinstance(data, CorpusData):
         tokens = 2_000 if isinstance(data, DocumentsCorpus) else 67
         preprocess = WindowPreprocess(Vocabulary(tuple(map(str, range(tokens)))), data.window)
-        every = windows(np.zeros(count * data.window + 1, np.int32), data.window)
+        last = np.full(count * data.window + 1, tokens - 1, np.int32)  # of a word that any task predicts
+        every = windows(last, data.window)
         return Dataset(data.name, every, every, every, preprocess, plan=Streams())
     if isinstance(data, SequenceTable):
         shape, classes = (count, 64, 3), tuple(map(str, range(4)))

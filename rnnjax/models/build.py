@@ -31,6 +31,8 @@ from rnnjax.models.head import PooledHead, StepHead
 from rnnjax.models.image import ImageClassifier, MirroredImageClassifier
 from rnnjax.models.language import RecurrentLM
 from rnnjax.models.sequence import SequenceNet
+from rnnjax.models.side_inputs import SideInputReader
+from rnnjax.models.side_inputs_config import SideInputTextModel
 from rnnjax.models.text import TextClassifier
 
 AXIS = "batch"
@@ -63,24 +65,52 @@ def pretrained_reader(config: PretrainedTextModel, spec: Spec, width: int) -> nn
     """A classifier out of two language models; raises UsageError where the inputs are no documents."""
     if not spec.vocabulary or set(spec.inputs) != {"inputs", "lengths"}:
         raise UsageError(_misfit(config, spec, "documents of token ids with lengths"))
-
-    def encoder(reverse: bool) -> pretrained.LanguageEncoder:
-        layers = [RNN(_cell(config)(features), reverse=reverse) for features in config.features]
-        return pretrained.LanguageEncoder(
-            vocabulary_size=spec.vocabulary,
-            embedding_features=config.features[-1],
-            recurrent=StackedRNN(layers, config.dropout),
-            embedding_dropout=config.embedding_dropout,
-            reverse=reverse,
-        )
-
+    encoder = functools.partial(_encoder, config, spec, config.features, config.dropout, config.embedding_dropout)
     return pretrained.PretrainedReader(
-        forwards=encoder(False),
-        backwards=encoder(True),
+        forwards=encoder(reverse=False),
+        backwards=encoder(reverse=True),
         head=PooledHead(width, config.pooling, config.dropout, config.dense),
         word_dropout=config.word_dropout,
         word_dropout_of=config.word_dropout_of,
         precision=config.precision,
+    )
+
+
+def side_input_reader(config: SideInputTextModel, spec: Spec, width: int) -> nn.Module:
+    """A classifier beside two frozen encoders; raises UsageError where the inputs are no documents."""
+    if not spec.vocabulary or set(spec.inputs) != {"inputs", "lengths"}:
+        raise UsageError(_misfit(config, spec, "documents of token ids with lengths"))
+    encoder = functools.partial(_encoder, config, spec, config.encoder_features)
+    return SideInputReader(
+        forwards=encoder(reverse=False),
+        backwards=encoder(reverse=True),
+        recurrent=_stack(config),
+        head=PooledHead(width, config.pooling, config.dropout, config.dense),
+        embedding_features=config.embedding_features,
+        embedding_dropout=config.embedding_dropout,
+        word_dropout=config.word_dropout,
+        word_dropout_of=config.word_dropout_of,
+        precision=config.precision,
+    )
+
+
+def _encoder(
+    config: PretrainedTextModel | SideInputTextModel,
+    spec: Spec,
+    features: Sequence[int],
+    dropout: float = 0.0,
+    embedding_dropout: float = 0.0,
+    *,
+    reverse: bool,
+) -> pretrained.LanguageEncoder:
+    """What a language model of one direction reads with, the embeddings as wide as the last layer."""
+    layers = [RNN(_cell(config)(each), reverse=reverse) for each in features]
+    return pretrained.LanguageEncoder(
+        vocabulary_size=spec.vocabulary,
+        embedding_features=features[-1],
+        recurrent=StackedRNN(layers, dropout),
+        embedding_dropout=embedding_dropout,
+        reverse=reverse,
     )
 
 

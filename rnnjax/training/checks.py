@@ -13,6 +13,7 @@ from rnnjax.data import Dataset, Plan, Preprocess
 from rnnjax.data.series_windows import SeriesWindows
 from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks import TASKS, Task, sums
+from rnnjax.training.optim import Optimizer, factors
 
 
 def check_call(model: nn.Module, dataset: Dataset) -> None:
@@ -145,3 +146,24 @@ def _one_example(dataset: Dataset) -> dict[str, Any]:
         for name, array in dataset.train.stored().items()
     }
     return {**stored, "mask": jax.ShapeDtypeStruct((1,), np.dtype(bool))}
+
+
+def check_still(model: nn.Module, optimizer: Optimizer, params: Any) -> None:
+    """Refuses to train modules that no gradient reaches: weight decay alone would move them.
+
+    Args:
+      model: which names such modules of its own as ``without_gradients``.
+      optimizer: whose groups are to freeze them in all stages.
+      params: shapes of the model's parameters.
+
+    Raises:
+      UsageError: if one is not frozen.
+    """
+    names = getattr(model, "without_gradients", ())
+    for stage in optimizer.stages:
+        tree = factors(optimizer.in_stage(stage)[0], params)
+        if moved := [name for name in names if any(jax.tree.leaves(tree[name]))]:
+            raise UsageError(
+                f"no gradient reaches {' and '.join(moved)} of {type(model).__name__}: freeze them for the whole "
+                f"training by --optim.groups '^({'|'.join(names)})=0'"
+            )

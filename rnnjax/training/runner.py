@@ -21,7 +21,15 @@ from rnnjax.tasks import Task
 from rnnjax.training import roles, state, step
 from rnnjax.training.accumulate import check_parts
 from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
-from rnnjax.training.checks import check_call, check_options, check_order, check_outputs, check_sums, check_tokens
+from rnnjax.training.checks import (
+    check_call,
+    check_options,
+    check_order,
+    check_outputs,
+    check_still,
+    check_sums,
+    check_tokens,
+)
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
 from rnnjax.training.identity import module_identity
 from rnnjax.training.optim import Optimizer, check_groups
@@ -267,6 +275,7 @@ class Runner:
         check_outputs(self.model, self.task, dataset, outputs, variables)
         check_sums(self.task, dataset, outputs)
         check_groups(section.groups, variables["params"])
+        check_still(self.model, self.optimizer, variables["params"])
         return step.Recipe(
             model=self.model,
             task=self.task,
