@@ -121,8 +121,9 @@ class NextRegion(NextToken):
         targets = counted_targets(batch)
         regions = self._regions(targets)
         steps = regions.any(-1)
-        # NaN where nothing counts would reach the gradient of a zero.
-        logits = jnp.where(steps[..., None], logits, 0).astype(single_or_wider(logits.dtype))
+        logits = logits.astype(single_or_wider(logits.dtype))
         own = jnp.take_along_axis(logits, jnp.maximum(targets, 0)[:, None], -1)  # [B, T, T]
         mean = jnp.where(regions, own, 0).sum(-1) / jnp.maximum(regions.sum(-1), 1)
-        return jnp.where(steps, logsumexp(logits, -1) - mean, 0), steps
+        # NaN where nothing counts would reach the gradient of a zero.
+        total = logsumexp(jnp.where(steps[..., None], logits, 0), -1)
+        return jnp.where(steps, total - mean, 0), steps
