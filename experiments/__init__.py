@@ -18,6 +18,7 @@ NAMES = (
     "imdb_language_model",
     "imdb_regions",
     "imdb_pretrained",
+    "imdb_together",
     "addition",
     "multi30k_translation",
     "pronunciation",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import experiments
 from experiments import trials
+from experiments.blend import Blended
 from experiments.word_counts import BagOfWords, WordCounts
 from rnnjax.config import identity
 from rnnjax.config.run import from_json
@@ -25,7 +26,10 @@ class Cut(NamedTuple):
 
 def cut(result: trials.Result) -> Cut | None:
     """Of a result; None of data that are cut in one way only. An older result was cut as the default says."""
-    if isinstance(experiments.load(result["experiment"]), WordCounts):
+    experiment = experiments.load(result["experiment"])
+    if isinstance(experiment, Blended):
+        return None
+    if isinstance(experiment, WordCounts):
         settings = BagOfWords.from_json(result["config"]).to_json()
         by = settings.pop(FIELD)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import experiments
+from experiments.blend import Blend, Blended
 from experiments.word_counts import BagOfWords, WordCounts
 from rnnjax.config import Config, identity, identity_differences
 from rnnjax.config.run import from_json
@@ -27,6 +28,9 @@ def differences(result: Result) -> list[str]:
     if isinstance(experiment, WordCounts):
         ours, theirs = BagOfWords.from_json(result["config"]).to_json(), experiment.config.to_json()
         return [f"{name}: {ours[name]!r}, not {theirs[name]!r}" for name in theirs if ours[name] != theirs[name]]
+    if isinstance(experiment, Blended):
+        ours, theirs = Blend.from_json(result["config"]).members, experiment.config.members
+        return [] if ours == theirs else [f"members: {' and '.join(ours)}, not {' and '.join(theirs)}"]
     assert isinstance(experiment, Experiment), "all others are of a network"
     config: Config = from_json(result["config"], KINDS)
     if config.data.name in COPIES:  # the one difference that is allowed, and the table shows it

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rnnjax.data.arrays import Arrays as Arrays
     from rnnjax.data.corpus import CorpusData as CorpusData
     from rnnjax.data.corpus import DocumentsCorpus as DocumentsCorpus
+    from rnnjax.data.documents import SelfTrainingText as SelfTrainingText
     from rnnjax.data.documents import TextData as TextData
     from rnnjax.data.documents import TextTable as TextTable
     from rnnjax.data.examples import Dataset as Dataset
@@ -113,6 +114,7 @@ _HOMES = {
     "DocumentsCorpus": "data.corpus",
     "ForecastTable": "data.forecast_table",
     "PairData": "data.pair_config",
+    "SelfTrainingText": "data.documents",
     "TextData": "data.documents",
     "TextTable": "data.documents",
     "SequenceTable": "data.sequence_table",

@@ -13,6 +13,7 @@ from rnnjax.data.addition import AdditionData as AdditionData
 from rnnjax.data.arrays import Arrays as Arrays
 from rnnjax.data.corpus import CorpusData as CorpusData
 from rnnjax.data.corpus import DocumentsCorpus as DocumentsCorpus
+from rnnjax.data.documents import SelfTrainingText as SelfTrainingText
 from rnnjax.data.documents import TextData as TextData
 from rnnjax.data.documents import TextTable as TextTable
 from rnnjax.data.forecast_table import ForecastTable as ForecastTable

@@ -69,6 +69,24 @@ class TextData(DataConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelfTrainingText(TextData):
+    """Documents with one label each, and others of the same kind that models have labelled, for training alone."""
+
+    kind: ClassVar[str] = "self_training_text"
+    places: ClassVar[tuple[str, ...]] = ("data_dir", "labels_path")
+    labels_path: str = runtime("")
+    """A table of row, label and weight (0 to 1) for documents of the unlabelled split."""
+    unlabelled_split: str = option("unsupervised", rare=True)
+    """TFDS split that it labels."""
+
+    def load(self) -> Any:
+        """Documents by TFDS, and the labels of a file."""
+        from rnnjax.data import labelled_by_models
+
+        return labelled_by_models.load(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextTable(TextData):
     """A user's own labelled documents.
 

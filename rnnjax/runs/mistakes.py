@@ -26,12 +26,13 @@ def as_csv(mistakes: Sequence[Mapping[str, Any]], dataset: Dataset, split: str) 
         row = int(mistake["row"])
         where = places[row] if places is not None else row
         values = [_short(value) for name, value in mistake.items() if name != "row"]
-        writer.writerow([where, *values, *([_start(texts[row])] if texts is not None else [])])
+        writer.writerow([where, *values, *([_start(texts[row : row + 1])] if texts is not None else [])])
     return out.getvalue().encode("utf-8", "replace").decode("utf-8")
 
 
-def _start(text: str) -> str:
-    return " ".join(text[: 4 * _START].split())[:_START]
+def _start(texts: Sequence[str]) -> str:
+    """How the first begins; empty of none, as examples that are beside the documents have none."""
+    return " ".join(texts[0][: 4 * _START].split())[:_START] if texts else ""
 
 
 def _short(value: Any) -> Any:

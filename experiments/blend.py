@@ -1,0 +1,199 @@
+"""Several finished classifiers of the same documents as one: their log probabilities, weighed on validation."""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import experiments
+from experiments.linear import Linear
+from experiments.word_counts import BagOfWords, WordCounts
+from rnnjax import load, terminal
+from rnnjax.data.documents import TextData
+from rnnjax.errors import UsageError
+from rnnjax.experiment import KINDS, Listed
+from rnnjax.runs.workdir import WorkDir
+from rnnjax.tasks import compare
+from rnnjax.tasks.metrics import class_probabilities
+
+_LEAST = 1e-12
+"""In place of a probability below it, so that its logarithm is a number."""
+
+Scorer = Callable[[Sequence[str]], np.ndarray]
+"""From documents to the logarithms of their classes' probabilities, ``[N, C]``."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What decides the result: which experiments are members, a name for each, in the order of their weights."""
+
+    members: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"kind": "blend", "members": list(self.members)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Blend":
+        """The inverse of :meth:`to_json`."""
+        return cls(tuple(stored["members"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blended(Listed):
+    """Finished classifiers together, in the lists and tables of experiments; what decides it is ``config``."""
+
+    config: Blend = field(default_factory=Blend)
+
+
+class Member(NamedTuple):
+    """One of several classifiers.
+
+    Attributes:
+      experiment, seed: of its run.
+      section: how its documents were loaded and cut.
+      log_probabilities: what it makes of documents.
+    """
+
+    experiment: str
+    seed: int
+    section: TextData
+    log_probabilities: Scorer
+
+    @property
+    def shown(self) -> str:
+        """What it is called."""
+        return f"{self.experiment}, seed {self.seed}"
+
+
+def member(root: Path) -> Member:
+    """The classifier of a finished run; raises UsageError if the folder holds none."""
+    if not (root / "result.json").is_file():
+        raise UsageError(f"{root} holds no finished run (no result.json)")
+    result = json.loads((root / "result.json").read_text(encoding="utf-8"))
+    name, seed = result["experiment"], int(result["seed"])
+    if isinstance(experiments.load(name), WordCounts):
+        section = BagOfWords.from_json(result["config"]).documents(None)
+        return Member(name, seed, section, _logarithms(Linear.load(root).logits))
+    section = WorkDir(root, KINDS).read_run().config.data
+    if not isinstance(section, TextData):
+        raise UsageError(f"{root} is a run of {name}, which classifies no documents by TFDS")
+    predictor = load(root)
+
+    def logits(documents: Sequence[str]) -> np.ndarray:
+        return predictor.logits(list(documents))
+
+    return Member(name, seed, section, _logarithms(logits))
+
+
+def _logarithms(logits: Scorer) -> Scorer:
+    def scorer(documents: Sequence[str]) -> np.ndarray:
+        return np.log(np.maximum(class_probabilities(logits(documents)), _LEAST))
+
+    return scorer
+
+
+def shared(members: Sequence[Member]) -> TextData:
+    """How the documents of all are loaded and cut; raises UsageError where they are not cut alike."""
+    first, *others = members
+    wanted = ("name", "validation_fraction", "validation_by")
+    for other in others:
+        for name in wanted:
+            ours, theirs = getattr(first.section, name), getattr(other.section, name)
+            if ours != theirs:
+                raise UsageError(
+                    f"{first.experiment} and {other.experiment} were not validated on the same documents: "
+                    f"{name} is {ours!r} and {theirs!r}"
+                )
+    return TextData(**{name: getattr(first.section, name) for name in wanted})
+
+
+def scored(members: Sequence[Member], documents: Sequence[str], what: str) -> np.ndarray:
+    """The members' log probabilities of documents, ``[M, N, C]``."""
+    found = []
+    for one in members:
+        terminal.say(f"{one.shown} reads {len(documents):,} documents of {what}")
+        found.append(one.log_probabilities(documents))
+    return np.stack(found)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities ``[..., C]`` of logits."""
+    raised = np.exp(logits - logits.max(-1, keepdims=True))
+    return raised / raised.sum(-1, keepdims=True)
+
+
+class Scored(NamedTuple):
+    """A split as the members see it.
+
+    Attributes:
+      scores: their log probabilities, ``[M, N, C]``.
+      labels: ``[N]``.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+
+    def together(self, weights: Any) -> np.ndarray:
+        """The classes' probabilities ``[N, C]`` with weights ``[M]``."""
+        return softmax(np.tensordot(weights, self.scores, 1))
+
+    def right(self, weights: Any) -> np.ndarray:
+        """Which documents are answered rightly, ``[N]``."""
+        return self.together(weights).argmax(-1) == self.labels
+
+    def metrics(self, weights: Any) -> dict[str, float]:
+        """Mean cross-entropy in nats, and accuracy."""
+        return {"loss": self._loss(weights), "accuracy": float(self.right(weights).mean())}
+
+    def weights(self) -> np.ndarray:
+        """Those with the least cross-entropy ``[M]``, 0 or more."""
+        from scipy.optimize import minimize
+
+        def slopes(weights: np.ndarray) -> np.ndarray:
+            expected = (self.together(weights) * self.scores).sum(-1)
+            return (expected - self.scores[:, np.arange(len(self.labels)), self.labels]).mean(1)
+
+        members = len(self.scores)
+        start = np.full(members, 1 / members)
+        return minimize(self._loss, start, jac=slopes, method="L-BFGS-B", bounds=[(0, None)] * members).x
+
+    def _loss(self, weights: Any) -> float:
+        likely = self.together(weights)[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.maximum(likely, _LEAST)).mean())
+
+
+def described(members: Sequence[Member], weights: np.ndarray, held: Scored, tested: Scored) -> dict[str, Any]:
+    """The members as JSON values of the result, and the paired tests between each two, and with all together."""
+    alone = np.eye(len(members))
+    each = [
+        {
+            "experiment": one.experiment,
+            "seed": one.seed,
+            "weight": float(weight),
+            "validation": held.metrics(only),
+            "test": tested.metrics(only),
+        }
+        for one, weight, only in zip(members, weights, alone, strict=True)
+    ]
+    right = [tested.right(of) for of in (*alone, weights)]
+    named = list(zip([*(one.shown for one in members), "together"], right, strict=True))
+    pairs = [difference(*one, *other) for other, one in itertools.combinations(named, 2)]
+    return {"members": each, "compared": pairs}
+
+
+def difference(one: str, ours: np.ndarray, other: str, theirs: np.ndarray) -> dict[str, Any]:
+    """How much more accurate one is than another, which documents each has right being ``[N]``.
+
+    Returns:
+      ``one`` and ``other``, the ``difference`` of the accuracies, its ``interval`` of 95 % by the paired bootstrap, and
+      ``p`` of McNemar's exact test.
+    """
+    rows = np.stack([ours.astype(np.float64) - theirs, np.ones(len(ours))], 1)
+    ends = compare.interval(compare.weighted_mean, rows)
+    found = {"difference": float(rows[:, 0].mean()), "interval": list(ends), "p": compare.mcnemar(ours, theirs)}
+    return {"one": one, "other": other, **found}
