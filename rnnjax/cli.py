@@ -118,6 +118,13 @@ def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str
         return 1
 
 
+def _variants(experiment: Experiment) -> str:
+    """What ``--help`` says of them: a line each, or where there are many, how one is asked for."""
+    if len(experiment.variants) > 3:
+        return f"--variant NAME, of {', '.join(experiment.variants)}: the same in another way\n\n"
+    return "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
+
+
 def with_command(arguments: list[str]) -> list[str]:
     """The arguments with their command, ``train`` by default; raises UsageError at an unknown one."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
@@ -206,7 +213,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
             return command
         return lambda: hosts.watched(command, join_timeout=chosen.parallel.join_timeout, own=own)
 
-    variants = "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
+    variants = _variants(experiment)
     train.__doc__ = (train.__doc__ or "").replace("Args:", f"{variants}Args:", 1)
 
     def evaluate(

@@ -3,9 +3,12 @@
 import jax
 import numpy as np
 import pytest
+import torch
 
+from experiments import load
 from rnnjax import DataConfig, Dataset, Examples, Experiment, LanguageModel, NextToken, Shape, Spec, Streams
 from rnnjax.errors import DataError, UsageError
+from rnnjax.layers.gated import GatedLinear
 from rnnjax.runs.announce import _padding
 from rnnjax.training.runner import Runner
 
@@ -46,3 +49,43 @@ def test_targets_after_a_rows_end_are_refused():
     program = made(targets=np.where(np.arange(5) < lengths[:, None], IDS, -1), lengths=lengths)
     assert program.steps_per_epoch == 3
     assert _padding(program, 0) == "", "streams are not cut to lengths, and nothing is said of any"
+
+
+def test_the_recurrences_that_are_plotted_against_time_have_equally_many_parameters():
+    experiment = load("shakespeare_chars")
+    spec = Spec({"inputs": Shape((1, 8), np.dtype(np.int32))}, 67, 67, tuple(map(str, range(67))))
+
+    def parameters(one):
+        model = one.model.build(spec, 67)
+        made = jax.eval_shape(lambda: model.init(jax.random.key(0), np.zeros((1, 8), np.int32)))
+        return sum(leaf.size for leaf in jax.tree.leaves(made["params"]))
+
+    wanted = parameters(experiment)
+    for name in experiment.variants:
+        assert abs(parameters(experiment.variant(name)) / wanted - 1) < 0.01, name
+
+
+def test_a_gated_linear_layer_is_that_of_torch():
+    inputs = np.random.default_rng(1).normal(size=(2, 5, 4)).astype(np.float32)
+    made, params = GatedLinear(3).init_with_output(jax.random.key(0), inputs)
+    dense = {name: torch.tensor(np.asarray(value)) for name, value in params["params"]["dense"].items()}
+    theirs = torch.nn.functional.glu(torch.tensor(inputs) @ dense["kernel"] + dense["bias"])
+    np.testing.assert_allclose(made, theirs.numpy(), atol=1e-6)
+    with pytest.raises(UsageError, match="features must be positive"):
+        GatedLinear(0)
+
+
+@pytest.mark.parametrize("cell", ["min_gru", "lru"])
+def test_blocks_read_window_by_window_and_step_by_step_what_they_read_at_once(cell):
+    spec = Spec({"inputs": Shape((2, 6), np.dtype(np.int32))}, 9, 9, tuple("abcdefghi"))
+    model = LanguageModel(cell=cell, features=(4, 4), embedding_features=3, blocks=True).build(spec, 9)
+    ids = IDS[:2, :5] % 9
+    params = {"params": model.init(jax.random.key(0), ids)["params"]}
+    whole = model.apply(params, ids)
+    first, state = model.apply(params, ids[:, :3], mutable=["carry"])
+    second = model.apply(params | state, ids[:, 3:])
+    np.testing.assert_allclose(np.concatenate([first, second], 1), whole, atol=1e-5)
+    state = {}
+    for step in range(5):
+        one, state = model.apply(params | state, ids[:, step : step + 1], mutable=["carry"])
+        np.testing.assert_allclose(one[:, 0], whole[:, step], atol=1e-5)

@@ -3,13 +3,16 @@
 import csv
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 import rnnjax
-from experiments import bag_of_words, blend, imdb_together, trials
+from experiments import bag_of_words, blend, trials
+from experiments.blend_commands import parse
+from experiments.imdb_together import EXPERIMENT
 from experiments.word_counts import BagOfWords
 from rnnjax import OptimConfig, TextModel, TrainConfig, cli, data
 from rnnjax.data.documents import SelfTrainingText, TextData
@@ -88,7 +91,7 @@ def test_finished_runs_are_weighed_label_what_has_no_labels_and_are_learnt_from(
     monkeypatch.setenv("TFDS_DATA_DIR", str(home / "tfds"))
     root = tmp_path / "both"
     members = [str(home / "bag"), str(home / "network")]
-    assert cli.run(imdb_together._parse, ["train", *members, "--workdir", str(root)]) == 0
+    assert cli.run(partial(parse, EXPERIMENT), ["train", *members, "--workdir", str(root)]) == 0
     shown, result = capsys.readouterr().out, json.loads((root / "result.json").read_text())
     alone = {name: json.loads((home / name / "result.json").read_text())["metrics"] for name in ("bag", "network")}
     for member, name in zip(result["members"], alone, strict=True):
@@ -102,7 +105,10 @@ def test_finished_runs_are_weighed_label_what_has_no_labels_and_are_learnt_from(
         "members: bag_of_words and imdb_lstm, not bag_of_words-nb and imdb_pretrained"
     ]
 
-    assert cli.run(imdb_together._parse, ["label", "--workdir", str(root), "--to", str(tmp_path / "labels.csv")]) == 0
+    assert (
+        cli.run(partial(parse, EXPERIMENT), ["label", "--workdir", str(root), "--to", str(tmp_path / "labels.csv")])
+        == 0
+    )
     with (tmp_path / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     true = [label for _, label in texts(60, 1)]

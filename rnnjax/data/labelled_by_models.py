@@ -8,7 +8,7 @@ for Deep Neural Networks").
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,8 +33,7 @@ def load(config: SelfTrainingText) -> Dataset:
     if not config.labels_path:
         raise UsageError("name a file of labels by --data.labels-path; python -m experiments.together writes one")
     labelled = sources.labelled_texts(config)
-    preprocess = labelled.preprocess
-    assert isinstance(preprocess, TextPreprocess)
+    preprocess = cast("TextPreprocess", labelled.preprocess)  # as all documents have
     found = tfds.builder(config.name, config.data_dir)
     split = config.unlabelled_split
     shards.require(found, config.name, ("text",), (split,))

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.gated import GatedLinear
 
 Array = jax.Array
 
-STEPWISE = (nn.Dense, nn.DenseGeneral, nn.Einsum, nn.LayerNorm, nn.RMSNorm, nn.Dropout, nn.BatchNorm)
-"""Flax's layers that make a step of that step alone (a batch norm's statistics apart)."""
+STEPWISE = (nn.Dense, nn.DenseGeneral, nn.Einsum, nn.LayerNorm, nn.RMSNorm, nn.Dropout, nn.BatchNorm, GatedLinear)
+"""Layers that make a step of that step alone (a batch norm's statistics apart)."""
 
 
 def is_recurrent(layer: Any) -> bool:

@@ -12,6 +12,7 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.carried import Carried
 from rnnjax.layers.cells import CELLS
 from rnnjax.layers.conv import ConvStack, SequenceConvStack
+from rnnjax.layers.gated import GatedLinear
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from rnnjax.models import pretrained
 from rnnjax.models.config import (
@@ -156,10 +157,15 @@ def language_model(config: LanguageModel, spec: Spec, width: int) -> nn.Module:
             f"but {width} outputs"
         )
     layers = [RNN(_cell(config)(features), weight_dropout=config.weight_dropout) for features in config.features]
+    stack = StackedRNN(layers, config.dropout)
+    if config.blocks:
+        gates = [GatedLinear(features, DTYPES[config.dtype]) for features in config.features]
+        blocks = [part for block in zip(layers, gates, strict=True) for part in block]
+        stack = StackedRNN(blocks, config.dropout, residual=True, pre_norm=True)
     return RecurrentLM(
         vocabulary_size=width,
         embedding_features=config.embedding_features,
-        recurrent=Carried(StackedRNN(layers, config.dropout)),
+        recurrent=Carried(stack),
         dropout=config.dropout,
         embedding_dropout=config.embedding_dropout,
         tied=config.tied,

@@ -263,6 +263,8 @@ class LanguageModel(ModelConfig):
     """Dropout rate on embedding features, one mask for a window."""
     weight_dropout: float = 0.0
     """Dropout rate on recurrent kernels."""
+    blocks: bool = option(False, rare=True)
+    """Pre-norm residual blocks: a layer norm before each recurrence, a gated linear layer behind it, sums around."""
     tied: bool = option(False, off="Give the logits weights of their own.")
     """The logits are products with the tokens' embeddings."""
     dtype: Dtype = option("float32", rare=True)

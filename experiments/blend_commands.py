@@ -1,0 +1,149 @@
+"""What the command lines of classifiers together do: weigh finished runs, and label what has no labels."""
+
+import csv
+import dataclasses
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from experiments import blend
+from experiments.blend import Blend, Blended
+from rnnjax import cli, terminal
+from rnnjax.data import sources, tfds
+from rnnjax.data.labelled_by_models import COLUMNS
+from rnnjax.errors import UsageError
+from rnnjax.files import write_text
+from rnnjax.runs import environment as environments
+from rnnjax.training.parallel import DataParallel
+
+UNLABELLED = "unsupervised"
+"""Split of the data set whose labels nobody knows."""
+
+
+def train(experiment: Blended, workdirs: Sequence[Path], root: Path, data_dir: str | None) -> int:
+    """Weighs the members on validation, tests them, and writes the result."""
+    environment, start = environments.environment(), time.perf_counter()
+    members = [blend.member(workdir) for workdir in workdirs]
+    name, _, splits = sources.documents(_section(members, data_dir))
+    held, tested = (
+        blend.Scored(blend.scored(members, documents, split), labels)
+        for split, (documents, labels) in ((split, splits[split]) for split in ("validation", "test"))
+    )
+    weights = held.weights()
+    accuracy, target = tested.metrics(weights)["accuracy"], experiment.target
+    assert target is not None
+    result = {
+        "experiment": experiment.name,
+        "seed": max(one.seed for one in members),
+        "metrics": {"test": tested.metrics(weights), "validation": held.metrics(weights), "train": {}},
+        "target": {"accuracy": target.value, "source": target.source, "reached": accuracy >= target.value},
+        **blend.described(members, weights, held, tested),
+        "parameters": len(members),
+        "data": {"name": name} | {split: len(labels) for split, (_, labels) in splits.items()},
+        "device": DataParallel().describe(),
+        "seconds": {"wall": time.perf_counter() - start, "compile": 0.0},
+        "config": Blend(tuple(one.experiment for one in members)).to_json(),
+        **environment,
+        "finished": environments.now(),
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    write_text(root / "result.json", json.dumps(result, indent=2) + "\n")
+    known = {"members": [str(workdir.resolve()) for workdir in workdirs], "weights": weights.tolist()}
+    write_text(root / "members.json", json.dumps(known, indent=1) + "\n")
+    _show(result, root)
+    return 0
+
+
+def _show(result: dict[str, Any], root: Path) -> None:
+    print()
+    for one in result["members"]:
+        values = " ".join(f"{split} {one[split]['accuracy']:.2%}" for split in ("validation", "test"))
+        print(f"{one['experiment']}, seed {one['seed']}: weight {one['weight']:.2f}, {values}")
+    for one in result["compared"]:
+        low, high = (f"{100 * end:+.2f}" for end in one["interval"])
+        points = f"{100 * one['difference']:+.2f} points (95 %: {low} to {high}; p {one['p']:.2g})"
+        print(f"{one['one']} against {one['other']}: {points}")
+    test, held = (result["metrics"][split]["accuracy"] for split in ("test", "validation"))
+    target = result["target"]
+    print(
+        f"{result['experiment']}: test accuracy {test:.2%}, validation {held:.2%}; target {target['accuracy']:.2%}: "
+        f"{'reached' if target['reached'] else 'MISSED'}\nresult {root / 'result.json'}"
+    )
+
+
+def label(root: Path, to: Path, data_dir: str | None) -> int:
+    """Writes a table of row, label and weight of all unlabelled documents."""
+    try:
+        known = json.loads((root / "members.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"{root} holds no models together; train them first") from error
+    members = [blend.member(Path(workdir)) for workdir in known["members"]]
+    section = _section(members, data_dir)
+    found = tfds.builder(section.name, section.data_dir)
+    documents = [text for (text,) in tfds.texts(found, UNLABELLED)]
+    scores = blend.scored(members, documents, UNLABELLED)
+    probabilities = blend.softmax(np.tensordot(known["weights"], scores, 1))
+    chance = 1 / probabilities.shape[1]
+    weights = (probabilities.max(-1) - chance) / (1 - chance)
+    names = [tfds.class_names(found)[best] for best in probabilities.argmax(-1)]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(zip(range(len(names)), names, (f"{weight:.4f}" for weight in weights), strict=True))
+    write_text(to, out.getvalue())
+    counts = ", ".join(f"{name} {count:,}" for name, count in sorted(Counter(names).items()))
+    terminal.tell(f"{UNLABELLED}: {counts}; weights {weights.mean():.2f} in the mean")
+    print(to)
+    return 0
+
+
+def _section(members: Sequence[blend.Member], data_dir: str | None) -> Any:
+    return dataclasses.replace(blend.shared(members), data_dir=data_dir)
+
+
+def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
+    """From the arguments of an experiment's command line to what runs them."""
+    runs = Path("runs")
+    folder = runs / experiment.name / "seed-0"
+    defaults = tuple(runs / name / "seed-0" for name in experiment.config.members)
+
+    def train_command(
+        members: Annotated[tuple[Path, ...], tyro.conf.Positional] = defaults,
+        workdir: Path = folder,
+        data_dir: str | None = None,
+    ) -> Callable[[], int]:
+        """Weigh finished runs by their log probabilities on validation, and evaluate them together on the test split.
+
+        Args:
+          members: Work folders of finished runs on the same data.
+          workdir: Where result.json is written.
+          data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
+        """
+        return lambda: train(experiment, members, workdir, data_dir)
+
+    def label_command(
+        to: Path = folder / "labels.csv", workdir: Path = folder, data_dir: str | None = None
+    ) -> Callable[[], int]:
+        """Label the unlabelled documents: a table of row, label and weight (0 to 1) for --data.labels-path.
+
+        Args:
+          to: The table.
+          workdir: Where the runs were weighed.
+          data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
+        """
+        return lambda: label(workdir, to, data_dir)
+
+    return tyro.extras.subcommand_cli_from_dict(
+        {"train": train_command, "label": label_command},
+        prog=f"python -m experiments.{experiment.name}",
+        description=f"{experiment.summary}\n\n{cli.EXIT_CODES}",
+        args=arguments or ["train"],
+        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
