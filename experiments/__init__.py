@@ -19,6 +19,7 @@ NAMES = (
     "imdb_regions",
     "imdb_pretrained",
     "imdb_together",
+    "imdb_self_trained",
     "addition",
     "multi30k_translation",
     "pronunciation",

@@ -51,6 +51,7 @@ EXPERIMENT = Experiment(
     variants={
         "scratch": Variant("the same reader from fresh parameters", replace={"begins": {}}),
         "regions": READER,
+        "adversarial": Variant("the same with adversarial training", optim={"adversarial": 0.02}),
     },
 )
 

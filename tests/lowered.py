@@ -25,6 +25,7 @@ import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
+from rnnjax.data.documents import SelfTrainingText
 from rnnjax.data.forecast_preprocess import ForecastPreprocess
 from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.data.pair_config import PairConfig
@@ -107,6 +108,9 @@ def made_up(config: Config) -> Dataset:
         preprocess = ImagePreprocess(shape, (0.5,) * channels, (0.25,) * channels, names)
         inputs, lengths = np.zeros((count, *shape), np.uint8), None
     every = labelled(inputs, (np.arange(count) % classes).astype(np.int32), lengths)
+    if isinstance(data, SelfTrainingText):
+        weights = np.ones(count, np.float32)
+        every = dataclasses.replace(every, arrays={**every.arrays, "weights": weights})
     return Dataset(data.name, every, every, every, preprocess, plan=Plan(() if lengths is None else (length,)))
 
 
