@@ -38,7 +38,7 @@ def outcome(program, root):
     workdir = WorkDir(root)
     saved, _ = Checkpoints(workdir.checkpoints).newest(program.create_state(0))
     state, progress = saved.state, saved.progress
-    timings = ("examples_per_second", "input_wait", "step_examples_per_second", "peak_memory_mib")
+    timings = ("examples_per_second", "seconds", "input_wait", "step_examples_per_second", "peak_memory_mib")
     rows = [{k: v for k, v in row.items() if k not in timings} for row in read_metrics(workdir.metrics)]
     host = [progress[name] for name in ("best", "stale_epochs", "plateau_epochs", "learning_rate_scale")]
     return state, rows, host, workdir.finished()["metrics"]

@@ -75,7 +75,7 @@ def outcome(program, root):
     """Everything of a finished run that must not depend on interruptions."""
     saved, _ = Checkpoints(WorkDir(root, EXPERIMENT.kinds).checkpoints).newest(program.create_state(0))
     assert saved is not None
-    timings = ("examples_per_second", "input_wait", "step_examples_per_second", "peak_memory_mib")
+    timings = ("examples_per_second", "seconds", "input_wait", "step_examples_per_second", "peak_memory_mib")
     rows = [{k: v for k, v in row.items() if k not in timings} for row in read_metrics(root / "metrics.jsonl")]
     return saved.state, rows, json.loads((root / "result.json").read_text())["metrics"]
 

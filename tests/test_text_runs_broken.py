@@ -28,7 +28,7 @@ from tests.toy import DATASETS, TEXTS, assert_close, trained, with_holes
 from tests.translation_run import experiment as translation
 from tests.translation_run import parts
 
-TIMINGS = ("examples_per_second", "input_wait", "step_examples_per_second", "peak_memory_mib")
+TIMINGS = ("examples_per_second", "seconds", "input_wait", "step_examples_per_second", "peak_memory_mib")
 
 
 @pytest.fixture(scope="module")

@@ -223,6 +223,7 @@ class Training:
                 **{f"validation_{name}": value for name, value in validation.items()},
                 "learning_rate": self._learning_rate(progress.step - 1),
                 "examples_per_second": rate,
+                "seconds": self._spent(),
                 **fed,
                 "peak_memory_mib": self.clock.peak_memory(),
             },
@@ -237,6 +238,11 @@ class Training:
         self._reduce_on_plateau(better)
         self._note_reached(validation, epoch)
         return better
+
+    def _spent(self) -> float:
+        """Wall time of all sessions so far, compilation left out."""
+        spent = self.clock.seconds()
+        return round(spent["wall"] - spent["compile"], 3)
 
     def _reduce_on_plateau(self, better: bool) -> None:
         progress, before = self.progress, self.progress.learning_rate_scale
