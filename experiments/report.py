@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import gaps, load, measured, tables, trials
+from experiments import gaps, label_counts, load, measured, plots, tables, trials
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
@@ -32,6 +32,7 @@ def sections(results: dict[str, tables.Results], tried: dict[str, tables.Results
         EXPERIMENTS: {
             "results": tables.full(results),
             "gaps": gaps.table(results, tried),
+            "labels": label_counts.table(label_counts.points(results, tried)),
             "trials": trials.table(tried, results),
         },
         BENCHMARKS: {"performance": markdown.section(page=BENCHMARKS)},
@@ -78,6 +79,11 @@ def collect(workdirs: tuple[Path, ...]) -> None:
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(workdir / "result.json", target)
         print(f"{workdir / 'result.json'} -> {target.relative_to(ROOT)}")
+        module, _, variant = result["experiment"].partition("-")
+        if module == plots.AGAINST_TIME and variant and target.parent == RESULTS:
+            curve = RESULTS / plots.CURVES / f"{target.stem}.jsonl"
+            curve.parent.mkdir(exist_ok=True)
+            shutil.copyfile(workdir / "metrics.jsonl", curve)
 
 
 def _began(result: dict[str, Any]) -> list[str]:
@@ -90,7 +96,9 @@ def _weights(names: list[str]) -> str:
     return f"the weights of another run ({' and '.join(names)})" if names else "fresh parameters"
 
 
-def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False) -> int:
+def main(
+    workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check: bool = False, plot: bool = False
+) -> int:
     """Make the tables of README.md, experiments/README.md and experiments/benchmarks/README.md from the result files.
 
     Also the file by which layers choose their implementation on an accelerator, rnnjax/layers/measured.json.
@@ -99,9 +107,10 @@ def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check
       workdirs: Finished work folders whose result.json is to be added first: to experiments/results, or to its folder
         trials where the settings are not the experiment's own or the test split was left alone.
       check: Change nothing; fail if they are not those that the result files make.
+      plot: Draw the pictures of the result files too, in experiments/results/plots.
     """
-    if check and workdirs:
-        print("error: --check changes nothing, so it takes no work folders", file=sys.stderr)
+    if check and (workdirs or plot):
+        print("error: --check changes nothing, so it takes no work folders, and no --plot", file=sys.stderr)
         return 2
     missing = [workdir for workdir in workdirs if not (workdir / "result.json").is_file()]
     if missing:
@@ -109,6 +118,8 @@ def main(workdirs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (), check
         return 1
     try:
         collect(workdirs)
+        for path in plots.draw(RESULTS, tables.read_results(), trials.read(TRIALS)) if plot else ():
+            print(path.relative_to(ROOT))
         return int(bool(_write(check)) and check)
     except RnnjaxError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,0 +1,95 @@
+"""The pictures of experiments/README.md, drawn from the committed result files: ``experiments.report --plot``."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments import label_counts, load, trials
+from rnnjax.files import write_file
+
+Results = Mapping[str, list[trials.Result]]
+
+CURVES = "curves"
+"""Folder below the results: the rows of ``metrics.jsonl`` of runs that are plotted against time."""
+
+AGAINST_TIME = "shakespeare_chars"
+"""The experiment whose variants are so many recurrences."""
+
+
+def pictures(folder: Path, measured: Results, tried: Results) -> dict[str, Callable[[Path], None]]:
+    """What draws each picture, by its file name; those without results are left out.
+
+    Args:
+      folder: of the results.
+      measured, tried: the results and the trials by experiment.
+    """
+    found = label_counts.points(measured, tried)
+    races = against_time(folder)
+    drawn: dict[str, Callable[[Path], None]] = {}
+    if found:
+        drawn["labels.svg"] = lambda path: _draw_labels(found, path)
+    if races:
+        drawn["recurrences.svg"] = lambda path: _draw_races(races, path)
+    return drawn
+
+
+def against_time(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each variant that was plotted against time, by its name."""
+    found = {}
+    for variant in load(AGAINST_TIME).variants:
+        path = folder / CURVES / f"{AGAINST_TIME}-{variant}-seed-0.jsonl"
+        if path.is_file():
+            found[variant] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return found
+
+
+def draw(folder: Path, measured: Results, tried: Results) -> list[Path]:
+    """Writes all pictures below the results; returns their paths."""
+    made = []
+    for name, drawing in pictures(folder, measured, tried).items():
+        path = folder / "plots" / name
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, drawing)
+        made.append(path)
+    return made
+
+
+def _draw_labels(found: list[label_counts.Point], path: Path) -> None:
+    figure, axes = _figure()
+    for name in dict.fromkeys(point.name for point in found):
+        mine = [point for point in found if point.name == name]
+        labels, values = [point.labels for point in mine], [100 * point.accuracy for point in mine]
+        style = "--" if name == label_counts.BAR else "-"
+        axes.plot(labels, values, style, marker="o", label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel("reviews with a label")
+    axes.set_ylabel("test accuracy in %")
+    _finished(figure, axes, path)
+
+
+def _draw_races(races: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+    figure, axes = _figure()
+    for name, rows in races.items():
+        minutes, losses = [row["seconds"] / 60 for row in rows], [row["validation_loss"] for row in rows]
+        axes.plot(minutes, losses, marker=".", label=name)
+    axes.set_xlabel("minutes of training, compilation left out")
+    axes.set_ylabel("validation loss, nats a character")
+    _finished(figure, axes, path)
+
+
+def _figure() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _finished(figure: Any, axes: Any, path: Path) -> None:
+    """Saves a picture that is the same for the same results."""
+    import matplotlib
+
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    with matplotlib.rc_context({"svg.hashsalt": path.name.partition(".")[0], "svg.fonttype": "none"}):
+        figure.savefig(path, format="svg", metadata={"Date": None})
