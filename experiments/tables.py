@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from experiments import every, trials
+from experiments import every, load, trials
 from rnnjax.experiment import Listed
 from rnnjax.runs.display import duration
 
@@ -73,15 +73,22 @@ def full(results: dict[str, Results]) -> str:
 
 
 def short(results: dict[str, Results]) -> str:
-    """The results alone, of what has been measured, for the first page."""
+    """The results alone, for the first page; variants with their experiment's target are on the other page."""
     columns = ["experiment", "what", "target", "measured", "seeds"]
+    shown = {experiment.name for experiment in every() if _has_own_target(experiment)}
     rows = []
     for (*row, value), found in _rows(results, "experiments/"):
-        if not found:
+        if not found or found[0]["experiment"] not in shown:
             continue
         copies = sorted({copy for result in found if (copy := trials.copy(result))})
         rows.append([*row, " on ".join([value, *copies]), str(len(found))])
     return _table(columns, rows)
+
+
+def _has_own_target(experiment: Listed) -> bool:
+    """Whether it is no variant, or one that aims at something else than the experiment itself."""
+    module, _, variant = experiment.name.partition("-")
+    return not variant or experiment.target != load(module).target
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
