@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-import torch
 
 from experiments import load
 from rnnjax import DataConfig, Dataset, Examples, Experiment, LanguageModel, NextToken, Shape, Spec, Streams
@@ -66,6 +65,7 @@ def test_the_recurrences_that_are_plotted_against_time_have_equally_many_paramet
 
 
 def test_a_gated_linear_layer_is_that_of_torch():
+    torch = pytest.importorskip("torch")
     inputs = np.random.default_rng(1).normal(size=(2, 5, 4)).astype(np.float32)
     made, params = GatedLinear(3).init_with_output(jax.random.key(0), inputs)
     dense = {name: torch.tensor(np.asarray(value)) for name, value in params["params"]["dense"].items()}

@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import rnnjax
-from experiments import bag_of_words, blend, trials
+from experiments import bag_of_words, blend, pairs, trials
 from experiments.blend_commands import parse
 from experiments.imdb_together import EXPERIMENT
 from experiments.word_counts import BagOfWords
@@ -177,3 +177,20 @@ def test_members_must_have_been_validated_on_the_same_documents(home):
         blend.shared([one, other])
     with pytest.raises(UsageError, match="holds no finished run"):
         blend.member(home)
+
+
+def test_the_table_of_pairs_has_each_once():
+    def result(weight, *pairs):
+        members = [{"experiment": name, "seed": 0, "weight": weight} for name in ("a", "b")]
+        return {"members": members, "compared": list(pairs)}
+
+    def pair(one, other, points, p):
+        return {"one": one, "other": other, "difference": points / 100, "interval": [0.001, 0.01], "p": p}
+
+    first = result(1.0, pair("b, seed 0", "a, seed 0", 0.5, 0.04), pair("together", "a, seed 0", 1, 1e-5))
+    again = result(0.5, pair("b, seed 0", "a, seed 0", 0.5, 0.04))
+    assert pairs.table({"imdb_together": [first]}, {"imdb_together": [again]}).splitlines()[2:] == [
+        "| b, seed 0 | against a, seed 0 | +0.50 | +0.10 to +1.00 | 0.04 |",
+        "| a, seed 0 and b, seed 0 together | against a, seed 0 | +1.00 | +0.10 to +1.00 | < 0.001 |",
+    ]
+    assert pairs.table({}, {}) == "Not yet measured."
