@@ -269,6 +269,9 @@ def test_a_result_file_tells_the_command_without_the_folders_of_the_machine(monk
     assert command().endswith(" ".join(arguments)), "a user is told the command that runs again"
     config = to_json(dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, data_dir="/home/me/tfds")))
     assert without_folders(config)["data"] == config["data"] | {"data_dir": "tfds"}
+    given = ["--runs-dir=/a/b", "forwards=/a/lm/seed-0", "backwards=/a/c:latest", "embed=0.5", "1=/x y/z", "a=b/c"]
+    kept = ["--runs-dir=b", "forwards=seed-0", "backwards=c:latest", "embed=0.5", "1=z", "a=b/c"]
+    assert without_folders(given) == kept
 
 
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):

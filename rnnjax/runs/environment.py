@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -49,16 +50,20 @@ def command(paths: bool = True) -> str:
 
 
 def without_folders(value: Any) -> Any:
-    """JSON, or an argument of a command, in which of each absolute path only the last name is left."""
+    """JSON, or an argument of a command, in which of each absolute path only the last name is left.
+
+    A path may stand behind a name and ``=``, as in ``--runs-dir=PATH`` and in ``--init-from forwards=PATH``.
+    """
     if isinstance(value, dict):
         return {name: without_folders(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(part) for part in value]
     if not isinstance(value, str):
         return value
-    option, equals, last = value.partition("=") if value.startswith("--") else ("", "", value)
-    path = Path(last)
-    return option + equals + path.name if path.is_absolute() and path.name else value
+    named = re.match(r"(?:--)?[\w.-]+=", value)
+    name = named[0] if named else ""
+    path = Path(value[len(name) :])
+    return name + path.name if path.is_absolute() and path.name else value
 
 
 def _commit() -> str | None:
