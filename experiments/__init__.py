@@ -20,6 +20,7 @@ NAMES = (
     "imdb_pretrained",
     "imdb_together",
     "imdb_self_trained",
+    "imdb_large",
     "addition",
     "multi30k_translation",
     "pronunciation",

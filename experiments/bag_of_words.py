@@ -8,17 +8,18 @@ words occur by their log-count ratios (Wang and Manning 2012, see :mod:`rnnjax.b
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from experiments import text_answers
 from experiments.linear import Linear, scores
 from experiments.word_counts import BagOfWords, WordCounts, fit
 from rnnjax import cli
 from rnnjax.data import sources
-from rnnjax.errors import DataError, UsageError
+from rnnjax.errors import UsageError
 from rnnjax.experiment import Target
 from rnnjax.files import write_text
 from rnnjax.runs import environment as environments
@@ -94,27 +95,8 @@ def evaluate(root: Path, split: str, data_dir: str | None) -> int:
 
 
 def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
-    from rnnjax.data.text_inputs import text_inputs
-    from rnnjax.runs.answering import Prediction
-    from rnnjax.runs.answers import write
-    from rnnjax.tasks.metrics import class_probabilities
-
-    inputs = text_inputs(given, paths, sys.stdin)
-    if not given and not paths:
-        raise UsageError("nothing to predict: give --text LINE, text files or -")
     model = Linear.load(root)
-
-    def answers() -> Iterator[Prediction]:
-        for name, read in inputs:
-            try:
-                probabilities = class_probabilities(model.logits([read()]))[0]
-            except DataError as error:
-                yield Prediction(name, error=str(error))
-                continue
-            best = int(probabilities.argmax())
-            yield Prediction(name, {"label": model.class_names[best], "probability": float(probabilities[best])})
-
-    return write(answers(), EXPERIMENT.task, "jsonl" if json_lines else "plain", None)
+    return text_answers.predict(model.logits, model.class_names, paths, given, json_lines)
 
 
 def _cpu() -> dict[str, Any]:

@@ -56,12 +56,14 @@ class Member(NamedTuple):
     Attributes:
       experiment, seed: of its run.
       section: how its documents were loaded and cut.
+      class_names: of its classes.
       log_probabilities: what it makes of documents.
     """
 
     experiment: str
     seed: int
     section: TextData
+    class_names: tuple[str, ...]
     log_probabilities: Scorer
 
     @property
@@ -78,7 +80,8 @@ def member(root: Path) -> Member:
     name, seed = result["experiment"], int(result["seed"])
     if isinstance(experiments.load(name), WordCounts):
         section = BagOfWords.from_json(result["config"]).documents(None)
-        return Member(name, seed, section, _logarithms(Linear.load(root).logits))
+        model = Linear.load(root)
+        return Member(name, seed, section, model.class_names, _logarithms(model.logits))
     section = WorkDir(root, KINDS).read_run().config.data
     if not isinstance(section, TextData):
         raise UsageError(f"{root} is a run of {name}, which classifies no documents by TFDS")
@@ -87,7 +90,7 @@ def member(root: Path) -> Member:
     def logits(documents: Sequence[str]) -> np.ndarray:
         return predictor.logits(list(documents))
 
-    return Member(name, seed, section, _logarithms(logits))
+    return Member(name, seed, section, predictor.spec.names, _logarithms(logits))
 
 
 def _logarithms(logits: Scorer) -> Scorer:
@@ -116,7 +119,7 @@ def scored(members: Sequence[Member], documents: Sequence[str], what: str) -> np
     """The members' log probabilities of documents, ``[M, N, C]``."""
     found = []
     for one in members:
-        terminal.say(f"{one.shown} reads {len(documents):,} documents of {what}")
+        terminal.tell(f"{one.shown} reads {len(documents):,} documents of {what}")
         found.append(one.log_probabilities(documents))
     return np.stack(found)
 

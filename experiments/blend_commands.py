@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from experiments import blend
+from experiments import blend, text_answers
 from experiments.blend import Blend, Blended
 from rnnjax import cli, terminal
 from rnnjax.data import sources, tfds
@@ -78,18 +78,47 @@ def _show(result: dict[str, Any], root: Path) -> None:
     )
 
 
-def label(root: Path, to: Path, data_dir: str | None) -> int:
-    """Writes a table of row, label and weight of all unlabelled documents."""
+def weighed(root: Path) -> tuple[list[blend.Member], list[float]]:
+    """The members that were weighed, and their weights; raises UsageError if the folder holds none."""
     try:
         known = json.loads((root / "members.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"{root} holds no models together; train them first") from error
-    members = [blend.member(Path(workdir)) for workdir in known["members"]]
+    return [blend.member(Path(workdir)) for workdir in known["members"]], known["weights"]
+
+
+def evaluate(root: Path, split: str, data_dir: str | None) -> int:
+    """Prints loss and accuracy of a whole split as JSON."""
+    members, weights = weighed(root)
+    _, _, splits = sources.documents(_section(members, data_dir))
+    if split == "test":
+        terminal.note("this looked at the test split; choose models by validation")
+    documents, labels = splits[split]
+    values = blend.Scored(blend.scored(members, documents, split), labels).metrics(weights)
+    result = json.loads((root / "result.json").read_text(encoding="utf-8"))
+    said = {"experiment": result["experiment"], "seed": result["seed"], "split": split, **values}
+    terminal.answer(json.dumps(said))
+    return 0
+
+
+def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
+    """Prints the class of each document."""
+    members, weights = weighed(root)
+
+    def logits(documents: Sequence[str]) -> Any:
+        return np.tensordot(weights, np.stack([one.log_probabilities(documents) for one in members]), 1)
+
+    return text_answers.predict(logits, members[0].class_names, paths, given, json_lines)
+
+
+def label(root: Path, to: Path, data_dir: str | None) -> int:
+    """Writes a table of row, label and weight of all unlabelled documents."""
+    members, weights_of = weighed(root)
     section = _section(members, data_dir)
     found = tfds.builder(section.name, section.data_dir)
     documents = [text for (text,) in tfds.texts(found, UNLABELLED)]
     scores = blend.scored(members, documents, UNLABELLED)
-    probabilities = blend.softmax(np.tensordot(known["weights"], scores, 1))
+    probabilities = blend.softmax(np.tensordot(weights_of, scores, 1))
     chance = 1 / probabilities.shape[1]
     weights = (probabilities.max(-1) - chance) / (1 - chance)
     names = [tfds.class_names(found)[best] for best in probabilities.argmax(-1)]
@@ -128,6 +157,34 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
         """
         return lambda: train(experiment, members, workdir, data_dir)
 
+    def evaluate_command(
+        workdir: Path = folder, split: cli.SplitName = "validation", data_dir: str | None = None
+    ) -> Callable[[], int]:
+        """Evaluate on a whole split.
+
+        Args:
+          workdir: Where the runs were weighed.
+          split: Split to evaluate on.
+          data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
+        """
+        return lambda: evaluate(workdir, split, data_dir)
+
+    def predict_command(
+        inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+        workdir: Path = folder,
+        text: tuple[str, ...] = (),
+        json_lines: bool = False,
+    ) -> Callable[[], int]:
+        """Predict the class of documents.
+
+        Args:
+          inputs: Text files, tables and folders of them, or - for lines of stdin.
+          workdir: Where the runs were weighed.
+          text: Documents given on the command line.
+          json_lines: Print one JSON object an input.
+        """
+        return lambda: predict(workdir, inputs, text, json_lines)
+
     def label_command(
         to: Path = folder / "labels.csv", workdir: Path = folder, data_dir: str | None = None
     ) -> Callable[[], int]:
@@ -140,10 +197,16 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
         """
         return lambda: label(workdir, to, data_dir)
 
+    commands = {
+        "train": train_command,
+        "evaluate": evaluate_command,
+        "predict": predict_command,
+        "label": label_command,
+    }
     return tyro.extras.subcommand_cli_from_dict(
-        {"train": train_command, "label": label_command},
+        commands,
         prog=f"python -m experiments.{experiment.name}",
         description=f"{experiment.summary}\n\n{cli.EXIT_CODES}",
-        args=arguments or ["train"],
+        args=cli.with_command(arguments, tuple(commands)),
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )

@@ -5,6 +5,7 @@ perplexity is of 5,000 reviews of the test split, drawn once, over the whole voc
 the target and 1,024 other words that stand for all (``--optim.sampled-tokens``).
 """
 
+import dataclasses
 import sys
 
 from rnnjax import (
@@ -17,6 +18,14 @@ from rnnjax import (
     TrainConfig,
     Variant,
     main,
+)
+
+LARGE = Variant(
+    "an LSTM(1024) for ten epochs, for an accelerator",
+    data={"batch_size": 256},
+    model={"features": (1024,), "embedding_features": 1024},
+    optim={"learning_rate": 2e-3},
+    train={"epochs": 10},
 )
 
 EXPERIMENT = Experiment(
@@ -32,7 +41,11 @@ EXPERIMENT = Experiment(
     task=NextToken(),
     optim=OptimConfig(learning_rate=5e-3, schedule="cosine", warmup_fraction=0.02, sampled_tokens=1024),
     train=TrainConfig(epochs=5, steps_per_call=16),
-    variants={"backward": Variant("the same, each review read from its end", data={"direction": "backwards"})},
+    variants={
+        "backward": Variant("the same, each review read from its end", data={"direction": "backwards"}),
+        "large": LARGE,
+        "large-backward": dataclasses.replace(LARGE, data={"batch_size": 256, "direction": "backwards"}),
+    },
 )
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Sentiment of IMDB reviews by n-grams and the pretrained reader together: log probabilities, weighed on validation.
 
 What one has right is not what the other has right. ``train`` takes the work folders of finished runs, of which none is
-trained again; ``label`` writes what they think of the 50,000 unlabelled reviews, for ``imdb_self_trained``. The paired
-tests between all of them are in the result file.
+trained again; ``evaluate`` and ``predict`` take them together, and ``label`` writes what they think of the 50,000
+unlabelled reviews, for ``imdb_self_trained``. The paired tests between all of them are in the result file.
 """
 
 import functools

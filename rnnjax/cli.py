@@ -125,13 +125,13 @@ def _variants(experiment: Experiment) -> str:
     return "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
 
 
-def with_command(arguments: list[str]) -> list[str]:
+def with_command(arguments: list[str], commands: Sequence[str] = COMMANDS) -> list[str]:
     """The arguments with their command, ``train`` by default; raises UsageError at an unknown one."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         return ["train", *arguments]
-    if arguments[0] not in (*COMMANDS, "-h", "--help"):
-        near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(COMMANDS)}"
+    if arguments[0] not in (*commands, "-h", "--help"):
+        near = difflib.get_close_matches(arguments[0], commands, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(commands)}"
         raise UsageError(f"unknown command {arguments[0]!r}; {hint}")
     return arguments
 

@@ -7,9 +7,12 @@ import jax
 import numpy as np
 import pytest
 
+from rnnjax import Regression
 from rnnjax.config import Config, OptimConfig, TextModel
 from rnnjax.errors import UsageError
 from rnnjax.layers.movable import movable
+from rnnjax.tasks import losses
+from rnnjax.training import adversarial
 from rnnjax.training.adversarial import towards
 from tests.toy import IMAGES, TEXTS, assert_close, built, digits_like, plan, program_of, reviews_like, with_holes
 
@@ -17,6 +20,7 @@ SIZE = 1.2  # of the last step; the first of six moves by a sixth
 # One such step shows the gradient: what is left of the parameters is what they were minus it.
 PLAIN = OptimConfig(optimizer="sgd", momentum=0.0, learning_rate=1.0, schedule="constant", clip_norm=0.0)
 OPTIM = dataclasses.replace(PLAIN, adversarial=SIZE)
+VIRTUAL = dataclasses.replace(OPTIM, adversarial_by="answers")
 
 
 class Linear(nn.Module):
@@ -50,8 +54,7 @@ def images(optim: OptimConfig) -> Config:
 
 def softmax_gradients(kernel, x, labels):
     """Of the cross-entropy of each row's logits ``x @ kernel``: with respect to the logits, and to x."""
-    exponentials = np.exp(x @ kernel - (x @ kernel).max(1, keepdims=True))
-    by_logits = exponentials / exponentials.sum(1, keepdims=True) - np.eye(3)[labels]
+    by_logits = softmax(x @ kernel) - np.eye(3)[labels]
     return by_logits, by_logits @ kernel.T
 
 
@@ -75,6 +78,75 @@ def test_a_linear_model_moves_along_its_gradient_by_a_share_of_the_images_norm()
     logits = x @ kernel
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(len(rows)), labels]
     np.testing.assert_allclose(sums["loss"][0], losses.sum(), rtol=1e-5)  # told is the loss of the images as they are
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    return exponentials / exponentials.sum(1, keepdims=True)
+
+
+def test_a_virtual_move_goes_where_the_answers_change_most_and_asks_for_no_label(monkeypatch):
+    dataset, drawn = digits_like(), np.random.default_rng(4)
+    draws: list[np.ndarray] = []
+
+    def random_like(key, tree):
+        del key
+        (leaf,) = jax.tree.leaves(tree)
+        draws.append(drawn.normal(size=leaf.shape).astype(np.float32))
+        return jax.tree.map(lambda _: draws[-1], tree)
+
+    monkeypatch.setattr(adversarial, "random_like", random_like)
+    before, after, chunk, sums = one_step(images(VIRTUAL), dataset, Linear(), holes=True)
+    mask = chunk.mask[0]
+    assert 0 < mask.sum() < len(mask)
+    rows = chunk.rows[0]
+    labels = dataset.train["labels"][rows]
+    x = np.asarray(dataset.preprocess.normalize(dataset.train["inputs"][rows])).reshape(len(rows), -1)
+    x, kernel = x.astype(np.float64), before["Dense_0"]["kernel"].astype(np.float64)
+    norms = np.linalg.norm(x, axis=1, keepdims=True)
+    probe = draws[-1].reshape(len(rows), -1).astype(np.float64)
+    probed = x + SIZE * norms * probe / np.linalg.norm(probe, axis=1, keepdims=True)
+    # Of the divergence of softmax(z) from fixed probabilities p, the gradient with respect to z is softmax(z) - p.
+    uphill = (softmax(probed @ kernel) - softmax(x @ kernel)) @ kernel.T
+    moved = x + SIZE / 6 * norms * uphill / np.linalg.norm(uphill, axis=1, keepdims=True)
+    by_logits, _ = softmax_gradients(kernel, x, labels)
+    apart = softmax(moved @ kernel) - softmax(x @ kernel)
+    gradient = (x[mask].T @ by_logits[mask] + moved[mask].T @ apart[mask]) / mask.sum()
+    np.testing.assert_allclose(after.params["Dense_0"]["kernel"], kernel - gradient, rtol=1e-5, atol=2e-6)
+    losses = np.log(np.exp(x @ kernel).sum(1)) - (x @ kernel)[np.arange(len(rows)), labels]
+    np.testing.assert_allclose(sums["loss"][0], losses[mask].sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("by", ["loss", "answers"])
+def test_rows_without_a_label_teach_by_their_answers_alone(by):
+    def weighing(examples, weight):
+        arrays = {**examples.arrays, "weights": np.full(len(examples), weight, np.float32)}
+        return dataclasses.replace(examples, arrays=arrays)
+
+    dataset = digits_like()
+    splits = {name: weighing(examples, float(name != "train")) for name, examples in dataset.splits().items()}
+    dataset = dataclasses.replace(dataset, **splits)
+    before, after, *_ = one_step(images(dataclasses.replace(OPTIM, adversarial_by=by)), dataset, Linear())
+    moved = np.abs(after.params["Dense_0"]["kernel"] - before["Dense_0"]["kernel"]).max()
+    assert (moved > 1e-6) == (by == "answers")
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_the_divergence_against_scipy(classes):
+    special = pytest.importorskip("scipy.special")
+    ours, theirs = np.random.default_rng(0).normal(size=(2, 7, classes)).astype(np.float32) * 5
+    both = [np.concatenate([0 * one, one], 1) if classes == 1 else one for one in (ours, theirs)]
+    expected = special.rel_entr(*(special.softmax(one.astype(np.float64), -1) for one in both)).sum(-1)
+    np.testing.assert_allclose(losses.divergence(ours, theirs), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_virtual_adversarial_training_cannot_do_is_refused():
+    config = images(VIRTUAL)
+    accumulating = dataclasses.replace(config, train=dataclasses.replace(config.train, accumulate=2))
+    with pytest.raises(UsageError, match=r"leave out --train\.accumulate"):
+        one_step(accumulating, digits_like(), Linear())
+    with pytest.raises(UsageError, match="Regression has none"):
+        Regression().apart(np.zeros((2, 1)), np.zeros((2, 1)))
 
 
 def test_a_text_model_against_pytorch():

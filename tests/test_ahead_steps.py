@@ -11,6 +11,7 @@ import jax
 import pytest
 
 from rnnjax.ahead import machines, memory, report, steps, text
+from rnnjax.training.optim import factors
 from rnnjax.training.runner import Runner
 from tests.lowered import EXPERIMENTS, made_up
 
@@ -43,6 +44,14 @@ def compiled(name: str, target: str, batch_size: int | None = None) -> tuple[Run
     return program, {step.name: step for step in steps.compiled(program)}
 
 
+def trained(program: Runner) -> list[jax.ShapeDtypeStruct]:
+    """The parameters that the compiled step changes: what is frozen has no gradients to exchange."""
+    groups, _ = program.optimizer.in_stage(program.optimizer.stages[-1])
+    params = program.variables["params"]
+    factors_of_each = jax.tree.leaves(factors(groups, params))
+    return [leaf for leaf, factor in zip(jax.tree.leaves(params), factors_of_each, strict=True) if factor]
+
+
 def size(tree: object) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
@@ -60,7 +69,7 @@ def test_training_exchanges_gradients_and_sums_alone(name, target):
     _, found = read(step)
     assert {each.kind for each in found} == {"all-reduce"}
     assert {each.group for each in found} == {4}
-    params, others = program.variables["params"], {n: v for n, v in program.variables.items() if n != "params"}
+    params, others = trained(program), {n: v for n, v in program.variables.items() if n != "params"}
     _, (_, sums) = step.chunk, jax.eval_shape(step.function, *step.shapes)
     each = {n: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype) for n, leaf in sums.items() if n != "grad_norm"}
     # Batch norm sums a mean and a variance forward, and for each of them one array of their size backward.

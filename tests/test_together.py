@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,19 @@ def test_finished_runs_are_weighed_label_what_has_no_labels_and_are_learnt_from(
     assert result["metrics"]["validation"]["loss"] <= min(of["validation"]["loss"] for of in result["members"])
     assert [len(result["compared"]), result["experiment"], result["seed"]] == [3, "imdb_together", 0]
     assert "together against bag_of_words, seed 0" in shown
+    assert cli.run(partial(parse, EXPERIMENT), ["evaluate", "--workdir", str(root)]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["accuracy"] == pytest.approx(result["metrics"]["validation"]["accuracy"])
+    document = texts(40, 2)[0][0]
+    (tmp_path / "broken.txt").write_bytes(b"\xff\xfe\xff")
+    asked = ["predict", str(tmp_path / "broken.txt"), "--workdir", str(root), "--json-lines", "--text", document]
+    assert cli.run(partial(parse, EXPERIMENT), asked) == 1, "one could not be read"
+    answered, unread = map(json.loads, capsys.readouterr().out.splitlines())
+    scores = np.stack([blend.member(Path(folder)).log_probabilities([document])[0] for folder in members])
+    together = blend.softmax(np.tensordot([of["weight"] for of in result["members"]], scores, 1))
+    assert answered["label"] == str(together.argmax())
+    assert answered["probability"] == pytest.approx(together.max(), rel=1e-5)
+    assert "error" in unread
     assert trials.differences(result) == [
         "members: bag_of_words and imdb_lstm, not bag_of_words-nb and imdb_pretrained"
     ]
@@ -162,9 +176,31 @@ def test_labels_that_fit_nothing_are_refused_in_one_sentence(home, tmp_path, row
     assert "\n" not in str(raised.value)
 
 
+def test_documents_without_labels_count_as_nothing(home):
+    plain, made = data.load(section(home)), data.load(section(home, SelfTrainingText, without_labels=True))
+    assert len(made.train) == len(plain.train) + 60
+    np.testing.assert_array_equal(made.train["weights"], [*[1] * len(plain.train), *[0] * 60])
+    assert "60 documents of unsupervised have no label" in made.understood[-1]
+
+
+def test_documents_without_labels_teach_by_the_answers_to_them(home, tmp_path):
+    """Finite losses, and another classifier than without them."""
+    optim = OptimConfig(adversarial=0.02, adversarial_by="answers")
+    beside = section(home, SelfTrainingText, without_labels=True)
+    ours, without = (
+        rnnjax.fit(dataclasses.replace(network(home, data=data), optim=optim), workdir=tmp_path / name)
+        for name, data in (("beside", beside), ("without", section(home)))
+    )
+    losses = [made.metrics["validation"]["loss"] for made in (ours, without)]
+    assert np.isfinite(losses).all()
+    assert losses[0] != losses[1]
+
+
 def test_a_file_of_labels_is_needed_and_needs_its_columns(home, tmp_path):
     with pytest.raises(UsageError, match=r"--data\.labels-path"):
         data.load(section(home, SelfTrainingText))
+    with pytest.raises(UsageError, match="either --data"):
+        data.load(section(home, SelfTrainingText, labels_path="some.csv", without_labels=True))
     (tmp_path / "other.csv").write_text("row,class,weight\n0,1,1\n", encoding="utf-8")
     with pytest.raises(DataError, match="no column 'label'"):
         read_labels(tmp_path / "other.csv", ("0", "1"))

@@ -14,6 +14,7 @@ Optimizer = Literal["sgd", "adam", "adamw"]
 Log = Literal["tensorboard", "wandb"]
 Schedule = Literal["constant", "cosine", "one-cycle", "plateau"]
 ClassWeights = Literal["none", "balanced"]
+AdversarialBy = Literal["loss", "answers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,8 @@ class OptimConfig:
     """What a language model's loss on the same documents is multiplied by, beside the classifier's; 0: none."""
     adversarial: float = option(0.0, rare=True)
     """Half of the training loss is of inputs moved by up to this share of their norm to where it is larger; 0: none."""
+    adversarial_by: AdversarialBy = option("loss", rare=True)
+    """What a move makes larger: the loss, or the distance of the answers, then added as a loss that needs no label."""
     ema_decay: float = 0.0
     """Decay a step of averages to evaluate with; 0: none."""
 
@@ -86,6 +89,7 @@ class OptimConfig:
         choice(self, "optimizer", Optimizer)
         choice(self, "schedule", Schedule)
         choice(self, "class_weights", ClassWeights)
+        choice(self, "adversarial_by", AdversarialBy)
         check(0 < self.learning_rate < float("inf"), self, "learning_rate", "positive and finite")
         for name in ("warmup_fraction", "momentum", "label_smoothing", "ema_decay"):
             rate(self, name)

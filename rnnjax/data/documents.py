@@ -78,6 +78,8 @@ class SelfTrainingText(TextData):
     """A table of row, label and weight (0 to 1) for documents of the unlabelled split."""
     unlabelled_split: str = option("unsupervised", rare=True)
     """TFDS split that it labels."""
+    without_labels: bool = option(False, rare=True, off="Take labels from --data.labels-path.")
+    """Take that split as it is: what needs no label learns from it (--optim.adversarial-by answers), nothing else."""
 
     def load(self) -> Any:
         """Documents by TFDS, and the labels of a file."""

@@ -1,8 +1,8 @@
-"""Labelled documents and others that models have labelled: the data of self-training.
+"""Labelled documents beside others that models have labelled, or nobody: the data of semi-supervised training.
 
 The others keep out of validation, of the test split and of what plain bars learn from. Each counts as its weight says,
 a labelled document as 1 (Lee 2013, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method
-for Deep Neural Networks").
+for Deep Neural Networks"), and one that nobody has labelled as 0.
 """
 
 import dataclasses
@@ -27,17 +27,18 @@ def load(config: SelfTrainingText) -> Dataset:
     """The documents of :func:`rnnjax.data.sources.labelled_texts`, with others behind those that are trained on.
 
     Raises:
-      UsageError: if no file of labels is named.
+      UsageError: if no file of labels is named, or one that is not to be read.
       DataError: if it does not fit the split's documents, or those cannot be read.
     """
-    if not config.labels_path:
-        raise UsageError("name a file of labels by --data.labels-path; python -m experiments.together writes one")
+    if config.without_labels and config.labels_path:
+        raise UsageError("give either --data.labels-path or --data.without-labels")
+    if not config.labels_path and not config.without_labels:
+        raise UsageError("name a file of labels by --data.labels-path; python -m experiments.imdb_together writes one")
     labelled = sources.labelled_texts(config)
     preprocess = cast("TextPreprocess", labelled.preprocess)  # as all documents have
     found = tfds.builder(config.name, config.data_dir)
     split = config.unlabelled_split
     shards.require(found, config.name, ("text",), (split,))
-    rows, labels, weights = read_labels(Path(config.labels_path), preprocess.class_names)
     content = {
         "kind": "unlabelled_text",
         **shards.fingerprint(found, (split,)),
@@ -48,16 +49,34 @@ def load(config: SelfTrainingText) -> Dataset:
     cached = cache.arrays(
         cache.folder(config.cache_dir), content, functools.partial(_encoded, found, split, preprocess)
     )
-    if len(rows) and rows.max() >= len(cached["lengths"]):
-        most = len(cached["lengths"])
-        raise DataError(f"{config.labels_path} labels row {rows.max():,} of {split}, which has {most:,} documents")
-    kept = weights > 0
-    others = _taken(cached, rows[kept], labels[kept], weights[kept])
+    others, line = _without_labels(config, cached) if config.without_labels else _labelled(config, cached, preprocess)
     splits = {name: _weighed(examples) for name, examples in labelled.splits().items()}
     splits["train"] = _joined(splits["train"], others)
-    said = f"{len(others):,} of {len(rows):,} documents of {split} are trained on with labels by models, their weights"
-    line = f"{said} {weights[kept].mean():.2f} in the mean"
     return dataclasses.replace(labelled, **splits, understood=(*labelled.understood, line))
+
+
+def _labelled(
+    config: SelfTrainingText, cached: dict[str, np.ndarray], preprocess: TextPreprocess
+) -> tuple[Examples, str]:
+    """The documents that a file labels, and what is said of them."""
+    rows, labels, weights = read_labels(Path(config.labels_path), preprocess.class_names)
+    split, most = config.unlabelled_split, len(cached["lengths"])
+    if rows.max() >= most:
+        raise DataError(f"{config.labels_path} labels row {rows.max():,} of {split}, which has {most:,} documents")
+    kept = weights > 0
+    said = f"{kept.sum():,} of {len(rows):,} documents of {split} are trained on with labels by models, their weights"
+    line = f"{said} {weights[kept].mean():.2f} in the mean"
+    return _taken(cached, rows[kept], labels[kept], weights[kept]), line
+
+
+def _without_labels(config: SelfTrainingText, cached: dict[str, np.ndarray]) -> tuple[Examples, str]:
+    """All documents, which count as nothing where labels are asked, and what is said of them."""
+    number = len(cached["lengths"])
+    line = (
+        f"{number:,} documents of {config.unlabelled_split} have no label: they count where none is needed "
+        "(--optim.adversarial-by answers)"
+    )
+    return _taken(cached, np.arange(number), np.zeros(number, np.int32), np.zeros(number, np.float32)), line
 
 
 def read_labels(path: Path, class_names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

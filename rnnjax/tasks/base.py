@@ -173,6 +173,12 @@ class Task:
         """
         return self.sums(apply(batch), batch, train=True)
 
+    def apart(self, answers: Any, others: Any) -> Any:
+        """How far a model's outputs are from others of it, for each row ``[B]``: for virtual adversarial training."""
+        raise UsageError(
+            f"virtual adversarial training is of classes; {type(self).__name__} has none (--optim.adversarial-by loss)"
+        )
+
     def check(self, outputs: Any, batch: Batch) -> None:
         """Raises UsageError where shapes or dtypes of outputs and targets do not belong together.
 

@@ -72,6 +72,12 @@ class Classification(Task):
         added = metrics.sums(outputs, labels, loss, batch["mask"], weights)
         return added | (metrics.by_class(outputs, labels, batch["mask"], weights) if self.best == "macro_f1" else {})
 
+    def apart(self, answers: Any, others: Any) -> Any:
+        """Kullback-Leibler divergence of the classes' probabilities, in nats, of logits ``[B, C]``."""
+        from rnnjax.tasks import losses
+
+        return losses.divergence(answers, others)
+
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
         """Mean loss and accuracy, and macro F1 where it chooses; all are 0 of no rows."""
         found = {name: mean(totals[of], totals["weight"]) for name, of in (("loss", "loss"), ("accuracy", "correct"))}

@@ -93,6 +93,23 @@ def binary_of_each(logits: Array, labels: Array, smoothing: float = 0.0) -> Arra
     return optax.sigmoid_binary_cross_entropy(logits, targets)
 
 
+def divergence(logits: Array, others: Array) -> Array:
+    """Kullback-Leibler divergence from the classes' probabilities by logits to those by others.
+
+    Args:
+      logits, others: ``[B, C]``; a single logit means class 1 of two.
+
+    Returns:
+      ``[B]`` in nats, float32 or wider, 0 or more.
+    """
+    ours, theirs = (jax.nn.log_softmax(_of_two(each).astype(single_or_wider(each.dtype))) for each in (logits, others))
+    return (jnp.exp(ours) * (ours - theirs)).sum(-1)
+
+
+def _of_two(logits: Array) -> Array:
+    return jnp.concatenate([jnp.zeros_like(logits), logits], -1) if logits.shape[-1] == 1 else logits
+
+
 def weighed(losses: Array, labels: Array, class_weights: Sequence[float]) -> Array:
     """Losses ``[B]``, each times the factor of its label ``[B]``; of weights ``[C]`` whose mean over examples is 1."""
     return losses * jnp.asarray(class_weights, losses.dtype)[labels]

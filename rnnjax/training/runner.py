@@ -20,7 +20,7 @@ from rnnjax.layers.target import tracing_for
 from rnnjax.tasks import Task
 from rnnjax.training import roles, state, step
 from rnnjax.training.accumulate import check_parts
-from rnnjax.training.adversarial import adversarial_gradients, plain_gradients
+from rnnjax.training.adversarial import Gradients, adversarial_gradients, plain_gradients, virtual_gradients
 from rnnjax.training.checks import (
     check_call,
     check_options,
@@ -176,11 +176,14 @@ class Runner:
     # The programs, for who compiles and reads them
 
     def training_program(self, chunk: Chunk) -> tuple[Any, tuple[Any, ...]]:
-        """The function that :meth:`train` calls for a chunk, and its arguments as shapes: for ``lower``."""
+        """The function that :meth:`train` calls for a chunk, and its arguments as shapes: for ``lower``.
+
+        Where parameters are frozen at first, it is the one after that: it takes the most.
+        """
         fed = self._feed("train").shapes(chunk)
         whole = state.with_carry(jax.eval_shape(self._initialize, jax.random.key(0)), self._carry_shapes())
         arguments = {**fed.arguments, "learning_rate_scale": jax.ShapeDtypeStruct((), np.float32)}
-        return self._train_function(chunk.length), (whole, fed.data, arguments)
+        return self._train_function(chunk.length, self.optimizer.stages[-1]), (whole, fed.data, arguments)
 
     def evaluation_program(self, split: str, chunk: Chunk, *, keep: bool = False) -> tuple[Any, tuple[Any, ...]]:
         """Likewise that of :meth:`evaluate`; with ``keep``, of :meth:`evaluate_keeping`."""
@@ -286,12 +289,23 @@ class Runner:
             optimizer=self.optimizer.transform,
             ema_decay=section.ema_decay,
             groups=self.optimizer.in_stage(1)[0],
-            gradients=adversarial_gradients(section.adversarial, self.total_steps)
-            if section.adversarial
-            else plain_gradients,
+            gradients=self._gradients(section),
             accumulate=self.experiment.train.accumulate,
             axis_name=self.parallel.axis_name,
         )
+
+    def _gradients(self, section: Any) -> Gradients:
+        """The part of the recipe that the optimizer's section names."""
+        if not section.adversarial:
+            return plain_gradients
+        if section.adversarial_by == "loss":
+            return adversarial_gradients(section.adversarial, self.total_steps)
+        if self.experiment.train.accumulate > 1:
+            raise UsageError(
+                "virtual adversarial training counts the rows of a batch as a whole: leave out --train.accumulate, or "
+                "take --optim.adversarial-by loss"
+            )
+        return virtual_gradients(section.adversarial, self.total_steps)
 
     def _initial_carry(self, like: state.TrainState) -> Any:
         """The carry of a batch's rows at a stream's beginning, the same for all seeds; None where there is none."""

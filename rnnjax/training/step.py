@@ -23,7 +23,7 @@ from rnnjax.data.spec import nested
 from rnnjax.layers.carried import CARRY
 from rnnjax.tasks import Task
 from rnnjax.training.accumulate import accumulated
-from rnnjax.training.adversarial import Gradients, plain_gradients
+from rnnjax.training.adversarial import Gradients, OfBatch, plain_gradients
 from rnnjax.training.freeze import frozen, frozen_norms, held
 from rnnjax.training.optim import global_norm
 from rnnjax.training.state import TrainState, with_carry
@@ -46,7 +46,7 @@ class Recipe:
       optimizer: the optimizer.
       ema_decay: of the averaged parameters; used where the state has them.
       groups: as ``--optim.groups``; the optimizer knows them, and what they freeze, the step holds still.
-      gradients: from the objective to its gradients, see :data:`rnnjax.training.adversarial.Gradients`.
+      gradients: from what a batch asks to its gradients, see :data:`rnnjax.training.adversarial.Gradients`.
       accumulate: parts in which a batch is worked through, see :mod:`rnnjax.training.accumulate`.
       axis_name: name of the mapped axis of devices.
     """
@@ -177,8 +177,19 @@ def _gradients(
         sums = recipe.task.objective(outputs, batch)
         return sums["loss"] / divisor(sums["weight"]), (sums, after)
 
-    call = functools.partial(apply, state.params, {}, batch)
-    return recipe.gradients(objective, state.params, state.step, call)
+    def apart(answers: Any, others: Any) -> Array:
+        counted = jnp.where(batch["mask"], recipe.task.apart(answers, others), 0)
+        return counted.sum() / divisor(batch["mask"].sum())
+
+    asked = OfBatch(
+        objective=objective,
+        answers=lambda params, moved: apply(params, moved, batch)[0],
+        apart=apart,
+        call=functools.partial(apply, state.params, {}, batch),
+        step=state.step,
+        key=dropout,
+    )
+    return recipe.gradients(asked, state.params)
 
 
 def _whole_weight(recipe: Recipe, weight: Array) -> Array:
