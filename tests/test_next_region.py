@@ -1,5 +1,7 @@
 """The next tokens as a bag: losses are those of plain loops over steps and targets, sampled and over all."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -192,7 +194,7 @@ def topics(path):
     path.write_text(" ".join(words))
 
 
-def test_a_run_learns_what_a_text_is_about_and_keeps_what_a_region_is(tmp_path):
+def test_a_run_learns_what_a_text_is_about_and_keeps_what_a_region_is(tmp_path, capsys):
     topics(tmp_path / "text.txt")
     experiment = Experiment(
         name="regions",
@@ -202,12 +204,20 @@ def test_a_run_learns_what_a_text_is_about_and_keeps_what_a_region_is(tmp_path):
         optim=rnnjax.OptimConfig(learning_rate=3e-2, sampled_tokens=10),
         train=rnnjax.TrainConfig(epochs=6, steps_per_call=16),
     )
-    result = rnnjax.fit(experiment, workdir=tmp_path / "run")
+    root = tmp_path / "regions" / "seed-0"
+    assert rnnjax.main(experiment, ["--runs-dir", str(tmp_path)]) == 0
+    result = json.loads((root / "result.json").read_text())
     # Who knows the topic needs ln 10 nats, but near its end; who knows the words' frequencies alone ln 20.
-    assert np.log(10) < result.metrics["test"]["loss"] < (np.log(10) + np.log(20)) / 2
-    loaded = rnnjax.load(tmp_path / "run")
+    assert np.log(10) < result["metrics"]["test"]["loss"] < (np.log(10) + np.log(20)) / 2
+    loaded = rnnjax.load(root)
     assert (loaded.task.ahead, loaded.task.without_most_frequent) == (5, 1), "without the experiment"
     assert not loaded.task.generates
+    said = capsys.readouterr().out
+    assert "evaluate --workdir" in said
+    assert "predict" not in said
+    for asked in (["--prompt", "a1"], ["some.txt"]):
+        assert rnnjax.main(experiment, ["predict", *asked, "--workdir", str(root)]) == 2
+        assert "has no answers of its own" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,8 @@ def _longer_line(experiment: Experiment, result: Mapping[str, Any], again: str) 
 
 def _predict_line(experiment: Experiment, workdir: WorkDir, command: str, shown: str, folder: str) -> list[str]:
     """How to predict from the command line, where that reads such data."""
+    if experiment.task.begins_others:
+        return []
     reads = preprocess.load(workdir.preprocess, experiment.data.preprocesses())
     example = experiment.sample_texts[-1] if experiment.sample_texts and reads.example() else reads.example()
     line = f" {reads.option} {shlex.quote(example)}" if example else ""

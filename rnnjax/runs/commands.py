@@ -152,7 +152,7 @@ def predict(
     from rnnjax.runs import answering, answers
 
     form = answers.form_of(to, as_csv=as_csv, as_json=json_lines)
-    predictor = _loaded(experiment, root)
+    predictor = _answering(experiment, root)
     if predictor.task.generates:
         raise UsageError(f"{root} holds a language model, which goes on with a text: give --prompt TEXT")
     if not paths and not texts:
@@ -172,7 +172,7 @@ def generate(
     """Prints how a language model goes on with a prompt, as it is drawn where that is one text; the exit code."""
     if number < 1:
         raise UsageError(f"--number must be positive, got {number}")
-    predictor = _loaded(experiment, root)
+    predictor = _answering(experiment, root)
     if not predictor.task.generates:
         raise UsageError(f"--prompt is for language models, and {root} holds none; give {predictor.preprocess.wanted}")
     from rnnjax.runs.generate import going_on
@@ -201,6 +201,14 @@ def _print_live(prompt: str, parts: Iterable[Sequence[str]]) -> int:
         return 130
     terminal.answer("")
     return 0
+
+
+def _answering(experiment: Experiment, root: Path) -> "Predictor":
+    """The model of a work folder; raises UsageError if it has no answers of its own."""
+    predictor = _loaded(experiment, root)
+    if predictor.task.begins_others:
+        raise UsageError(f"the model of {root} has no answers of its own; others begin with it (--init-from)")
+    return predictor
 
 
 def _loaded(experiment: Experiment, root: Path) -> "Predictor":

@@ -102,6 +102,7 @@ class Task:
       forecasts: whether the targets are the rows ``[B, H, C]`` that follow windows ``[B, L, C]`` of a series.
       generates: whether the outputs are logits ``[B, T, V]`` of the token after each, so that a model can go on.
       writes: whether a model answers with a sequence that it searches for, greedily or by a beam.
+      begins_others: whether a trained model has no answers of its own, and others begin with its weights.
       by_data: whether it only stands for the task that the data ask for, see :class:`rnnjax.tasks.by_data.ByData`.
     """
 
@@ -111,6 +112,7 @@ class Task:
     forecasts: ClassVar[bool] = False
     generates: ClassVar[bool] = False
     writes: ClassVar[bool] = False
+    begins_others: ClassVar[bool] = False
     by_data: ClassVar[bool] = False
 
     def chosen(self, dataset: "Dataset") -> "Task":

@@ -35,6 +35,7 @@ class NextRegion(NextToken):
     kind: ClassVar[str] = "next_region"
     also: ClassVar[tuple[Metric, ...]] = (Metric("perplexity", "min", "{:.2f}"),)
     generates: ClassVar[bool] = False
+    begins_others: ClassVar[bool] = True
     ahead: int = 20
     without_most_frequent: int = 50
 
