@@ -36,10 +36,10 @@ EXPERIMENT = Experiment(
 
 READER = Variant(
     "a bidirectional LSTM(128) reads words beside what two frozen LSTM(200) of imdb_regions make of their surroundings",
-    optim={"groups": ("^(forwards|backwards)=0",), "language_weight": 0.0},
+    optim={"learning_rate": 2e-3, "groups": ("^(forwards|backwards)=0",), "language_weight": 0.0},
     replace={
         "model": SideInputTextModel(
-            encoder_features=(200,), embedding_dropout=0.3, word_dropout=0.2, word_dropout_of="types", dropout=0.5
+            encoder_features=(200,), embedding_dropout=0.2, word_dropout=0.1, word_dropout_of="types", dropout=0.3
         ),
         "task": Classification(),
         "begins": {"forwards": EXPERIMENT, "backwards": EXPERIMENT.variant("backward")},

@@ -69,6 +69,13 @@ def test_a_reader_begins_with_both_models_and_they_keep_every_bit(home, tmp_path
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     assert result.metrics["test"]["accuracy"] > 0.8, "the word that tells the class is in each text"
 
+    swapped = [f"{module}={place}" for module, place in zip(places, reversed(places.values()), strict=True)]
+    with pytest.raises(UsageError, match="reads texts from their end, and the module from their beginning"):
+        rnnjax.fit(experiment, workdir=tmp_path / "swapped", init_from=swapped)
+    wide = beside(home, dataclasses.replace(MODEL, encoder_features=(9,)))
+    with pytest.raises(UsageError, match=r"is \(\d+, 7\) there and \(\d+, 9\) here"):
+        rnnjax.fit(wide, workdir=tmp_path / "wide", init_from=given)
+
 
 @functools.cache
 def built(words=50, **fields):

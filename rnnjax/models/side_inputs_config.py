@@ -1,5 +1,6 @@
 """The section ``model`` of a reader with frozen side inputs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,8 @@ class SideInputTextModel(RecurrentModel):
     """
 
     kind: ClassVar[str] = "side_input_text"
+    language_models: ClassVar[Mapping[str, bool]] = {"forwards": False, "backwards": True}
+    """Modules that language models fill, and whether each reads from a document's end."""
     bidirectional: bool = option(True, off="Read the words and the encoders' outputs forwards only.")
     """Read the words and the encoders' outputs in both directions."""
     pooling: tuple[Pooling, ...] = ("max",)

@@ -23,7 +23,7 @@ def check_reads_alike(where: str, backwards: bool, source: Source, here: Tokens)
       UsageError: if the run is no language model, reads in the other direction, or knows none of the tokens.
     """
     task = known_task(source.task)
-    if task is not None and not task.generates:
+    if task is not None and not (task.generates or task.begins_others):
         raise UsageError(
             f"--init-from {where}: that run holds no language model, its task is {source.task}; give one that reads "
             f"texts {_READS[backwards]}"
