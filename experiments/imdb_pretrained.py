@@ -1,14 +1,14 @@
 """Sentiment of IMDB reviews by the encoders of two language models of 75,000 reviews, one of each direction.
 
-Both are those of ``imdb_language_model``: ``--chain`` trains them first, ``--init-from`` takes what there is. All seeds
-begin from the same two. The encoders stand still in the first epoch, and their language models' loss stays
-beside the classifier's. Validation is of films that are not trained on; the language models have read its texts too.
+Both are those of ``imdb_language_model`` (``--chain`` trains them first, ``--init-from`` takes what there is), and all
+seeds begin from the same two. The encoders stand still in the first epoch, and their language models' loss stays beside
+the classifier's. Validation is of films that are not trained on; the language models have read its texts too.
 """
 
 import sys
 
 from experiments.imdb_language_model import EXPERIMENT as LANGUAGE_MODEL
-from experiments.imdb_regions import READER
+from experiments.imdb_regions import READER, TUNED
 from rnnjax import (
     ClassificationWithLanguageLoss,
     Experiment,
@@ -52,6 +52,7 @@ EXPERIMENT = Experiment(
     variants={
         "scratch": Variant("the same reader from fresh parameters", replace={"begins": {}}),
         "regions": READER,
+        "regions-tuned": TUNED,
         "adversarial": Variant("the same with adversarial training", optim={"adversarial": 0.02}),
     },
 )

@@ -1,4 +1,4 @@
-"""Region embeddings of 75,000 film reviews, labels aside: what ``imdb_pretrained --variant regions`` reads with.
+"""Region embeddings of 75,000 film reviews, labels aside: what readers of ``imdb_pretrained`` begin with.
 
 An LSTM reads the reviews of ``imdb_language_model`` and predicts at each word which words are among the next 20, in any
 order and but for the most frequent ones (Johnson and Zhang 2016, arXiv:1602.02373). The test loss is over the whole
@@ -34,18 +34,27 @@ EXPERIMENT = Experiment(
     variants={"backward": Variant("the same, each review read from its end", data={"direction": "backwards"})},
 )
 
+# Two variants of imdb_pretrained: one reads with the regions as they are, one trains them on.
+BEGINS = {"forwards": EXPERIMENT, "backwards": EXPERIMENT.variant("backward")}
+
 READER = Variant(
     "a bidirectional LSTM(128) reads words beside what two frozen LSTM(200) of imdb_regions make of their surroundings",
-    optim={"learning_rate": 2e-3, "groups": ("^(forwards|backwards)=0",), "language_weight": 0.0},
+    optim={"groups": ("^(forwards|backwards)=0",), "language_weight": 0.0},
     replace={
         "model": SideInputTextModel(
-            encoder_features=(200,), embedding_dropout=0.2, word_dropout=0.1, word_dropout_of="types", dropout=0.3
+            encoder_features=(200,), embedding_dropout=0.3, word_dropout=0.2, word_dropout_of="types", dropout=0.5
         ),
         "task": Classification(),
-        "begins": {"forwards": EXPERIMENT, "backwards": EXPERIMENT.variant("backward")},
+        "begins": BEGINS,
     },
 )
-"""The reader that ``imdb_pretrained`` has as a variant."""
+
+TUNED = Variant(
+    "the reader of two language models, with two LSTM(200) of imdb_regions in their place",
+    model={"features": (200,)},
+    optim={"language_weight": 0.0},
+    replace={"task": Classification(), "begins": BEGINS},
+)
 
 if __name__ == "__main__":
     sys.exit(main(EXPERIMENT))
