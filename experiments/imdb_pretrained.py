@@ -1,8 +1,7 @@
 """Sentiment of IMDB reviews by the encoders of two language models of 75,000 reviews, one of each direction.
 
-Both are those of ``imdb_language_model`` (``--chain`` trains them first, ``--init-from`` takes what there is), and all
-seeds begin from the same two. The encoders stand still in the first epoch, and their language models' loss stays beside
-the classifier's. Validation is of films that are not trained on; the language models have read its texts too.
+``--chain`` trains those of ``imdb_language_model`` first. They stand still in the first epoch, and their own loss stays
+beside the classifier's. Validation is of films that are not trained on; the language models have read its texts too.
 """
 
 import sys
