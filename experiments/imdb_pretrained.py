@@ -7,7 +7,7 @@ beside the classifier's. Validation is of films that are not trained on; the lan
 import sys
 
 from experiments.imdb_language_model import EXPERIMENT as LANGUAGE_MODEL
-from experiments.imdb_regions import READER, TUNED
+from experiments.region_readers import FROZEN, SCRATCH, TUNED
 from rnnjax import (
     ClassificationWithLanguageLoss,
     Experiment,
@@ -49,8 +49,8 @@ EXPERIMENT = Experiment(
     parallel=ParallelConfig(cpu_devices=2),
     begins={"forwards": LANGUAGE_MODEL, "backwards": LANGUAGE_MODEL.variant("backward")},
     variants={
-        "scratch": Variant("the same reader from fresh parameters", replace={"begins": {}}),
-        "regions": READER,
+        "scratch": SCRATCH,
+        "regions": FROZEN,
         "regions-tuned": TUNED,
         "adversarial": Variant("the same with adversarial training", optim={"adversarial": 0.02}),
     },

@@ -8,13 +8,11 @@ vocabulary, in nats a word of a region. In training the softmax is over a region
 import sys
 
 from rnnjax import (
-    Classification,
     DocumentsCorpus,
     Experiment,
     LanguageModel,
     NextRegion,
     OptimConfig,
-    SideInputTextModel,
     Target,
     TrainConfig,
     Variant,
@@ -32,28 +30,6 @@ EXPERIMENT = Experiment(
     optim=OptimConfig(learning_rate=5e-3, schedule="cosine", warmup_fraction=0.02, sampled_tokens=1024),
     train=TrainConfig(epochs=2, steps_per_call=16),
     variants={"backward": Variant("the same, each review read from its end", data={"direction": "backwards"})},
-)
-
-# Two variants of imdb_pretrained: one reads with the regions as they are, one trains them on.
-BEGINS = {"forwards": EXPERIMENT, "backwards": EXPERIMENT.variant("backward")}
-
-READER = Variant(
-    "a bidirectional LSTM(128) reads words beside what two frozen LSTM(200) of imdb_regions make of their surroundings",
-    optim={"groups": ("^(forwards|backwards)=0",), "language_weight": 0.0},
-    replace={
-        "model": SideInputTextModel(
-            encoder_features=(200,), embedding_dropout=0.3, word_dropout=0.2, word_dropout_of="types", dropout=0.5
-        ),
-        "task": Classification(),
-        "begins": BEGINS,
-    },
-)
-
-TUNED = Variant(
-    "the reader of two language models, with two LSTM(200) of imdb_regions in their place",
-    model={"features": (200,)},
-    optim={"language_weight": 0.0},
-    replace={"task": Classification(), "begins": BEGINS},
 )
 
 if __name__ == "__main__":

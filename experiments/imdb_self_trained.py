@@ -1,14 +1,17 @@
-"""Sentiment of IMDB reviews by the reader of ``imdb_pretrained``, which learns from 50,000 more that models labelled.
+"""Sentiment of IMDB reviews by a reader of ``imdb_pretrained``, which learns from 50,000 more that models labelled.
 
 ``python -m experiments.imdb_together label`` writes what n-grams and the reader together think of the unlabelled
-reviews; each counts as much as they are sure of it. Validation and test are those of ``imdb_pretrained``.
+reviews; each counts as much as they are sure of it. It begins as
+``imdb_pretrained --variant regions-tuned`` does, and is validated and tested on the same reviews.
 """
 
 import dataclasses
 import sys
 
-from experiments.imdb_pretrained import EXPERIMENT as READER
+from experiments.imdb_pretrained import EXPERIMENT as PRETRAINED
 from rnnjax import SelfTrainingText, main
+
+READER = PRETRAINED.variant("regions-tuned")
 
 EXPERIMENT = dataclasses.replace(
     READER,

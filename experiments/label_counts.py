@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 from experiments import trials
 
-READERS = {"imdb_pretrained": "pretrained reader", "imdb_pretrained-scratch": "the same from fresh parameters"}
+READERS = {
+    "imdb_pretrained-regions-tuned": "pretrained reader",
+    "imdb_pretrained-scratch": "the same from fresh parameters",
+}
 """Experiments by what they are called; with ``--data.train-documents N`` they learn from fewer labels."""
 
 BAR = "n-grams"

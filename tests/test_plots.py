@@ -23,13 +23,14 @@ def result(experiment, documents=0, accuracy=0.9, seed=0, bar=None, **data):
     }
 
 
-MEASURED = {"imdb_pretrained": [result("imdb_pretrained", seed=seed, accuracy=0.9 + seed / 50) for seed in (0, 1)]}
+READER = "imdb_pretrained-regions-tuned"
+MEASURED = {READER: [result(READER, seed=seed, accuracy=0.9 + seed / 50) for seed in (0, 1)]}
 TRIED = {
-    "imdb_pretrained": [
-        result("imdb_pretrained", 100, 0.8, bar=(0.7, "")),
-        result("imdb_pretrained", 1000, 0.85, bar=(0.75, "of a sample")),
-        result("imdb_pretrained", 100, None),
-        result("imdb_pretrained", 100, 0.1, vocabulary_size=5),
+    READER: [
+        result(READER, 100, 0.8, bar=(0.7, "")),
+        result(READER, 1000, 0.85, bar=(0.75, "of a sample")),
+        result(READER, 100, None),
+        result(READER, 100, 0.1, vocabulary_size=5),
     ],
     "imdb_pretrained-scratch": [result("imdb_pretrained-scratch", 100, 0.6)],
 }

@@ -116,7 +116,7 @@ def test_finished_runs_are_weighed_label_what_has_no_labels_and_are_learnt_from(
     assert answered["probability"] == pytest.approx(together.max(), rel=1e-5)
     assert "error" in unread
     assert trials.differences(result) == [
-        "members: bag_of_words and imdb_lstm, not bag_of_words-nb and imdb_pretrained"
+        "members: bag_of_words and imdb_lstm, not bag_of_words-nb and imdb_pretrained-regions-tuned"
     ]
 
     assert (
