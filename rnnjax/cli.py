@@ -120,7 +120,7 @@ def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str
 
 def _variants(experiment: Experiment) -> str:
     """What ``--help`` says of them: a line each, or where there are many, how one is asked for."""
-    if len(experiment.variants) > 3:
+    if len(experiment.variants) > 2:
         return f"--variant NAME, of {', '.join(experiment.variants)}: the same in another way\n\n"
     return "".join(f"--variant {name}: {variant.summary}\n\n" for name, variant in experiment.variants.items())
 
