@@ -129,36 +129,8 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
         """
         return lambda: train(experiment, config, workdir, data_dir, fresh)
 
-    def evaluate_command(
-        workdir: Path = folder, split: cli.SplitName = "validation", data_dir: str | None = None
-    ) -> Callable[[], int]:
-        """Evaluate on a whole split.
-
-        Args:
-          workdir: Folder of the trained model.
-          split: Split to evaluate on.
-          data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
-        """
-        return lambda: evaluate(workdir, split, data_dir)
-
-    def predict_command(
-        inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
-        workdir: Path = folder,
-        text: tuple[str, ...] = (),
-        json_lines: bool = False,
-    ) -> Callable[[], int]:
-        """Predict the class of documents.
-
-        Args:
-          inputs: Text files, tables and folders of them, or - for lines of stdin.
-          workdir: Folder of the trained model.
-          text: Documents given on the command line.
-          json_lines: Print one JSON object an input.
-        """
-        return lambda: predict(workdir, inputs, text, json_lines)
-
     return tyro.extras.subcommand_cli_from_dict(
-        {"train": train_command, "evaluate": evaluate_command, "predict": predict_command},
+        {"train": train_command, **text_answers.commands(folder, evaluate, predict)},
         prog=f"python -m experiments.{EXPERIMENT.name}",
         description=f"{experiment.summary}\n\n{variants}{cli.EXIT_CODES}",
         args=cli.with_command(arguments),

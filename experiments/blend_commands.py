@@ -157,34 +157,6 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
         """
         return lambda: train(experiment, members, workdir, data_dir)
 
-    def evaluate_command(
-        workdir: Path = folder, split: cli.SplitName = "validation", data_dir: str | None = None
-    ) -> Callable[[], int]:
-        """Evaluate on a whole split.
-
-        Args:
-          workdir: Where the runs were weighed.
-          split: Split to evaluate on.
-          data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
-        """
-        return lambda: evaluate(workdir, split, data_dir)
-
-    def predict_command(
-        inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
-        workdir: Path = folder,
-        text: tuple[str, ...] = (),
-        json_lines: bool = False,
-    ) -> Callable[[], int]:
-        """Predict the class of documents.
-
-        Args:
-          inputs: Text files, tables and folders of them, or - for lines of stdin.
-          workdir: Where the runs were weighed.
-          text: Documents given on the command line.
-          json_lines: Print one JSON object an input.
-        """
-        return lambda: predict(workdir, inputs, text, json_lines)
-
     def label_command(
         to: Path = folder / "labels.csv", workdir: Path = folder, data_dir: str | None = None
     ) -> Callable[[], int]:
@@ -199,8 +171,7 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
 
     commands = {
         "train": train_command,
-        "evaluate": evaluate_command,
-        "predict": predict_command,
+        **text_answers.commands(folder, evaluate, predict),
         "label": label_command,
     }
     return tyro.extras.subcommand_cli_from_dict(

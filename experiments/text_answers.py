@@ -3,10 +3,13 @@
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import tyro
 
-from rnnjax import Classification
+from rnnjax import Classification, cli
 from rnnjax.data.text_inputs import text_inputs
 from rnnjax.errors import DataError, UsageError
 from rnnjax.runs.answering import Prediction
@@ -44,6 +47,50 @@ def predict(
             yield from _answered(some, logits, class_names)
 
     return write(answers(), Classification(), "jsonl" if json_lines else "plain", None)
+
+
+def commands(
+    folder: Path,
+    evaluate: Callable[[Path, str, str | None], int],
+    predict: Callable[[Path, Sequence[str], Sequence[str], bool], int],
+) -> dict[str, Callable[..., Callable[[], int]]]:
+    """The commands ``evaluate`` and ``predict`` of a command line, from what they run.
+
+    Args:
+      folder: of the trained model, by default.
+      evaluate: from it, the split and the TFDS data directory to the exit code.
+      predict: from it, paths, documents and whether to print JSON to the exit code.
+    """
+
+    def evaluate_command(
+        workdir: Path = folder, split: cli.SplitName = "validation", data_dir: str | None = None
+    ) -> Callable[[], int]:
+        """Evaluate on a whole split.
+
+        Args:
+          workdir: Folder of the trained model.
+          split: Split to evaluate on.
+          data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
+        """
+        return lambda: evaluate(workdir, split, data_dir)
+
+    def predict_command(
+        inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+        workdir: Path = folder,
+        text: tuple[str, ...] = (),
+        json_lines: bool = False,
+    ) -> Callable[[], int]:
+        """Predict the class of documents.
+
+        Args:
+          inputs: Text files, tables and folders of them, or - for lines of stdin.
+          workdir: Folder of the trained model.
+          text: Documents given on the command line.
+          json_lines: Print one JSON object an input.
+        """
+        return lambda: predict(workdir, inputs, text, json_lines)
+
+    return {"evaluate": evaluate_command, "predict": predict_command}
 
 
 def _answered(
