@@ -162,7 +162,9 @@ def test_two_devices_have_the_language_loss_of_one_also_where_batches_do_not_fil
 
 @pytest.mark.slow
 def test_two_devices_translate_as_one_where_batches_do_not_fill(tmp_path):
-    made, found = translation(parts(tmp_path / "data")), []
+    # Plain descent: Adam's quotients make the rounding of a gradient near zero as large as the gradient itself.
+    optim = OptimConfig(optimizer="sgd", learning_rate=0.3, clip_norm=0.0, label_smoothing=0.1, ema_decay=0.9)
+    made, found = dataclasses.replace(translation(parts(tmp_path / "data")), optim=optim), []
     dataset = made.data.load()
     for devices in (1, 2):
         program = Runner(made, dataset, jax.devices()[:devices])
