@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,20 +183,52 @@ def described(members: Sequence[Member], weights: np.ndarray, held: Scored, test
         }
         for one, weight, only in zip(members, weights, alone, strict=True)
     ]
-    right = [tested.right(of) for of in (*alone, weights)]
-    named = list(zip([*(one.shown for one in members), "together"], right, strict=True))
-    pairs = [difference(*one, *other) for other, one in itertools.combinations(named, 2)]
-    return {"members": each, "compared": pairs}
+    singles = [_Side(m.shown, m.experiment, tested.right(of)) for m, of in zip(members, alone, strict=True)]
+    sides = [*singles, _Side("together", None, tested.right(weights)), *_means(singles)]
+    return {"members": each, "compared": [_difference(*pair) for pair in _pairs(sides)]}
+
+
+class _Side(NamedTuple):
+    """One of two that are compared: its name, the experiment (none: all members together), and what it has right."""
+
+    shown: str
+    experiment: str | None
+    right: np.ndarray
+
+
+def _means(singles: Sequence[_Side]) -> Iterator[_Side]:
+    """Of each experiment with several seeds: the share of them that has a document right."""
+    for name in dict.fromkeys(one.experiment for one in singles):
+        right = [one.right for one in singles if one.experiment == name]
+        if len(right) > 1:
+            yield _Side(f"{name}, mean of {len(right)} seeds", name, np.mean(right, 0))
+
+
+def _pairs(sides: Sequence[_Side]) -> Iterator[tuple[_Side, _Side]]:
+    """Each two of different experiments; the mean over seeds is not compared with all together, which has them too."""
+    for other, one in itertools.combinations(sides, 2):
+        within = other.experiment is None and one.right.dtype != bool
+        if one.experiment != other.experiment and not within:
+            yield one, other
+
+
+def _difference(one: _Side, other: _Side) -> dict[str, Any]:
+    return difference(one.shown, one.right, other.shown, other.right)
 
 
 def difference(one: str, ours: np.ndarray, other: str, theirs: np.ndarray) -> dict[str, Any]:
     """How much more accurate one is than another, which documents each has right being ``[N]``.
 
+    Booleans are of one run; other numbers are the share of several that have a document right.
+
     Returns:
       ``one`` and ``other``, the ``difference`` of the accuracies, its ``interval`` of 95 % by the paired bootstrap, and
-      ``p`` of McNemar's exact test.
+      ``p`` of McNemar's exact test, or of the paired bootstrap where several runs are a mean.
     """
     rows = np.stack([ours.astype(np.float64) - theirs, np.ones(len(ours))], 1)
     ends = compare.interval(compare.weighted_mean, rows)
-    found = {"difference": float(rows[:, 0].mean()), "interval": list(ends), "p": compare.mcnemar(ours, theirs)}
-    return {"one": one, "other": other, **found}
+    if ours.dtype == theirs.dtype == bool:
+        p = compare.mcnemar(ours, theirs)
+    else:
+        p = compare.paired(compare.weighted_mean, ours[:, None].astype(float), theirs[:, None].astype(float))
+    return {"one": one, "other": other, "difference": float(rows[:, 0].mean()), "interval": list(ends), "p": p}

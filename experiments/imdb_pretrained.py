@@ -7,7 +7,7 @@ beside the classifier's. Validation is of films that are not trained on; the lan
 import sys
 
 from experiments.imdb_language_model import EXPERIMENT as LANGUAGE_MODEL
-from experiments.region_readers import FROZEN, SCRATCH, TUNED
+from experiments.region_readers import ADVERSARIAL, FROZEN, SCRATCH, TUNED
 from rnnjax import (
     ClassificationWithLanguageLoss,
     Experiment,
@@ -17,7 +17,6 @@ from rnnjax import (
     Target,
     TextData,
     TrainConfig,
-    Variant,
     main,
 )
 
@@ -52,7 +51,7 @@ EXPERIMENT = Experiment(
         "scratch": SCRATCH,
         "regions": FROZEN,
         "regions-tuned": TUNED,
-        "adversarial": Variant("the same with adversarial training", optim={"adversarial": 0.02}),
+        "regions-adversarial": ADVERSARIAL,
     },
 )
 

@@ -1,6 +1,8 @@
 """The paired tests between classifiers of the same test documents, as a table: what ``imdb_together`` wrote of them."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from experiments import trials
 
@@ -14,7 +16,7 @@ def table(measured: Mapping[str, list[trials.Result]], tried: Mapping[str, list[
         "|---|---|---|---|---|",
     ]
     for result in (*measured.get(EXPERIMENT, []), *tried.get(EXPERIMENT, [])):
-        members = " and ".join(f"{one['experiment']}, seed {one['seed']}" for one in result["members"])
+        members = " and ".join(_by_experiment(result["members"]))
         for pair in result["compared"]:
             one = f"{members} together" if pair["one"] == "together" else pair["one"]
             low, high = (f"{100 * end:+.2f}" for end in pair["interval"])
@@ -23,3 +25,12 @@ def table(measured: Mapping[str, list[trials.Result]], tried: Mapping[str, list[
             if line not in lines:
                 lines.append(line)
     return "\n".join(lines) if len(lines) > 2 else "Not yet measured."
+
+
+def _by_experiment(members: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What the members of one experiment are called."""
+    seeds = defaultdict[str, list[int]](list)
+    for one in members:
+        seeds[one["experiment"]].append(one["seed"])
+    for name, mine in seeds.items():
+        yield f"{name}, seed{'s' * (len(mine) > 1)} {', '.join(map(str, mine))}"

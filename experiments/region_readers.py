@@ -1,5 +1,7 @@
 """Readers of film reviews that are variants of ``imdb_pretrained``: what they begin with are regions, or nothing."""
 
+import dataclasses
+
 from experiments.imdb_regions import EXPERIMENT
 from rnnjax import Classification, SideInputTextModel, Variant
 
@@ -22,6 +24,10 @@ TUNED = Variant(
     model={"features": (200,)},
     optim={"language_weight": 0.0},
     replace={"task": Classification(), "begins": BEGINS},
+)
+
+ADVERSARIAL = dataclasses.replace(
+    TUNED, summary="the same reader of regions with adversarial training", optim={**TUNED.optim, "adversarial": 0.02}
 )
 
 SCRATCH = Variant(

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -85,6 +86,33 @@ def test_a_difference_is_told_with_its_interval_and_test():
     assert (said["one"], said["other"], said["difference"]) == ("a", "b", pytest.approx(0.15))
     assert said["interval"][0] < 0.15 < said["interval"][1]
     assert said["p"] == pytest.approx(2 * 68406 / 2**25)  # 25 differ; 5 and fewer of them: a sum of binomials
+
+
+def test_several_seeds_are_compared_as_their_mean_and_by_the_bootstrap():
+    labels = RNG.integers(0, 2, 400)
+    section, scorer = TextData(name="imdb_reviews"), cast("blend.Scorer", None)
+    members = [
+        blend.Member(name, seed, section, ("no", "yes"), scorer)
+        for name, seed in (("bag", 0), ("network", 0), ("network", 1))
+    ]
+    rights = RNG.random((3, 400)) < np.array([[0.6], [0.8], [0.9]])
+    scores = np.where(np.eye(2, dtype=bool)[labels] == rights[..., None], -0.1, -3.0)
+    seen = blend.Scored(scores, labels)
+    found = {(of["one"], of["other"]): of for of in blend.described(members, np.ones(3), seen, seen)["compared"]}
+    assert list(found) == [
+        ("network, seed 0", "bag, seed 0"),
+        ("network, seed 1", "bag, seed 0"),
+        ("together", "bag, seed 0"),
+        ("network, mean of 2 seeds", "bag, seed 0"),
+        ("together", "network, seed 0"),
+        ("together", "network, seed 1"),
+    ]
+    mean = found["network, mean of 2 seeds", "bag, seed 0"]
+    differences = rights[1:].mean(0) - rights[0]
+    assert mean["difference"] == pytest.approx(differences.mean())
+    half = 1.96 * differences.std() / 20
+    assert mean["interval"] == pytest.approx([differences.mean() - half, differences.mean() + half], abs=0.01)
+    assert mean["p"] < 0.01
 
 
 @pytest.mark.slow
