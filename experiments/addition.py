@@ -25,6 +25,7 @@ EXPERIMENT = Experiment(
     name="addition",
     summary="an encoder and decoder with attention add numbers of up to 3 digits",
     target=Target(value=0.99, source="Keras's example, addition_rnn: 99 %"),
+    bars=True,
     cost="its time is in its result file",
     data=AdditionData(batch_size=128),
     model=EncoderDecoderModel(encoder_features=(64,), features=(128,), embedding_features=32),

@@ -29,6 +29,7 @@ EXPERIMENT = Experiment(
     name="multi30k_translation",
     summary="an encoder and decoder with attention (H 512) translate image captions from English to German",
     target=Target(value=33.0, source="attention and LSTM on text alone: 33 to 38, by tokenisation"),
+    bars=True,
     cost="its time is in its result file",
     data=PairData(
         name="multi30k",
@@ -47,7 +48,7 @@ EXPERIMENT = Experiment(
     ),
     task=SequenceToSequence(score="bleu"),
     optim=OptimConfig(learning_rate=1e-3, schedule="cosine", label_smoothing=0.1, ema_decay=0.998),
-    train=TrainConfig(epochs=15, steps_per_call=16),
+    train=TrainConfig(epochs=9, steps_per_call=16),
     parallel=ParallelConfig(cpu_devices=2),
     variants={
         "no_attention": Variant(summary="the same without attention", model={"attention": "none"}),

@@ -1,6 +1,6 @@
 """Plain bars beside a network: what the same data give without one, on the same splits."""
 
-from rnnjax.bars import forecast, majority, ngrams, random_convolutions, small_images, tokens
+from rnnjax.bars import forecast, majority, nearest, ngrams, random_convolutions, small_images, tokens
 from rnnjax.bars.base import Asked, Bar, Maker
 
 BARS: tuple[Maker, ...] = (
@@ -9,6 +9,7 @@ BARS: tuple[Maker, ...] = (
     random_convolutions.bar,
     small_images.bar,
     tokens.bar,
+    nearest.bar,
     forecast.last_value,
     forecast.seasonal_naive,
     forecast.nlinear,

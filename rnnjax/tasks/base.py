@@ -234,6 +234,12 @@ class Task:
         """The best outputs for ``examples`` that are the same for all, by the training split; None: there are none."""
         return None
 
+    def by_frequencies(self, train: "Examples", examples: "Examples", spec: "Spec") -> dict[str, np.ndarray] | None:
+        """What :meth:`keep` would keep of such outputs, ``loss`` and ``weight`` ``[N]``, where :meth:`constant` has
+        none because they would be too large to make.
+        """
+        return None
+
     def regressed(self, examples: "Examples", spec: "Spec") -> np.ndarray | None:
         """What least squares fit, ``[N, outputs]``, such that their predictions are outputs of this task."""
         return None

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+
 from rnnjax.data.tokens import UNKNOWN
 from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks import token_sums
@@ -11,7 +13,8 @@ from rnnjax.tasks.base import Batch, Metric
 from rnnjax.tasks.next_token import NextToken, counted_targets
 
 if TYPE_CHECKING:
-    from rnnjax.data import Dataset
+    from rnnjax.data import Dataset, Examples
+    from rnnjax.data.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,18 @@ class NextRegion(NextToken):
         losses, steps = self._losses(outputs, batch)
         return {"loss": losses.sum(1), "weight": steps.sum(1)}
 
+    def by_frequencies(self, train: "Examples", examples: "Examples", spec: "Spec") -> dict[str, np.ndarray]:
+        """The loss of the training text's frequencies, one more of each token, and the steps, of each row."""
+        known = np.asarray(train.arrays["targets"])
+        counts = np.bincount(known[known >= self._least], minlength=spec.outputs).astype(np.float64) + 1
+        nats = np.log(counts[self._least :].sum()) - np.log(counts)
+        targets = np.asarray(examples.arrays["targets"])
+        inside = targets >= self._least
+        sums = _ahead(np.where(inside, nats[np.maximum(targets, 0)], 0.0), self.ahead)
+        sizes = np.round(_ahead(inside.astype(np.float64), self.ahead))  # differences of running sums
+        losses = np.where(sizes > 0, sums / np.maximum(sizes, 1), 0.0)
+        return {"loss": losses.sum(1), "weight": (sizes > 0).sum(1)}
+
     def check_data(self, dataset: "Dataset") -> None:
         """As of the next token; raises DataError too where no token of a split is in a region."""
         super().check_data(dataset)
@@ -128,3 +143,10 @@ class NextRegion(NextToken):
         # NaN where nothing counts would reach the gradient of a zero.
         total = logsumexp(jnp.where(steps[..., None], logits, 0), -1)
         return jnp.where(steps, total - mean, 0), steps
+
+
+def _ahead(values: np.ndarray, steps: int) -> np.ndarray:
+    """The sum of each value of a row ``[N, T]`` and those behind it, so many ``steps`` together at most."""
+    running = np.pad(values.cumsum(1), ((0, 0), (1, steps)), mode="edge")
+    running[:, 0] = 0
+    return running[:, steps : steps + values.shape[1]] - running[:, : values.shape[1]]

@@ -24,6 +24,7 @@ _HEADLINES = {
     "bleu": Metric("bleu", "max", "{:.2f}"),
     "loss": Metric("loss", "min", "{:.4f}"),
 }
+_SHARES = ("exact_match", "sequence_error_rate")
 _WRITTEN = "the tokens to write"
 _TAUGHT = Metric("token_accuracy", "max", "{:.2%} (teacher-forced)")
 
@@ -125,17 +126,22 @@ class SequenceToSequence(Task):
         return written.mistakes(self, kept, spec, most)
 
     def outcomes(self, kept: Any, spec: "Spec") -> np.ndarray | None:
-        """Whether each answer is exactly right, where that is what is compared."""
-        if self.score not in ("exact_match", "sequence_error_rate"):
+        """What each answer adds: whether it is right or wrong, its edits beside its tokens, or its counts for BLEU."""
+        if self.score == "loss":
             return None
         from rnnjax.tasks import written
 
-        exact = np.array([pair.exact for pair in written.texts(self, kept, spec, group=0)], np.float64)
-        return exact if self.score == "exact_match" else 1 - exact
+        return written.outcomes(self, written.texts(self, kept, spec, group=0))
+
+    def statistic(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The compared figure by draw; of BLEU, as the counts of all answers give it, not the mean over answers."""
+        from rnnjax.tasks import written
+
+        return written.bleu_of(counts @ rows) if self.score == "bleu" else super().statistic(rows, counts)
 
     def hits(self, rows: np.ndarray) -> np.ndarray | None:
-        """Which answers count in the share that is compared."""
-        return rows > 0.5
+        """Which answers count in the share that is compared, where it is a share of answers."""
+        return rows[:, 0] > 0.5 if self.score in _SHARES else None
 
     def check(self, outputs: Any, batch: Batch) -> None:
         """Logits must be ``[B, T, V]`` floats, targets ``[B, T]``: others would broadcast to a wrong number."""

@@ -103,6 +103,34 @@ def bleu(task: "SequenceToSequence", pairs: Sequence[Written]) -> tuple[float, s
     return float(score.score), str(counter.get_signature())
 
 
+def outcomes(task: "SequenceToSequence", pairs: Sequence[Written]) -> np.ndarray:
+    """What each answer adds to the figure that is compared, ``[N, K]``.
+
+    Of a share, 1 where it counts; of the token error rate, the edits a right token and how many tokens those are; of
+    BLEU, the n-grams that are right (of 1 to 4 words), those that were written, and the lengths of both texts.
+    """
+    if task.score == "token_error_rate":
+        return np.array([(pair.edits / max(pair.size, 1), pair.size) for pair in pairs], np.float64).reshape(-1, 2)
+    if task.score != "bleu":
+        wanted = task.score == "exact_match"
+        return np.array([[pair.exact == wanted] for pair in pairs], np.float64).reshape(-1, 1)
+    counter = sacrebleu().BLEU(lowercase=task.lowercase, effective_order=True)  # which is of no counts
+    scores = [counter.sentence_score(pair.text, [pair.accepted[0]]) for pair in pairs]
+    rows = [[*score.counts, *score.totals, score.sys_len, score.ref_len] for score in scores]
+    return np.array(rows, np.float64).reshape(-1, 10)
+
+
+def bleu_of(sums: np.ndarray) -> np.ndarray:
+    """BLEU ``[D]`` of added up rows of :func:`outcomes`, ``[D, 10]``."""
+    counter = sacrebleu().BLEU
+
+    def score(row: np.ndarray) -> float:
+        *counts, written, right = (int(value) for value in row)
+        return counter.compute_bleu(counts[:4], counts[4:], written, right, smooth_method="exp").score
+
+    return np.array([score(row) for row in sums])
+
+
 def sacrebleu() -> Any:
     """The package; raises UsageError where it is not installed."""
     try:
