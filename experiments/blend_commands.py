@@ -112,7 +112,13 @@ def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: 
 
 
 def label(root: Path, to: Path, data_dir: str | None) -> int:
-    """Writes a table of row, label and weight of all unlabelled documents."""
+    """Writes a table of row, label and weight of all unlabelled documents.
+
+    Raises:
+      UsageError: if the folder holds no models together, or there is none for the table: before all are read.
+    """
+    if not to.parent.is_dir():
+        raise UsageError(f"{to}: there is no folder {to.parent}")
     members, weights_of = weighed(root)
     section = _section(members, data_dir)
     found = tfds.builder(section.name, section.data_dir)
@@ -157,17 +163,15 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
         """
         return lambda: train(experiment, members, workdir, data_dir)
 
-    def label_command(
-        to: Path = folder / "labels.csv", workdir: Path = folder, data_dir: str | None = None
-    ) -> Callable[[], int]:
+    def label_command(to: Path | None = None, workdir: Path = folder, data_dir: str | None = None) -> Callable[[], int]:
         """Label the unlabelled documents: a table of row, label and weight (0 to 1) for --data.labels-path.
 
         Args:
-          to: The table.
+          to: The table; unset: labels.csv in the work folder.
           workdir: Where the runs were weighed.
           data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
         """
-        return lambda: label(workdir, to, data_dir)
+        return lambda: label(workdir, to or workdir / "labels.csv", data_dir)
 
     commands = {
         "train": train_command,

@@ -147,11 +147,11 @@ def test_finished_runs_are_weighed_label_what_has_no_labels_and_are_learnt_from(
         "members: bag_of_words and imdb_lstm, not bag_of_words-nb and imdb_pretrained-regions-tuned"
     ]
 
-    assert (
-        cli.run(partial(parse, EXPERIMENT), ["label", "--workdir", str(root), "--to", str(tmp_path / "labels.csv")])
-        == 0
-    )
-    with (tmp_path / "labels.csv").open(encoding="utf-8") as file:
+    nowhere = ["label", "--workdir", str(root), "--to", str(tmp_path / "none" / "labels.csv")]
+    assert cli.run(partial(parse, EXPERIMENT), nowhere) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert cli.run(partial(parse, EXPERIMENT), ["label", "--workdir", str(root)]) == 0
+    with (root / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     true = [label for _, label in texts(60, 1)]
     assert [int(row["row"]) for row in rows] == list(range(60))
@@ -159,7 +159,7 @@ def test_finished_runs_are_weighed_label_what_has_no_labels_and_are_learnt_from(
     assert right > 0.9, "a word tells the class"
     assert all(0 <= float(row["weight"]) <= 1 for row in rows)
 
-    section_of = section(home, SelfTrainingText, labels_path=str(tmp_path / "labels.csv"))
+    section_of = section(home, SelfTrainingText, labels_path=str(root / "labels.csv"))
     learnt = rnnjax.fit(network(home, data=section_of, bars=True), workdir=tmp_path / "student")
     said = json.loads((tmp_path / "student" / "result.json").read_text())
     assert said["data"]["train"] == 72 + sum(float(row["weight"]) > 0 for row in rows)
