@@ -95,6 +95,11 @@ def test_fewer_labelled_documents_are_drawn_by_class(prepared):
     assert few.documents is not None
     texts = few.documents()["train"]
     assert few.preprocess.encode(texts)["inputs"].tolist() == np.asarray(few.train["inputs"])[:, :8].tolist()
+    for count in range(2, 17):  # a share of the documents would be rounded
+        some = data.load(TextData(batch_size=4, bucket_lengths=(8,), train_documents=count, **prepared))
+        assert len(some.train) == count
+    with pytest.raises(DataError, match=r"--data.train-documents 1 of 18 documents: .* has no room for 2 classes"):
+        data.load(TextData(batch_size=4, bucket_lengths=(8,), train_documents=1, **prepared))
     with pytest.raises(DataError, match="18 is not fewer than the 18 documents"):
         data.load(TextData(batch_size=4, bucket_lengths=(8,), train_documents=18, **prepared))
 
@@ -113,3 +118,11 @@ def test_fewer_labelled_documents_are_drawn_by_class(prepared):
 def test_what_cannot_be_read_is_one_sentence(given, error, message, prepared):
     with pytest.raises(error, match=message):
         data.load(config(prepared, **given))
+
+
+@pytest.mark.parametrize("size", [3, 4, 6])
+def test_a_small_vocabulary_has_the_end_of_a_document(size, prepared):
+    dataset = data.load(config(prepared, vocabulary_size=size))
+    assert "</s>" in dataset.preprocess.vocabulary.words
+    assert len(dataset.preprocess.vocabulary) == size
+    assert any("documents," in line for line in dataset.understood)

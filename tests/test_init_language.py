@@ -1,9 +1,12 @@
 """What a reader out of two language models begins from: models that read as its modules do, of texts like its own."""
 
+import dataclasses
+
 import pytest
 
 from rnnjax.errors import UsageError
-from rnnjax.runs.init_language import check_reads_alike, check_widths
+from rnnjax.runs.init_from import asked, check_places
+from rnnjax.runs.init_language import check_layers, check_reads_alike, check_widths
 from rnnjax.runs.source import Source
 from rnnjax.training.transfer import Tokens, Transfer
 
@@ -45,3 +48,23 @@ def test_widths_are_refused_and_another_number_of_tokens_is_not():
     for shapes in (((9, 8), (6, 7)), ((6, 8), (6, 7)), ((4, 24), (4, 28)), ((9,), (6, 7))):
         with pytest.raises(UsageError, match=r"forwards/Embed_0/embedding is \(.* there and \(.* here; give the model"):
             check_widths("forwards=a", Transfer(unfit={"params/forwards/Embed_0/embedding": shapes}), tokens)
+
+
+@pytest.mark.parametrize(("name", "side"), [("fresh", "here and not there"), ("unused", "there and not here")])
+def test_a_layer_that_one_of_both_has_not_is_refused(name, side):
+    head = Transfer(unused=("params/forwards/head/kernel",), fresh=("params/forwards/head_bias",))
+    check_layers("forwards=a", head)
+    path = "params/forwards/recurrent/layers_1/cell/kernel"
+    with pytest.raises(UsageError, match=f"layers_1/cell/kernel is {side}; give the model the cell and the layers"):
+        check_layers("forwards=a", dataclasses.replace(Transfer(), **{name: (path,)}))
+
+
+def test_a_module_that_no_run_is_named_for_is_refused_before_data_are_read(tmp_path):
+    begins = ("forwards", "backwards")
+    (tmp_path / "a").mkdir()
+    check_places(asked(f"{tmp_path / 'a'}"), begins, [], fresh=False)  # the whole model
+    check_places(asked([f"{side}={tmp_path / 'a'}" for side in begins]), begins, [], fresh=False)
+    with pytest.raises(UsageError, match="names runs for forwards alone, and backwards would begin fresh; give backw"):
+        check_places(asked(f"forwards={tmp_path / 'a'}"), begins, [], fresh=False)
+    with pytest.raises(UsageError, match="none does not exist; give the work folder of a run"):
+        check_places(asked(f"{tmp_path / 'none'}"), (), [tmp_path / "run"], fresh=False)

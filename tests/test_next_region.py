@@ -206,13 +206,25 @@ def test_a_run_learns_what_a_text_is_about_and_keeps_what_a_region_is(tmp_path, 
     )
     root = tmp_path / "regions" / "seed-0"
     assert rnnjax.main(experiment, ["--runs-dir", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
     result = json.loads((root / "result.json").read_text())
     # Who knows the topic needs ln 10 nats, but near its end; who knows the words' frequencies alone ln 20.
     assert np.log(10) < result["metrics"]["test"]["loss"] < (np.log(10) + np.log(20)) / 2
     loaded = rnnjax.load(root)
     assert (loaded.task.ahead, loaded.task.without_most_frequent) == (5, 1), "without the experiment"
     assert not loaded.task.generates
-    said = capsys.readouterr().out
+    (tmp_path / "other.txt").write_text(" ".join(f"{'ab'[n // 60]}{n * n % 10}" for n in range(120)))
+    capsys.readouterr()
+    assert rnnjax.main(experiment, ["evaluate", str(tmp_path / "other.txt"), "--workdir", str(root)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    # In one stream, as if it were one window but for the regions, which end with theirs.
+    examples = loaded.preprocess.labelled(tmp_path / "other.txt")
+    targets = jnp.asarray(examples["targets"])
+    read, _ = loaded.model.apply(loaded.variables, jnp.asarray(examples["inputs"]).reshape(1, -1), mutable=["carry"])
+    logits = read.reshape(*targets.shape, -1)
+    sums = loaded.task.sums(logits, {"targets": targets, "mask": jnp.ones(len(targets), bool)}, train=False)
+    assert found["loss"] == pytest.approx(float(sums["loss"] / sums["weight"]), rel=1e-4)
+    assert (found["streams"], found["unknown"]) == (1, 0)
     assert "evaluate --workdir" in said
     assert "predict" not in said
     for asked in (["--prompt", "a1"], ["some.txt"]):

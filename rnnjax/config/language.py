@@ -54,8 +54,8 @@ class Search:
 
     def __post_init__(self):
         _check(_whole(self.beam) and 0 < self.beam <= 1000, "beam", "1 to 1000", self.beam)
-        good = _real(self.length_penalty) and 0 <= self.length_penalty < math.inf
-        _check(good, "length-penalty", "0 or more, and finite", self.length_penalty)
+        good = _real(self.length_penalty) and 0 <= self.length_penalty <= 10
+        _check(good, "length-penalty", "0 to 10", self.length_penalty)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,9 @@ def vocabulary_of(found: Any, splits: Sequence[str], tokenizer: str, size: int) 
         for (document,) in tfds.texts(found, split):
             counts.update(TOKENIZERS[tokenizer](document))
             counts[END_TOKEN] += 1
-    return Vocabulary.of_counts(counts, size)
+    words = Vocabulary.of_counts(counts, size).words
+    # A small vocabulary may be full of what is more frequent than documents are.
+    return Vocabulary(words if END_TOKEN in words else (*words[: max(size, UNKNOWN + 2) - 1], END_TOKEN))
 
 
 def _encoded(found: Any, config: DocumentsCorpus) -> dict[str, np.ndarray]:

@@ -227,6 +227,8 @@ class Dataset:
 def hold_out(labels: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Cuts a validation split: row numbers ``(kept, held_out)``, each rising, stratified by class.
 
+    A fraction that is an integer is a number of rows.
+
     The cut depends on the labels, the fraction and ``seed`` alone, never on a run's seed, so that
     all seeds of an experiment are compared on the same examples.
 
@@ -240,7 +242,7 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.nda
     except ValueError as error:
         raise DataError(
             f"cannot hold out {fraction:g} of {len(labels)} examples by class: {_too_few(labels, fraction)}; "
-            "give more examples of each class, or hold out another fraction"
+            "give more examples of each class, or hold out another number of them"
         ) from error
     return np.sort(kept), np.sort(held)
 
@@ -250,7 +252,7 @@ def _too_few(labels: np.ndarray, fraction: float) -> str:
     classes, counts = np.unique(labels, return_counts=True)
     if len(counts) and counts.min() < 2:
         return f"class {classes[counts.argmin()]} has {counts.min()}, and both parts need one"
-    held = math.ceil(fraction * len(labels))
+    held = fraction if isinstance(fraction, int) else math.ceil(fraction * len(labels))
     part = min(held, len(labels) - held)
     return f"a part of {part} has no room for {len(classes)} classes"
 

@@ -50,6 +50,7 @@ class PairConfig(DataConfig):
             choice(self, f"{side}_splitter", Splitter)
             check(getattr(self, f"{side}_vocabulary") >= 4, self, f"{side}_vocabulary", "4 or more")
             check(getattr(self, f"{side}_length") >= 0, self, f"{side}_length", "0 or more tokens")
+        check(self.target_length != 1, self, "target_length", "0, or 2 or more tokens, the end among them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ class PairData(PairConfig):
         from rnnjax.data.pair_files import part_of
 
         inside = path.resolve().parent == Path(self.path).expanduser().resolve()
-        return inside and part_of(path.name) in (self.train_part, self.validation_part)
+        return inside and part_of(path.name, (self.source, self.target)) in (self.train_part, self.validation_part)
 
     def __post_init__(self):
         super().__post_init__()

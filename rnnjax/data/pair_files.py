@@ -2,10 +2,11 @@
 
 import dataclasses
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnjax import terminal
 from rnnjax.data.examples import hold_out_rows
 from rnnjax.data.pair_config import PairData
 from rnnjax.data.pair_reading import PairReading
@@ -62,9 +63,9 @@ def new_pairs(path: Path, reading: PairReading) -> Pairs:
         if not parts:
             raise DataError(f"{path}: there are no two files NAME.{sides[0]} and NAME.{sides[1]} in it")
         return _parallel(path, parts[0], reading)
-    part, ending = _split_name(path.name)
-    if ending in sides and part:
-        return _parallel(path.parent, part, reading)
+    part = part_of(path.name, sides)
+    if part:
+        return _parallel(path.parent, part, reading, packed=path.name.endswith(".gz"))
     if not is_table(path):
         raise DataError(
             f"{path}: these are no pairs that can be read; give a table with the columns {sides[0]} and {sides[1]}, or "
@@ -75,25 +76,21 @@ def new_pairs(path: Path, reading: PairReading) -> Pairs:
     return _of_table(path, reading, "two of them must be called as they were in training")
 
 
-def part_of(name: str) -> str:
-    """The part that a file is of, by its name."""
-    return _split_name(name)[0]
+def part_of(name: str, sides: Sequence[str]) -> str:
+    """The part that a file is of, by its name without ``.gz``; empty where it is of none of the sides."""
+    name = name.removesuffix(".gz")
+    return next((name.removesuffix(f".{side}") for side in sides if name.endswith(f".{side}")), "")
 
 
 def _parts(folder: Path, side: str) -> list[str]:
     """The parts that a folder has a file of a side of."""
-    names = map(_split_name, sorted(path.name for path in folder.iterdir() if path.is_file()))
-    return list(dict.fromkeys(part for part, ending in names if ending == side and part))
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return list(dict.fromkeys(part for name in names if (part := part_of(name, [side]))))
 
 
-def _split_name(name: str) -> tuple[str, str]:
-    """Part and side of a file's name, ``.gz`` left out."""
-    part, _, ending = name.removesuffix(".gz").rpartition(".")
-    return part, ending
-
-
-def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "") -> Pairs:
-    paths = [_file(folder, f"{part}.{side}", wanted) for side in (reading.source, reading.target)]
+def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "", *, packed: bool = False) -> Pairs:
+    """Two parallel files; of those that are there with and without ``.gz``, the ``packed`` ones or the others."""
+    paths = [_file(folder, f"{part}.{side}", wanted, packed) for side in (reading.source, reading.target)]
     sources, targets = (list(_texts(path, reading.encoding)) for path in paths)
     if len(sources) != len(targets):
         raise DataError(
@@ -108,10 +105,14 @@ def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "") -
     return Pairs(sources, targets, places=[f"{paths[0]}:{number}" for number in range(1, len(sources) + 1)])
 
 
-def _file(folder: Path, name: str, wanted: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
+def _file(folder: Path, name: str, wanted: str, packed: bool) -> Path:
+    both = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+    if len(both) > 1:
+        chosen, other = both[packed], both[not packed]
+        terminal.note(f"{chosen} is read, and {other.name} beside it is not")
+        return chosen
+    if both:
+        return both[0]
     hint = wanted or "the lines of one file have their other sides in the other"
     raise DataError(f"{folder}: there is neither {name} nor {name}.gz in it; {hint}")
 

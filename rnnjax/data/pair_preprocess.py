@@ -12,6 +12,7 @@ from rnnjax.data.pair_reading import PairReading
 from rnnjax.data.preprocess import Preprocess, require
 from rnnjax.data.reading import Input
 from rnnjax.data.spec import Shape, Spec
+from rnnjax.data.text_columns import Reading
 from rnnjax.data.text_inputs import text_inputs
 from rnnjax.data.token_sets import TokenSet
 from rnnjax.data.tokens import PADDING, UNKNOWN
@@ -70,8 +71,9 @@ class PairPreprocess(Preprocess):
         return (np.asarray(stored["inputs"]) == UNKNOWN).sum(1) / lengths
 
     def read(self, paths: Sequence[str], texts: Sequence[str], stdin: Any) -> Iterator[Input]:
-        """Texts, files with a source a line, and lines of stdin (``-``)."""
-        return text_inputs(texts, paths, stdin, by_line=True)
+        """Texts, files with a source a line, tables with the sources' column, and lines of stdin (``-``)."""
+        how = Reading(text_column=self.reading.source, encoding=self.reading.encoding)
+        return text_inputs(texts, paths, stdin, how, by_line=True)
 
     def labelled(self, path: str | Path) -> Any:
         """The pairs of a table, of two parallel files of which one is named, or of a folder with two such files.

@@ -19,6 +19,8 @@ from rnnjax.data.tokens import END, UNKNOWN
 from rnnjax.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+_MUCH = 2**26
+"""Tokens of a side in memory, at four bytes each, of which a user should know what they are for."""
 
 
 @dataclass
@@ -166,10 +168,23 @@ def _notes(ids: Mapping[str, Any], limits: tuple[int, int]) -> list[str]:
         if listed := [f"{count:,} of {len(rows[split]):,} {split}" for split, count in cut.items() if count]:
             kept = f"the first {room:,} tokens{' and the end' * place}"
             notes.append(f"of {', '.join(listed)} {side}s only {kept} are kept (--data.{side}-length)")
+        notes += _outlier(side, rows["train"], room) if "train" in rows else []
         unknown = {split: sum(row.count(UNKNOWN) for row in each) for split, each in rows.items()}
         if listed := [f"{count:,} of {split}" for split, count in unknown.items() if count]:
             notes.append(f"{', '.join(listed)} {side} tokens are outside the vocabulary and count as one, the unknown")
     return notes
+
+
+def _outlier(side: str, rows: Sequence[Sequence[int]], room: int) -> list[str]:
+    """That a few long texts make room for as many tokens in all rows, a sentence where that is much."""
+    lengths = np.minimum([len(row) for row in rows], room)
+    usual, longest = int(np.quantile(lengths, 0.99)), int(lengths.max())
+    if longest < 10 * usual or longest * len(rows) < _MUCH:
+        return []
+    return [
+        f"99 % of the {side}s have up to {usual:,} tokens and the longest {longest:,}, for which every row has room in "
+        f"memory; --data.{side}-length cuts it"
+    ]
 
 
 def _known(splits: Mapping[str, Pairs]) -> list[str]:

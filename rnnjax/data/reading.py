@@ -72,8 +72,9 @@ def lines(path: str, stdin: Any) -> Iterator[Input]:
         with contextlib.nullcontext(stdin.buffer) if path == "-" else _opened(path) as file:
             for data in _byte_lines(file, name):
                 if b"\0" in data:
-                    raise DataError(f"{name}: not a UTF-8 text file (it holds NUL bytes)")
-                for part in data.removesuffix(b"\n").removesuffix(b"\r").split(b"\r"):
+                    raise DataError(f"{name}: not a UTF-8 text file (it holds NUL bytes); save it as UTF-8")
+                ended = data[:-1].rstrip(b"\r") if data.endswith(b"\n") else data.removesuffix(b"\r")
+                for part in ended.split(b"\r"):
                     number += 1
                     yield _of_line(part.removeprefix(b"\xef\xbb\xbf") if number == 1 else part, f"{name}:{number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -101,7 +102,7 @@ def _of_line(data: bytes, place: str) -> Input:
     try:
         text = data.decode("utf-8")
     except UnicodeError as error:
-        return place, Line(place, error=f"{place}: not UTF-8 ({error})")
+        return place, Line(place, error=f"{place}: not UTF-8 ({error}); save the file as UTF-8")
     if not text.strip():
         return place, Line(place, error=f"{place}: a blank line")
     return text, Line(place, text)

@@ -16,7 +16,7 @@ from rnnjax.data.files import hidden
 from rnnjax.data.reading import Input, line, unreadable
 from rnnjax.data.tables import is_table, open_table
 from rnnjax.data.text_columns import Reading, find_text
-from rnnjax.data.text_lines import is_utf8, lines
+from rnnjax.data.text_lines import encoding_of, is_utf8, lines
 from rnnjax.errors import DataError
 
 
@@ -45,15 +45,33 @@ def text_inputs(
 
 def _of_path(path: str, stdin: Any, how: Reading, by_line: bool) -> Iterator[Input]:
     if path == "-" or (by_line and not is_table(Path(path)) and not os.path.isdir(path)):
-        return reading.lines(path, stdin)
+        return _of_lines(path, stdin, how)
     if os.path.isdir(path):
-        return _of_folder(Path(path), how)
+        return _of_folder(Path(path), how, by_line)
     how = _encoded(Path(path), how)
     if is_table(Path(path)):
         return _rows(Path(path), how)
     if archives.is_zip(Path(path)):
         return _of_zip(path, how.encoding)
     return iter([(path, functools.partial(_whole, Path(path), how.encoding))])
+
+
+def _of_lines(path: str, stdin: Any, how: Reading) -> Iterator[Input]:
+    """A document a line, of UTF-8 each decoded by itself."""
+    if path != "-":
+        encoding = encoding_of(Path(path), _encoded(Path(path), how).encoding)
+        if encoding != "utf-8":
+            return _decoded(Path(path), encoding)
+    return reading.lines(path, stdin)
+
+
+def _decoded(path: Path, encoding: str) -> Iterator[Input]:
+    place = ""
+    for number, text in enumerate(lines(path, encoding), 1):
+        place, text = f"{path}:{number}", text.rstrip("\r\n")
+        yield line(text, place) if text.strip() else (place, unreadable(f"{place}: a blank line"))
+    if not place:
+        raise DataError(f"{path}: there is no text in it")
 
 
 def _encoded(path: Path, how: Reading) -> Reading:
@@ -73,7 +91,7 @@ def _rows(path: Path, how: Reading) -> Iterator[Input]:
         raise DataError(f"{path}: there is no row in it")
 
 
-def _of_folder(folder: Path, how: Reading) -> Iterator[Input]:
+def _of_folder(folder: Path, how: Reading, by_line: bool) -> Iterator[Input]:
     """All documents below a folder, in the order of their names; other files are named and not answered."""
     empty = True
     for place, folders, names in os.walk(folder):
@@ -81,7 +99,7 @@ def _of_folder(folder: Path, how: Reading) -> Iterator[Input]:
         for path in (Path(place) / name for name in sorted(names) if not hidden(name)):
             empty = False
             if is_table(path) or path.suffix.lower() == ".txt":
-                yield from text_inputs([], [str(path)], None, how)
+                yield from text_inputs([], [str(path)], None, how, by_line=by_line)
             else:
                 yield str(path), unreadable(f"{path}: neither a .txt file nor a table; name it by itself")
     if empty:

@@ -131,13 +131,15 @@ def _checked(path: Path, number: int, line: str, encoding: str) -> str:
 def _byte_lines(file: BinaryIO) -> Iterator[bytes]:
     """Lines that end with a line feed, each in memory only up to the limit.
 
-    Where the whole file has none but has carriage returns, as from old Macs and some spreadsheets, those end its lines.
+    Where the whole file has none, but at its end, and has carriage returns, as from old Macs and some spreadsheets,
+    those end its lines.
     """
     first = file.readline(LONGEST_LINE + 1)
-    if b"\r" in first and not first.endswith(b"\n") and len(first) <= LONGEST_LINE:
+    second = file.readline(LONGEST_LINE + 1)
+    if b"\r" in first.rstrip(b"\r\n") and not second and len(first) <= LONGEST_LINE:
         yield from first.splitlines(keepends=True)
-    elif first:
-        yield first
+    else:
+        yield from filter(None, (first, second))
     yield from iter(lambda: file.readline(LONGEST_LINE + 1), b"")
 
 

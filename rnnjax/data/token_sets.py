@@ -77,6 +77,19 @@ class TokenSet:
         return cls(splitter, Vocabulary(words), lowercase)
 
 
+def stored_words(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tokens in the order of their ids, of what :meth:`TokenSet.to_json` gave, without the package tokenizers.
+
+    Raises:
+      KeyError, TypeError, ValueError: at what is none.
+    """
+    if values["merges"] is None:
+        return strings(values, "vocabulary", len(SPECIAL))
+    numbers = dict(values["merges"]["model"]["vocab"])
+    numbers |= {token["content"]: token["id"] for token in values["merges"]["added_tokens"]}
+    return tuple(sorted(numbers, key=lambda token: numbers[token]))
+
+
 def normal(text: str, lowercase: bool = False) -> str:
     """A text with its characters composed (NFC), one blank between words and none around them."""
     text = " ".join(unicodedata.normalize("NFC", text).split())

@@ -98,7 +98,10 @@ def _fewer(train: Examples, count: int) -> np.ndarray | None:
         raise DataError(
             f"--data.train-documents {count:,} is not fewer than the {len(train):,} documents there are to train on"
         )
-    return hold_out(train["labels"], count / len(train))[1]
+    try:
+        return hold_out(train["labels"], count)[1]
+    except DataError as error:
+        raise DataError(f"--data.train-documents {count:,} of {len(train):,} documents: {error}") from error
 
 
 def max_length(config: TextData) -> int:

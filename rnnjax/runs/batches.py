@@ -102,8 +102,11 @@ class Spread:
 
     def begun(self, arrays: Mapping[str, np.ndarray]) -> Any:
         """The results of a batch's arrays ``[B, ...]``: ``[devices, ...]``, on the devices, which may be at work."""
-        shape = self._devices, -1
-        split = {name: array.reshape(*shape, *array.shape[1:]) for name, array in arrays.items()}
+        # Not -1, which NumPy cannot tell of an array without elements, such as targets that nobody knows yet.
+        split = {
+            name: array.reshape(self._devices, len(array) // self._devices, *array.shape[1:])
+            for name, array in arrays.items()
+        }
         return self._function(self._variables, split)
 
 

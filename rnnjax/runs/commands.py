@@ -39,14 +39,15 @@ def train(
     from rnnjax.runs.announce import print_summary
     from rnnjax.runs.chain import begins_from
     from rnnjax.runs.fitting import Started
-    from rnnjax.runs.init_from import asked
+    from rnnjax.runs.init_from import asked, check_places
     from rnnjax.runs.seeds import parts
 
     init = asked(begins_from(experiment, runs_dir, init_from, chain), init_parts)
+    roots = [runs_dir / experiment.name / f"seed-{seed}" for seed in seeds]
+    check_places(init, experiment.begins, roots, fresh=fresh)
     started = Started(experiment, began)
     finished = []
-    for place, seed in enumerate(seeds):
-        root = runs_dir / experiment.name / f"seed-{seed}"
+    for place, (seed, root) in enumerate(zip(seeds, roots, strict=True)):
         shown: Any = {"parts": parts(len(seeds), place), "again": place > 0}
         finished.append((root, started.fit(seed, root, fresh=fresh, init=init, **shown).record))
     if started.program.parallel.is_primary:

@@ -73,7 +73,7 @@ def evaluate(
     if split == "test":
         terminal.note("this looked at the test split; choose models by validation")
     try:
-        written = save_report(report, workdir, split, program.dataset)
+        written = save_report(report, workdir, split, program.dataset, search)
         if written:
             terminal.tell(f"report: {', '.join(written)}")
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same

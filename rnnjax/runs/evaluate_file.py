@@ -83,12 +83,12 @@ def evaluate_file(
     name = re.sub(r"[^\w.-]+", "_", Path(path).resolve().name)
     places = None if examples.places is None else lambda: {name: examples.places}
     dataset = Dataset(name, examples, examples, None, trained.preprocess, trained.spec, places=places)  # pyright: ignore
-    if trained.task.generates:
+    if trained.task.generates or trained.task.begins_others:  # what is carried on from window to window
         made, counted = evaluated_text(experiment, run, trained, dataset)
     else:
         made, counted = _of_examples(trained, examples, path), {"examples": len(examples)}
     try:
-        written = save_report(made.report, Beside(root), name, dataset)
+        written = save_report(made.report, Beside(root), name, dataset, search)
         if written:
             terminal.tell(f"report: {', '.join(written)}")
     except OSError as error:  # such as a folder that may only be read; the answer is given all the same

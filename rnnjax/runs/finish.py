@@ -1,5 +1,6 @@
 """The end of a run: its best checkpoint evaluated, its result written, and then what is drawn of it."""
 
+import dataclasses
 import json
 import math
 import re
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rnnjax import digests, terminal
 from rnnjax.config import to_json
+from rnnjax.config.language import Search
 from rnnjax.config.run import is_section
 from rnnjax.data import Dataset, Spec
 from rnnjax.errors import RunError
@@ -91,20 +93,27 @@ def judged(task: Task, spec: Spec, metrics: dict[str, float], totals: Mapping[st
     return Reported(metrics, report._replace(mistakes=task.mistakes(kept, spec, mistakes.MOST)), kept)
 
 
-def save_report(report: Report, workdir: WorkDir, split: str, dataset: Dataset | None = None) -> list[str]:
-    """Writes a split's report, its figures and, of a data set, the worst answers; the names of the files."""
-    written = []
+def save_report(
+    report: Report, workdir: WorkDir, split: str, dataset: Dataset | None = None, search: Search | None = None
+) -> list[str]:
+    """Writes a split's report, its figures and, of a data set, the worst answers; the names of the files.
+
+    Those of a ``search`` have names of their own, so that they take no other's place.
+    """
+    written, name = [], split if search is None else f"{split}-beam-{search.beam}-{search.length_penalty:g}"
+    if search is not None and report.page is not None:
+        report = report._replace(page={**dataclasses.asdict(search), **report.page})
     if report.mistakes and dataset is not None:
-        write_text(workdir.mistakes(split), mistakes.as_csv(report.mistakes, dataset, split))
-        written.append(str(workdir.mistakes(split)))
+        write_text(workdir.mistakes(name), mistakes.as_csv(report.mistakes, dataset, split))
+        written.append(str(workdir.mistakes(name)))
     if report.page is not None:
         text = json.dumps({"split": split, **report.page}, indent=2, ensure_ascii=False)
         # A line for each row of numbers, not for each number.
         rows = re.sub(r"\[\s+((?:-?[\d.e+-]+,\s+)*-?[\d.e+-]+)\s+\]", lambda row: f"[{' '.join(row[1].split())}]", text)
-        write_text(workdir.report(split), f"{rows}\n")
-        written.append(str(workdir.report(split)))
-    for name, draw in report.figures.items():
-        path = workdir.figure(name, split)
+        write_text(workdir.report(name), f"{rows}\n")
+        written.append(str(workdir.report(name)))
+    for figure, draw in report.figures.items():
+        path = workdir.figure(figure, name)
         write_file(path, lambda aside, draw=draw: draw(aside, split))
         written.append(str(path))
     return written

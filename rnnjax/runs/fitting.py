@@ -12,7 +12,7 @@ from rnnjax import terminal
 from rnnjax.errors import Interrupted, RunError, UsageError
 from rnnjax.experiment import Experiment
 from rnnjax.runs import announce, longer, small
-from rnnjax.runs.init_from import Asked, asked
+from rnnjax.runs.init_from import Asked, asked, check_places
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.loggers import Logger, check_installed, check_loggers
 from rnnjax.runs.predict import Predictor, load
@@ -105,6 +105,7 @@ def fit(
     if experiment.begins and wanted is None:
         named = ", ".join(f"'{module}=FOLDER'" for module in experiment.begins)
         raise UsageError(f"{experiment.name} begins from other runs' weights: give init_from=[{named}]")
+    check_places(wanted, experiment.begins, [] if workdir is None else [Path(workdir)], fresh=fresh)
     check_loggers(loggers)
     told: Any = {"on_chunk": on_chunk, "loggers": loggers, "init": wanted}
     if experiment.train.profile and workdir is None:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnjax import terminal
 from rnnjax.errors import RnnjaxError, RunError, UsageError
-from rnnjax.runs.init_language import check_reads_alike, check_widths
+from rnnjax.runs.init_language import check_layers, check_reads_alike, check_widths
 from rnnjax.runs.init_record import described, shown
 from rnnjax.runs.source import Source, read_source, tokens_of
 from rnnjax.runs.workdir import WorkDir
@@ -88,6 +88,35 @@ def _place(given: str | Path) -> Place:
     return Place(Path(folder), checkpoint, module)
 
 
+def check_places(wanted: Asked | None, begins: Collection[str], roots: Sequence[Path], *, fresh: bool) -> None:
+    """What can be said of the places before any data are read.
+
+    Args:
+      wanted: what was asked for.
+      begins: modules that are to begin from others' weights.
+      roots: work folders of the runs that are to begin; one that has begun already needs no other.
+      fresh: whether runs that are there are to be deleted.
+
+    Raises:
+      UsageError: if modules are named and one of those is not, or a folder that is needed does not exist.
+    """
+    if wanted is None:
+        return
+    named = {place.module for place in wanted.places} - {""}
+    if missing := [module for module in begins if named and module not in named]:
+        given = " ".join(f"{module}=FOLDER" for module in missing)
+        raise UsageError(
+            f"--init-from names runs for {', '.join(sorted(named))} alone, and {', '.join(missing)} would begin fresh; "
+            f"give {given} too"
+        )
+    begun_there = [not fresh and Checkpoints(WorkDir(root).checkpoints).steps() for root in roots]
+    if roots and all(begun_there):
+        return
+    for place in wanted.places:
+        if not place.folder.exists():
+            raise UsageError(f"--init-from: {place.folder} does not exist; give the work folder of a run")
+
+
 class Taken(NamedTuple):
     """What is taken of one run.
 
@@ -130,7 +159,8 @@ class Beginning:
         for source, _, _, record in self.taken:
             names, spec = source.names, program.dataset.spec
             said += shown(record, shapes(program.variables))
-            if names and spec.names and names != spec.names and len(names) == len(spec.names):
+            written = program.experiment.task.writes  # its names are tokens, of which a line above says the rows
+            if names and spec.names and names != spec.names and len(names) == len(spec.names) and not written:
                 there = ", ".join(names)[:80]
                 said.append(
                     f"  as many classes there, and others ({there}): to begin with a fresh head, see --init-parts"
@@ -205,6 +235,8 @@ def _taken(source: Source, place: Place, parts: tuple[str, ...], program: Runner
     chosen = transfer(shapes(source.variables), ours, parts, (source.tokens, here))
     if module in models:
         check_widths(where, chosen, (source.tokens, here))
+        if not parts:
+            check_layers(where, chosen)
     return Taken(source, chosen, (source.tokens, here), {**said, **chosen.to_json()})
 
 

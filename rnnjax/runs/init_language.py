@@ -53,8 +53,27 @@ def check_widths(where: str, chosen: Transfer, tokens: tuple[Tokens, Tokens]) ->
         if len(shapes[0]) != len(shapes[1]) or apart != [(there.size, here.size)]:
             raise UsageError(
                 f"--init-from {where}: {path.removeprefix('params/')} is {shapes[0]} there and {shapes[1]} here; give "
-                "the model the widths of that language model by --model.features"
+                "the model the cell and the widths of that language model by --model.cell and --model.features"
             )
+
+
+def check_layers(where: str, chosen: Transfer) -> None:
+    """Refuses weights beside which layers of the recurrence would be left fresh, or unused.
+
+    Args:
+      where: what was asked for.
+      chosen: what would be taken of all.
+
+    Raises:
+      UsageError: if there are such layers.
+    """
+    apart = [path for path in (*chosen.fresh, *chosen.unused) if "/recurrent/" in path]
+    if apart:
+        side = "here and not there" if apart[0] in chosen.fresh else "there and not here"
+        raise UsageError(
+            f"--init-from {where}: {apart[0].removeprefix('params/')} is {side}; give the model the cell and the "
+            "layers of that language model by --model.cell and --model.features"
+        )
 
 
 def _check_tokens(where: str, there: Tokens, here: Tokens) -> None:

@@ -1,5 +1,6 @@
 """The weights of another work folder, read without its experiment: from its record and its checkpoints' trees."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ import jax
 import numpy as np
 
 from rnnjax import digests, terminal
+from rnnjax.data.pair_preprocess import PairPreprocess
 from rnnjax.data.preprocess import identity_of
+from rnnjax.data.token_sets import stored_words
 from rnnjax.errors import RunError, UsageError
 from rnnjax.experiment import known_task
 from rnnjax.files import read_json
@@ -70,11 +73,19 @@ def read_source(folder: Path, checkpoint: str) -> Source:
         "step": saved.step,
         "averaged": "averaged" in saved.state,
         "weights": digests.of_json(digests.of_tree(variables)),
-        "tokens": digests.of_json([tokens.tokenizer, *tokens.words]) if tokens.words else None,
+        "tokens": _digest(tokens),
     }
     names = tuple((record.get("spec") or {}).get("names", ()))
     backwards = preprocess.get("backwards", False) if preprocess.get("kind") == "windows" else None
     return Source(variables, tokens, names, said, _task_of(record), backwards)
+
+
+def _digest(tokens: Tokens) -> str | None:
+    """Of what ids stand for; of two sides, of both."""
+    if not tokens.words:
+        return None
+    written = [] if tokens.written is None else [tokens.written.tokenizer, *tokens.written.words]
+    return digests.of_json([tokens.tokenizer, *tokens.words, *written])
 
 
 def _task_of(record: Mapping[str, Any]) -> str:
@@ -169,10 +180,23 @@ def tokens_of(preprocess: Mapping[str, Any], size: int | None = None) -> Tokens:
     """What ids stand for.
 
     Args:
-      preprocess: JSON of a preprocessing; of one that reads tokens, they are its ``vocabulary``.
+      preprocess: JSON of a preprocessing; of one that reads tokens, they are its ``vocabulary``, and of pairs, those of
+        its ``source`` and ``target``.
       size: number of ids of its data; None: that of the vocabulary.
     """
+    if preprocess.get("kind") == PairPreprocess.kind:
+        read, written = (_of_side(preprocess.get(side)) for side in ("source", "target"))
+        return dataclasses.replace(read, size=read.size if size is None else size, written=written)
     words = preprocess.get("vocabulary")
     words = tuple(words) if isinstance(words, list | tuple) and all(isinstance(word, str) for word in words) else ()
     tokenizer = preprocess.get("tokenizer", "words") if words else ""  # older work folders know of no other
     return Tokens(len(words) if size is None else size, words, str(tokenizer))
+
+
+def _of_side(values: Any) -> Tokens:
+    """What ids of one side of pairs stand for; nothing that is known where it is damaged."""
+    try:
+        words, splitter = stored_words(values), str(values["splitter"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Tokens()
+    return Tokens(len(words), words, splitter)

@@ -25,11 +25,17 @@ class Tokens:
       size: how many ids there are; 0 where inputs are no tokens.
       words: the tokens in the order of their ids; empty where they are not known.
       tokenizer: what splits a document into them.
+      written: those that a module called ``decoder`` writes, where they are others; None: it reads and writes these.
     """
 
     size: int = 0
     words: tuple[str, ...] = ()
     tokenizer: str = ""
+    written: "Tokens | None" = None
+
+    def at(self, path: str) -> "Tokens":
+        """Those of the module that a variable is of, by its path."""
+        return self.written if self.written is not None and path.split("/")[1:2] == ["decoder"] else self
 
     def means_the_same(self, other: "Tokens") -> bool:
         """Whether an id stands for the same in both."""
@@ -105,7 +111,7 @@ def transfer(theirs: Shapes, ours: Shapes, parts: Sequence[str], tokens: tuple[T
 
 def _fit(path: str, there: tuple[int, ...] | None, here: tuple[int, ...], tokens: tuple[Tokens, Tokens]) -> Any:
     """How a variable of ours is met by theirs: the name of a field of :class:`Transfer`, and what it says."""
-    theirs, ours = tokens
+    theirs, ours = (each.at(path) for each in tokens)
     if there is None:
         return "fresh", None
     if theirs.size and ours.size and not theirs.means_the_same(ours):
@@ -152,7 +158,7 @@ def begun(
       tokens: theirs and ours.
       optimizer: ours.
     """
-    leaves, rows = digests.leaves(variables), tokens[1].rows_of(tokens[0])
+    leaves = digests.leaves(variables)
 
     def start(path: Any, leaf: np.ndarray) -> np.ndarray:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -160,6 +166,8 @@ def begun(
             return np.array(leaves[name], leaf.dtype)
         made = np.array(leaf)
         if name in chosen.rows:
+            theirs, ours = (each.at(name) for each in tokens)
+            rows = ours.rows_of(theirs)
             made[rows >= 0] = leaves[name][rows[rows >= 0]]
         return made
 
