@@ -27,6 +27,7 @@ NAMES = (
     "bag_of_words",
     "image_folder",
     "text_table",
+    "text_pairs",
     "sequence_table",
     "forecast_table",
     "imagenet_cnn_rnn",

@@ -1,4 +1,4 @@
-"""Data of one's own, from wherever rnnjax is installed: ``python -m rnnjax image|text|forecast PATH [options]``."""
+"""Data of one's own, from wherever rnnjax is installed: ``python -m rnnjax KIND PATH [options]``."""
 
 import dataclasses
 import difflib

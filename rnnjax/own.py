@@ -6,11 +6,13 @@ from rnnjax.config import OptimConfig, TrainConfig
 from rnnjax.data.documents import TextTable
 from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.data.images import ImageFolderData
+from rnnjax.data.pair_config import PairData
 from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.experiment import Experiment
 from rnnjax.models.config import ImageModel, SequenceModel, TextModel
+from rnnjax.models.encoder_decoder_config import EncoderDecoderModel
 from rnnjax.models.forecast_config import ForecastModel
-from rnnjax.tasks import Forecast
+from rnnjax.tasks import Forecast, SequenceToSequence
 from rnnjax.tasks.by_data import ByData
 
 IMAGES = Experiment(
@@ -85,6 +87,19 @@ FORECASTS = Experiment(
     train=TrainConfig(epochs=20, patience=5, steps_per_call=16),
 )
 
+PAIRS = Experiment(
+    name="text_pairs",
+    summary="an encoder and decoder with attention write one text for another of yours: --data.path FOLDER or TABLE",
+    target=None,
+    own=True,
+    cost="twenty passes over your pairs",
+    data=PairData(batch_size=32),
+    model=EncoderDecoderModel(encoder_features=(64,), features=(128,), embedding_features=64, dropout=0.2),
+    task=SequenceToSequence(score="token_error_rate"),
+    optim=OptimConfig(learning_rate=3e-3, schedule="cosine", ema_decay=0.99),
+    train=TrainConfig(epochs=20, steps_per_call=8),
+)
+
 
 class Kind(NamedTuple):
     """A kind of data of one's own.
@@ -117,6 +132,12 @@ KINDS = {
     ),
     "sequence": Kind(
         SEQUENCES, "--data.path", "a table, a .ts file, or a folder or zip with a .csv, .npy or .wav each", "series.csv"
+    ),
+    "pair": Kind(
+        PAIRS,
+        "--data.path",
+        "a folder with train.SOURCE, train.TARGET, val.SOURCE, ..., test.TARGET, or a table with columns of both",
+        "pairs.csv --data.source english --data.target german",
     ),
     "forecast": Kind(
         FORECASTS, "--data.path", "a table with a column of times and columns of numbers to forecast", "series.csv"

@@ -45,12 +45,13 @@ def test_an_empty_source_costs_the_others_nothing(run, tmp_path, capsys, monkeyp
     alone = said(run, capsys, "--text", "one two", "three")[1]
     (tmp_path / "lines.txt").write_bytes(b"\xef\xbb\xbfone two\r\n\r\nthree\r\n")
     code, out, err = said(run, capsys, tmp_path / "lines.txt")
-    assert (code, out) == (1, alone) and "lines.txt:2: a blank line" in err
+    beside = [alone[0], "", alone[1]]  # answers stay side by side with their sources
+    assert (code, out) == (1, beside) and "lines.txt:2: a blank line" in err
     code, out, err = said(run, capsys, "--text", "one two", "", "three")
-    assert (code, out) == (1, alone) and "blank" in err
+    assert (code, out) == (1, beside) and "blank" in err
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one two\n \nthree")))
     code, out, err = said(run, capsys, "-")
-    assert (code, out) == (1, alone) and "standard input:2: a blank line" in err
+    assert (code, out) == (1, beside) and "standard input:2: a blank line" in err
     (tmp_path / "none.txt").write_bytes(b"")
     code, out, err = said(run, capsys, tmp_path / "none.txt")
     assert (code, out) == (1, []) and "none.txt: there is no text in it" in err

@@ -4,10 +4,12 @@ import dataclasses
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 import rnnjax
 from rnnjax import PairData, cli
+from rnnjax.__main__ import main
 from rnnjax.config.language import Search
 from rnnjax.data.pair_files import new_pairs
 from rnnjax.data.pair_reading import PairReading
@@ -60,12 +62,11 @@ def test_lines_of_any_encoding_that_names_itself_and_any_ends_are_sources(encodi
 
 
 def test_sources_are_read_in_the_encoding_of_the_training(run, tmp_path, capsys):
-    made, root = run
-    reading = dataclasses.replace(rnnjax.load(root).preprocess, reading=PairReading("en", "de", "cp1252"))
+    reading = dataclasses.replace(rnnjax.load(run[1]).preprocess, reading=PairReading("en", "de", "cp1252"))
     (tmp_path / "new.txt").write_bytes("fünf\n".encode("cp1252"))
     assert [read() for _, read in reading.read([str(tmp_path / "new.txt")], [], None)] == ["fünf"]
     code, out, err = said(run, capsys, tmp_path / "new.txt")
-    assert (code, out) == (1, []) and "save the file as UTF-8" in err and made is not None
+    assert (code, out) == (1, [""]) and "save the file as UTF-8" in err
 
 
 def test_a_file_of_carriage_returns_with_one_line_feed_behind_them_has_lines(tmp_path):
@@ -139,3 +140,38 @@ def test_weights_of_another_vocabulary_are_taken_by_the_tokens_of_each_side(run,
     assert [record["rows"][path][0] for path in embeddings] == [3, 3], "of padding, the unknown token and the end"
     assert "params/decoder/head_bias" not in record["taken"]
     assert any("recurrent" in path for path in record["taken"])
+
+
+def test_all_pairs_of_a_source_of_a_table_are_in_one_split(tmp_path):
+    rows = "".join(f"source {n % 40}\ttarget {n}\n" for n in range(120))
+    (tmp_path / "pairs.tsv").write_text(f"source\ttarget\n{rows}")
+    splits = PairData(path=str(tmp_path / "pairs.tsv"), batch_size=4).splits()
+    sources = [set(part.sources) for part in splits.values()]
+    assert sum(map(len, sources)) == len(set().union(*sources)) == 40
+    assert sum(len(part) for part in splits.values()) == 120
+    assert [len(part) for part in splits.values()] == [96, 12, 12]
+
+
+def test_pairs_of_ones_own_are_trained_on_with_a_bar_and_the_score_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    sources, targets = pairs(120, 0)
+    rows = "".join(f"{a},{b}\n" for a, b in zip(sources, targets, strict=True))
+    (tmp_path / "mine.csv").write_text(f"english,german\n{rows}")
+    small = ["--model.features", "8", "--model.encoder-features", "8", "--train.epochs", "1", "--data.batch-size", "8"]
+    sides = ["--data.source", "english", "--data.target", "german", "--data.score", "exact_match"]
+    assert main(["pair", "mine.csv", *small, *sides]) == 0
+    shown = capsys.readouterr().out
+    assert "the nearest pair" in shown and "exact match" in shown
+    worst = (tmp_path / "runs/text_pairs/seed-0/mistakes-test.csv").read_text().splitlines()
+    assert worst[0] == "number,source,answer,right,edits"
+    assert main(["pair", "predict", "--text", "one two"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_model_of_pairs_answers_to_ids_that_have_no_targets_yet(run):
+    loaded = rnnjax.load(run[1])
+    arrays = loaded.preprocess.encode(["one two", "three"])
+    wanted = loaded.outputs(arrays)["tokens"]
+    plain = dataclasses.replace(loaded, preprocess=rnnjax.Preprocess())
+    found = plain.outputs(plain.stored({name: arrays[name] for name in ("inputs", "lengths")}))["tokens"]
+    np.testing.assert_array_equal(found, wanted)

@@ -50,7 +50,7 @@ class Search:
     beam: int = 1
     """Hypotheses that are kept while a sequence is written; 1: the most probable token at each step."""
     length_penalty: float = 1.0
-    """Exponent of the length penalty of a beam (Wu et al. 2016); 0: none, more prefers longer sequences."""
+    """Exponent of the length penalty of a beam, over which its scores are (Wu et al. 2016); more: longer sequences."""
 
     def __post_init__(self):
         _check(_whole(self.beam) and 0 < self.beam <= 1000, "beam", "1 to 1000", self.beam)

@@ -1,13 +1,16 @@
 """The section of a configuration that names pairs of texts: a source that is read, and a target that is written."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import check, choice, option, runtime
 from rnnjax.config.data import DataConfig
 from rnnjax.data.token_sets import Splitter
 from rnnjax.errors import UsageError
+
+PairScore = Literal["task", "exact_match", "sequence_error_rate", "token_error_rate", "bleu", "loss"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,8 @@ class PairData(PairConfig):
     """Beginnings of the files to test on."""
     test_fraction: float = option(0.1, rare=True)
     """Share of a table's rows to test on."""
+    score: PairScore = "task"
+    """What chooses the best and is compared with the bar; task: as the experiment says."""
     encoding: str | None = runtime(None, rare=True)
     """Encoding of your files, such as cp1252 or utf-16; unset: UTF-8."""
 
@@ -89,6 +94,14 @@ class PairData(PairConfig):
         from rnnjax.data import pair_files
 
         return pair_files.splits(self)
+
+    def task_of(self, given: Any) -> Any:
+        """The task with the score that is said here; where none is, as it is."""
+        return given if self.score == "task" or not given.writes else dataclasses.replace(given, score=self.score)
+
+    def fitting(self, examples: int, multiple: int) -> Any:
+        """The section with a batch that few pairs fill."""
+        return self.with_smaller_batch(examples, multiple)
 
     def trained_on(self, path: Path) -> bool:
         """Whether a file is of the folder's training or validation part."""
@@ -99,6 +112,7 @@ class PairData(PairConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        choice(self, "score", PairScore)
         check(self.source != self.target, self, "target", "another than --data.source")
         check(bool(self.test_parts), self, "test_parts", "at least one")
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")

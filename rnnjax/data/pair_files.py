@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rnnjax import terminal
 from rnnjax.data.examples import hold_out_rows
 from rnnjax.data.pair_config import PairData
@@ -13,6 +15,7 @@ from rnnjax.data.pair_reading import PairReading
 from rnnjax.data.pairs import Pairs
 from rnnjax.data.tables import is_table, read_table
 from rnnjax.data.text_lines import is_utf8, lines
+from rnnjax.data.token_sets import normal
 from rnnjax.errors import DataError
 
 
@@ -132,7 +135,7 @@ def _suspicious(sources: list[str], targets: list[str]) -> str:
         usual = statistics.median(ratios)
         for number, ratio in enumerate(ratios, 1):
             if not 0.4 * usual < ratio < 2.5 * usual:
-                return f"line {number} is the first whose sides differ much in length"
+                return f"line {number} is the first whose sides differ much in length; the place may be far before it"
     return f"no line before {len(pairs) + 1}, the first that only one of them has, looks odd"
 
 
@@ -140,9 +143,15 @@ def _split_table(path: Path, config: PairData) -> dict[str, Pairs]:
     if not is_table(path):
         raise DataError(f"{path}: no table of a kind known here; {_wanted(config)}")
     pairs = _of_table(path, PairReading.of(config), "name two of them by --data.source and --data.target")
-    rest, test = hold_out_rows(len(pairs), config.test_fraction)
+    # All pairs of a source are in one split: a model that knows its answer would be tested on nothing.
+    numbered: dict[str, int] = {}
+    groups = np.array(
+        [numbered.setdefault(normal(source, config.lowercase), len(numbered)) for source in pairs.sources]
+    )
+    rest, test = hold_out_rows(len(numbered), config.test_fraction)
     kept, held = hold_out_rows(len(rest), config.validation_fraction / (1 - config.test_fraction))
-    rows = {"train": rest[kept], "validation": rest[held], "test": test}
+    chosen = {"train": rest[kept], "validation": rest[held], "test": test}
+    rows = {split: np.flatnonzero(np.isin(groups, numbers)) for split, numbers in chosen.items()}
     return {
         split: Pairs([pairs.sources[row] for row in numbers], [pairs.targets[row] for row in numbers])
         for split, numbers in rows.items()

@@ -13,7 +13,7 @@ from rnnjax.data import archives, files, reading
 from rnnjax.data.archives import MOST_BYTES
 from rnnjax.data.document_files import document
 from rnnjax.data.files import hidden
-from rnnjax.data.reading import Input, line, unreadable
+from rnnjax.data.reading import Input, Line, line, unreadable
 from rnnjax.data.tables import is_table, open_table
 from rnnjax.data.text_columns import Reading, find_text
 from rnnjax.data.text_lines import encoding_of, is_utf8, lines
@@ -69,7 +69,7 @@ def _decoded(path: Path, encoding: str) -> Iterator[Input]:
     place = ""
     for number, text in enumerate(lines(path, encoding), 1):
         place, text = f"{path}:{number}", text.rstrip("\r\n")
-        yield line(text, place) if text.strip() else (place, unreadable(f"{place}: a blank line"))
+        yield line(text, place) if text.strip() else (place, Line(place, error=f"{place}: a blank line"))
     if not place:
         raise DataError(f"{path}: there is no text in it")
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -50,7 +51,9 @@ def form_of(file: Path | None, *, as_csv: bool, as_json: bool) -> Form:
 
 
 def lines(answers: Iterable[Prediction], task: Task, form: Form) -> Iterator[str]:
-    """The lines of answers without their ends; a plain one has none where an input could not be read."""
+    """The lines of answers without their ends; where an input could not be read there is no plain one, but of a task
+    whose answers are lines themselves, which stay side by side with their sources, an empty one.
+    """
     if form == "jsonl":
         return (json.dumps(answer.to_json()) for answer in answers)
     return _plain(answers, task) if form == "plain" else _csv(answers, stepwise=task.stepwise)
@@ -64,6 +67,8 @@ def _plain(answers: Iterable[Prediction], task: Task) -> Iterator[str]:
                 yield heading
             begun = True
             yield task.shown(answer.row, answer.source)
+        elif task.writes and re.search(r":\d+$", answer.place):  # a line or a row, and no whole file
+            yield ""
 
 
 def _csv(answers: Iterable[Prediction], *, stepwise: bool) -> Iterator[str]:

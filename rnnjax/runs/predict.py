@@ -207,9 +207,12 @@ class Predictor:
         stored = self.preprocess.encode(raw)
         if lengths is not None:
             stored = {**stored, "lengths": np.asarray(lengths)}
+        if self.task.writes and "targets" in self.spec.inputs and "targets" not in stored:
+            rows = len(next(iter(stored.values())))
+            stored = {**stored, "targets": np.zeros((rows, 0), np.int32)}  # nobody knows them yet
         missing = [name for name in self.spec.inputs if name not in stored]
-        if missing == ["lengths"] and len(stored) == 1:  # all of its length
-            (array,) = stored.values()
+        if missing == ["lengths"] and len({*stored} - {"targets"}) == 1:  # all of its length
+            array = next(iter(stored.values()))
             stored = {**stored, "lengths": np.full(len(array), np.shape(array)[1:2] or 0, np.int32)}
         elif missing:
             raise DataError(f"the model needs {', '.join(self.spec.inputs)}, got {', '.join(stored)}")

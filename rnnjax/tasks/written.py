@@ -160,7 +160,9 @@ def mistakes(task: "SequenceToSequence", kept: Any, spec: "Spec", most: int) -> 
     """The answers with the most edits, beside what is right."""
     wrong = [pair for pair in texts(task, kept, spec, group=0) if not pair.exact]
     worst = sorted(wrong, key=lambda pair: -pair.edits)[:most]
-    return [{"row": pair.row, "answer": pair.text, "right": pair.accepted[0], "edits": pair.edits} for pair in worst]
+    return [
+        {"row": pair.row, **_shown(task, kept, pair), "right": pair.accepted[0], "edits": pair.edits} for pair in worst
+    ]
 
 
 def _by_length(kept: Any, pairs: Sequence[Written]) -> list[dict[str, Any]]:
