@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rnnjax.config import OptimConfig as OptimConfig
     from rnnjax.config import ParallelConfig as ParallelConfig
     from rnnjax.config import TrainConfig as TrainConfig
+    from rnnjax.config.language import Search as Search
     from rnnjax.data.arrays import Arrays as Arrays
     from rnnjax.data.corpus import CorpusData as CorpusData
     from rnnjax.data.corpus import DocumentsCorpus as DocumentsCorpus
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rnnjax.data.documents import TextTable as TextTable
     from rnnjax.data.examples import Dataset as Dataset
     from rnnjax.data.examples import Examples as Examples
+    from rnnjax.data.forecast_table import ForecastTable as ForecastTable
     from rnnjax.data.images import ImageData as ImageData
     from rnnjax.data.images import ImageFolderData as ImageFolderData
     from rnnjax.data.pair_config import PairData as PairData
@@ -71,7 +73,10 @@ if TYPE_CHECKING:
     from rnnjax.models.config import PretrainedTextModel as PretrainedTextModel
     from rnnjax.models.config import SequenceModel as SequenceModel
     from rnnjax.models.config import TextModel as TextModel
+    from rnnjax.models.decoder import Decoder as Decoder
+    from rnnjax.models.encoder_decoder import Encoded as Encoded
     from rnnjax.models.encoder_decoder import EncoderDecoder as EncoderDecoder
+    from rnnjax.models.encoder_decoder import TokenEncoder as TokenEncoder
     from rnnjax.models.encoder_decoder_config import EncoderDecoderModel as EncoderDecoderModel
     from rnnjax.models.forecast_config import ForecastModel as ForecastModel
     from rnnjax.models.head import PooledHead as PooledHead
@@ -173,7 +178,11 @@ _HOMES = {
     "SequenceNet": "models.sequence",
     "RecurrentLM": "models.language",
     "TextClassifier": "models.text",
+    "Decoder": "models.decoder",
+    "Encoded": "models.encoder_decoder",
     "EncoderDecoder": "models.encoder_decoder",
+    "TokenEncoder": "models.encoder_decoder",
+    "Search": "config.language",
     "Outputs": "layers.outputs",
     "Packing": "layers.packing",
     "pack": "layers.packing",
@@ -200,3 +209,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'rnnjax' has no attribute {name!r}")
     return getattr(import_module(f"rnnjax.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})  # names that nobody has used yet are no globals

@@ -210,3 +210,18 @@ def test_a_public_name_that_does_not_exist_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="has no attribute 'LTSMCell'"):
         rnnjax.LTSMCell  # noqa: B018
+
+
+@pytest.mark.parametrize("package", ["rnnjax", "rnnjax.data", "rnnjax.config"])
+def test_dir_shows_what_is_imported_when_it_is_first_used(package):
+    assert (
+        fresh(f"import {package} as p; print(sorted({{*p.__all__}} - {{*dir(p)}}), '__all__' in dir(p))") == "[] True"
+    )
+
+
+def test_a_checker_of_types_is_told_every_public_name():
+    import rnnjax
+
+    imports = [node for node in ast.walk(TREES["rnnjax"]) if isinstance(node, ast.ImportFrom)]
+    told = {alias.asname for node in imports for alias in node.names if alias.asname}
+    assert told == {*rnnjax.__all__}

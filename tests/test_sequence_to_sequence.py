@@ -174,9 +174,14 @@ def test_a_beam_is_of_models_that_write(root):
     model = load(root, EXPERIMENT)
     other = dataclasses.replace(model, task=dataclasses.replace(EXPERIMENT.task))
     assert other.task.writes
-    from rnnjax.config.language import Search
+    from rnnjax import Search
     from rnnjax.tasks import Regression
 
+    alone, penalised = model.searching(3), model.searching(Search(beam=3, length_penalty=0.5))
+    assert (alone.model.beam, alone.model.length_penalty) == (3, Search().length_penalty)
+    assert (penalised.model.beam, penalised.model.length_penalty) == (3, 0.5)
+    with pytest.raises(UsageError, match="--beam must be 1 to 1000, got 0"):
+        model.searching(0)
     with pytest.raises(UsageError, match="--beam is for models that write sequences; this one is of Regression"):
         dataclasses.replace(model, task=Regression()).searching(Search(beam=2))
 

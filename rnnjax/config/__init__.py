@@ -41,3 +41,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MADE_ELSEWHERE:
         raise AttributeError(f"module 'rnnjax.config' has no attribute {name!r}")
     return getattr(import_module(f"rnnjax.{_MADE_ELSEWHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MADE_ELSEWHERE})  # names that nobody has used yet are no globals

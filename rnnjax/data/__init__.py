@@ -34,6 +34,10 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"rnnjax.data.{_HOMES[name]}"), name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})  # names that nobody has used yet are no globals
+
+
 def load(section: Any) -> "Dataset":
     """The data set that a section of the configuration loads, with notes of what a user should know of any.
 

@@ -73,8 +73,11 @@ class DecoderStep(nn.Module):
 class Decoder(nn.Module):
     """Writes a sequence: the logits of each token, after all tokens before it and a source.
 
+    Three ids are special (:mod:`rnnjax.data.tokens`): 0 is padding, and what is read before the first token; 1 is any
+    token that the vocabulary has not; 2 ends a sequence. What is written has neither 0 nor 1 before its end.
+
     Attributes:
-      vocabulary_size: number of token ids, V.
+      vocabulary_size: number of token ids, V, the three special ones among them.
       embedding_features: features of a token's embedding.
       cell: makes the recurrent cells, as ``cell(features, dtype=dtype)``.
       features: of each layer, the lowest first.

@@ -72,6 +72,10 @@ class EncoderDecoder(nn.Module):
 
     In training the target is read as it should be (teacher forcing); else it is written, greedily or by a beam.
 
+    Of target ids three are special (:mod:`rnnjax.data.tokens`): 0 is padding, which the decoder reads before the first
+    token; 1 is a token that the vocabulary has not; 2 is the end. Targets begin with their first real token, end with
+    2, and are below 0 behind it. What is written ends with 2 too, unless the limit comes first, and has 0 behind it.
+
     Attributes:
       encoder: any module, called as ``encoder(inputs, lengths=..., train=...)``, without ``lengths`` where the data
         have none. It gives an :class:`Encoded`, a pair ``(memory, mask)`` or ``(memory, lengths)``, or a memory.

@@ -181,10 +181,18 @@ class Predictor:
         how = Sampling(length=length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
         return generating.generate(self.generator, self.preprocess, prompt, how)
 
-    def searching(self, how: Search) -> "Predictor":
-        """The same model with another search for what it writes; raises UsageError if it writes no sequences."""
+    def searching(self, how: Search | int) -> "Predictor":
+        """The same model with another search for what it writes: ``predictor.searching(5)`` keeps a beam of five.
+
+        Args:
+          how: the beam, or with more :class:`rnnjax.Search`, as ``searching(Search(beam=5, length_penalty=0.6))``.
+
+        Raises:
+          UsageError: if the model writes no sequences, or the beam is none.
+        """
         if not self.task.writes:
             raise UsageError(f"--beam is for models that write sequences; this one is of {type(self.task).__name__}")
+        how = how if isinstance(how, Search) else Search(beam=how)
         model = self.model.clone(beam=how.beam, length_penalty=how.length_penalty)
         return Predictor(model, self.variables, self.preprocess, self.task, self.spec, self.buckets)
 
