@@ -4,9 +4,10 @@ import difflib
 import sys
 from collections.abc import Iterator
 
-from experiments import NAMES, load
-from experiments.tables import measured, read_results
+from experiments import NAMES, load, trials
+from experiments.tables import Results, fastest, read_results, standing
 from rnnjax.experiment import Listed
+from rnnjax.runs.display import duration
 
 USAGE = "usage: python -m experiments [NAME]  (run one by python -m experiments.NAME)"
 
@@ -37,7 +38,7 @@ def _overview() -> Iterator[str]:
             [
                 experiment.name,
                 experiment.target.shown(experiment.task),
-                measured(experiment, results.get(experiment.name, [])),
+                standing(experiment, results)[0],
                 experiment.summary,
             ]
             for experiment in every
@@ -59,17 +60,25 @@ def _details(names: list[str]) -> Iterator[str]:
     for name in names:
         experiment = load(name)
         for one in (experiment, *map(experiment.variant, experiment.variants)):
-            yield from _everything(one, measured(one, results.get(one.name, [])))
+            yield from _everything(one, standing(one, results)[0], results.get(one.name, []))
 
 
-def _everything(experiment: Listed, shown: str) -> list[str]:
+def _everything(experiment: Listed, shown: str, results: Results) -> list[str]:
     return [
         experiment.command,
         f"  shows     {experiment.summary}",
         f"  target    {experiment.aim}",
         *([f"  measured  {shown}"] if experiment.target is not None else []),
-        f"  cost      {experiment.cost}",
+        f"  cost      {_time(results) if results else experiment.cost}",
     ]
+
+
+def _time(results: Results) -> str:
+    """What a seed took, and where."""
+    result = fastest(results)
+    wall = result["seconds"]["wall"]
+    which = f", the fastest of {len(results)} seeds" if len(results) > 1 else ""
+    return f"{duration(wall)} {'h' if wall >= 3600 else 'min'} on {trials.device(result)}{which}"
 
 
 def _wrong(argument: str) -> str:

@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
     summary="an encoder and decoder with attention add numbers of up to 3 digits",
     target=Target(value=0.99, source="Keras's example, addition_rnn: 99 %"),
     bars=True,
-    cost="its time is in its result file",
+    cost="20 epochs of 50,000 sums (100,000 of 8 digits)",
     data=AdditionData(batch_size=128),
     model=EncoderDecoderModel(encoder_features=(64,), features=(128,), embedding_features=32),
     task=SequenceToSequence(),

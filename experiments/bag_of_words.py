@@ -28,7 +28,7 @@ EXPERIMENT = WordCounts(
     name="bag_of_words",
     summary="TF-IDF and logistic regression (scikit-learn) on IMDB: the bar",
     target=Target(value=0.89, source="a bag-of-words MLP: 89.0 %"),
-    cost="one fit for each value of C on one CPU core; its time is in its result files",
+    cost="one fit for each value of C on one CPU core",
     variants={
         "nb": {
             "summary": "log-count ratios of 1- to 3-grams and logistic regression on IMDB: the bar that counts",

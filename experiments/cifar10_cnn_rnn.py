@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     name="cifar10_cnn_rnn",
     summary="a conv stack with an LSTM over the pixels of its feature maps classifies CIFAR-10",
     target=Target(value=0.8765, source="ReNet: 87.65 %"),
-    cost="18 epochs of 45,000 images; its time is in the results table",
+    cost="18 epochs of 45,000 images",
     data=ImageData(name="cifar10", batch_size=128, max_shift=4, shift_padding="reflect", flip=True, cutout=8),
     model=ImageModel(
         conv=(64, 64, 128, 128, 256, 256),

@@ -17,7 +17,7 @@ EXPERIMENT = Experiment(
     name="imagenet_cnn_rnn",
     summary="convolutions and a bidirectional LSTM over their feature rows classify ImageNet",
     target=Target(value=0.565, source="AlexNet in torchvision: 56.5 % on one center crop"),
-    cost="90 epochs of 1.27 million images of 224 x 224 pixels, for accelerators; its time is not yet measured",
+    cost="90 epochs of 1.27 million images of 224 x 224 pixels, for accelerators",
     data=ImageData(
         name="imagenet2012", batch_size=512, validation_fraction=0.01, crop_size=224, test_split="validation"
     ),

@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     name="imdb_bilstm",
     summary="two bidirectional LSTM(64) with masks read IMDB reviews",
     target=Target(value=0.90, source="a bag of words: 89.0 %; Keras' example: 84.3 %"),
-    cost="eight epochs of 22,500 reviews a seed; its time is in its result files",
+    cost="eight epochs of 22,500 reviews a seed",
     seeds=(0, 1, 2),
     bars=True,
     data=TextData(

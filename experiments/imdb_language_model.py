@@ -33,7 +33,7 @@ EXPERIMENT = Experiment(
     summary="an LSTM(256) with carried state models film reviews word by word",
     bars=True,
     target=Target(value=5.044, source="interpolated Kneser-Ney trigrams of the same words"),
-    cost="its time is in its result file",
+    cost="five epochs of 74,000 reviews (ten of the large ones)",
     data=DocumentsCorpus(batch_size=64, window=64),
     model=LanguageModel(
         features=(256,), embedding_features=256, dropout=0.1, embedding_dropout=0.1, weight_dropout=0.1, tied=True

@@ -17,7 +17,7 @@ EXPERIMENT = replace(
     name="imdb_lstm",
     summary="Embedding, LSTM(32), Dense(16) reads IMDB reviews",
     target=Target(value=0.87, source="tutorials' models of this size: 84 to 87 %; a bag of words: 89.0 %"),
-    cost="six epochs of 22,500 reviews a seed; its time is in its result files",
+    cost="six epochs of 22,500 reviews a seed",
     data=replace(PARENT.data, vocabulary_size=20_000, bucket_lengths=(200, 400)),
     model=TextModel(
         features=(32,),

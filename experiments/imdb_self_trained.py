@@ -17,7 +17,7 @@ EXPERIMENT = dataclasses.replace(
     READER,
     name="imdb_self_trained",
     summary="the pretrained reader learns also from what it and n-grams together say of 50,000 unlabelled reviews",
-    cost="two epochs of 72,500 reviews; its time is in its result file",
+    cost="two epochs of 72,500 reviews",
     seeds=(0,),
     data=SelfTrainingText(
         **{field.name: getattr(READER.data, field.name) for field in dataclasses.fields(READER.data)}

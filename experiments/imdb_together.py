@@ -16,7 +16,7 @@ EXPERIMENT = Blended(
     name="imdb_together",
     summary="n-grams and the pretrained reader together classify IMDB reviews",
     target=Target(value=0.93, source="naive-Bayes n-grams alone: 91.9 %"),
-    cost="two finished runs read the documents once; its time is in its result files",
+    cost="two finished runs read the documents once",
     config=Blend(("bag_of_words-nb", "imdb_pretrained-regions-tuned")),
 )
 

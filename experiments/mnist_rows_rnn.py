@@ -17,7 +17,7 @@ EXPERIMENT = replace(
     name="mnist_rows_rnn",
     summary="SimpleRNN(128) x 3 reads MNIST row by row",
     target=Target(value=0.988, source="a plain SimpleRNN(256) trained by Adam: about 98.0 %"),
-    cost="30 epochs of 54,000 images a seed; its time is in the results table",
+    cost="30 epochs of 54,000 images a seed",
     data=replace(PARENT.data, batch_size=128),
     model=ImageModel(cell="simple_rnn", features=(128, 128, 128), dropout=0.1),
     optim=replace(PARENT.optim, learning_rate=1e-3),

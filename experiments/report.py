@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import gaps, label_counts, load, measured, pairs, plots, tables, trials
+from experiments import gaps, label_counts, ladder, load, measured, pairs, plots, tables, trials
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
@@ -32,6 +32,7 @@ def sections(results: dict[str, tables.Results], tried: dict[str, tables.Results
         EXPERIMENTS: {
             "results": tables.full(results),
             "gaps": gaps.table(results, tried),
+            "ladder": ladder.table(results),
             "pairs": pairs.table(results, tried),
             "labels": label_counts.table(label_counts.points(results, tried)),
             "trials": trials.table(tried, results),

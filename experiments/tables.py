@@ -4,7 +4,7 @@ import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments import every, load, trials
 from rnnjax.experiment import Listed
@@ -32,10 +32,39 @@ def measured(experiment: Listed, results: Results) -> str:
         return "not yet measured"
     headline = experiment.task.headline
     values = [result["metrics"]["test"][headline.name] for result in results]
-    mean = statistics.fmean(values)
+    middle = mean(experiment, results)
     spread = f" ± {headline.show(statistics.stdev(values))}" if len(values) > 1 else ""
-    missed = " (missed)" if experiment.reached(mean) is False else ""
-    return f"{headline.show(mean)}{spread}{missed}"
+    missed = " (missed)" if experiment.reached(middle) is False else ""
+    return f"{headline.show(middle)}{spread}{missed}"
+
+
+def standing(experiment: Listed, results: dict[str, Results]) -> tuple[str, Results]:
+    """What was measured of an experiment, and in which results.
+
+    Without any of its own it is that of the best of its variants with the same target, which is named.
+    """
+    if found := results.get(experiment.name, []):
+        return measured(experiment, found), found
+    variants = {name: results.get(f"{experiment.name}-{name}", []) for name in experiment.variants}
+    alike = {
+        name: found
+        for name, found in variants.items()
+        if found and experiment.variant(name).target == experiment.target
+    }
+    if not alike:
+        return measured(experiment, []), []
+    best = max(alike, key=lambda name: experiment.task.headline.score(mean(experiment, alike[name])))
+    return f"{measured(experiment, alike[best])} (variant {best})", alike[best]
+
+
+def mean(experiment: Listed, results: Results) -> float:
+    """The mean of the headline metric on test."""
+    return statistics.fmean(result["metrics"]["test"][experiment.task.headline.name] for result in results)
+
+
+def fastest(results: Results) -> dict[str, Any]:
+    """The result of the seed that took least: other work on the machine makes a seed slower, nothing faster."""
+    return min(results, key=lambda result: result["seconds"]["wall"])
 
 
 def beside(experiment: Listed, results: Results, folder: Path = LANGUAGE) -> str:
@@ -64,24 +93,22 @@ def full(results: dict[str, Results]) -> str:
     """The results with all that belongs to them, for the page beside the experiments."""
     columns = ["experiment", "what", "target", "measured", "seeds", "data", "device", "fastest seed (compiling)",
                "parameters", "commit"]  # fmt: skip
-    experiments = {experiment.name: experiment for experiment in every()}
     rows = []
-    for (*row, value), found in _rows(results, ""):
-        more = beside(experiments[found[0]["experiment"]], found) if found else ""
-        rows.append([*row, f"{value}{more}", *_facts(found)])
+    for row in _rows(results, ""):
+        found = results.get(row.experiment.name, [])  # a variant's stand in its own row
+        rows.append([*row.cells, f"{row.measured}{beside(row.experiment, found)}", *_facts(found)])
     return _table(columns, rows)
 
 
 def short(results: dict[str, Results]) -> str:
     """The results alone, for the first page; variants with their experiment's target are on the other page."""
     columns = ["experiment", "what", "target", "measured", "seeds"]
-    shown = {experiment.name for experiment in every() if _has_own_target(experiment)}
     rows = []
-    for (*row, value), found in _rows(results, "experiments/"):
-        if not found or found[0]["experiment"] not in shown:
+    for row in _rows(results, "experiments/"):
+        if not row.results or not _has_own_target(row.experiment):
             continue
-        copies = sorted({copy for result in found if (copy := trials.copy(result))})
-        rows.append([*row, " on ".join([value, *copies]), str(len(found))])
+        copies = sorted({copy for result in row.results if (copy := trials.copy(result))})
+        rows.append([*row.cells, " on ".join([row.measured, *copies]), str(len(row.results))])
     return _table(columns, rows)
 
 
@@ -96,16 +123,24 @@ def _table(columns: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def _rows(results: dict[str, Results], folder: str) -> list[tuple[list[str], Results]]:
-    """What both tables begin with, and the experiment's results; ``folder`` leads to the experiments' modules."""
+class _Row(NamedTuple):
+    """What both tables begin with, and what it was made of."""
+
+    experiment: Listed
+    cells: list[str]
+    measured: str
+    results: Results
+
+
+def _rows(results: dict[str, Results], folder: str) -> list[_Row]:
+    """A row an experiment with a target; ``folder`` leads to the experiments' modules."""
     rows = []
     for experiment in every():
         if experiment.target is None:
             continue  # for a user's own data: there is nothing to measure here
-        found = results.get(experiment.name, [])
         link = f"[`{experiment.name}`]({folder}{experiment.name.partition('-')[0]}.py)"
         target = experiment.target.shown(experiment.task)
-        rows.append(([link, experiment.summary, target, measured(experiment, found)], found))
+        rows.append(_Row(experiment, [link, experiment.summary, target], *standing(experiment, results)))
     return rows
 
 
@@ -113,13 +148,12 @@ def _facts(results: Results) -> list[str]:
     if not results:
         return [""] * 6
     first = results[0]
-    # Other work on the machine makes a seed slower, nothing makes it faster.
-    fastest = min((result["seconds"] for result in results), key=lambda seconds: seconds["wall"])
+    seconds = fastest(results)["seconds"]
     return [
         str(len(results)),
         trials.data(first),
         trials.device(first),
-        f"{duration(fastest['wall'])} ({duration(fastest['compile'])})",
+        f"{duration(seconds['wall'])} ({duration(seconds['compile'])})",
         f"{first['parameters']:,}",
         ", ".join(sorted({(result["commit"] or "unknown")[:8] for result in results})),
     ]

@@ -2,13 +2,14 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 import experiments
 from experiments import __main__ as index
-from experiments import report, tables, trials
+from experiments import ladder, report, tables, trials
 from experiments.benchmarks import markdown
 from experiments.blend import Blended
 from experiments.word_counts import WordCounts
@@ -130,6 +131,53 @@ def test_a_missed_target_and_a_missing_measurement_are_shown():
     result = {"metrics": {"test": {"accuracy": 0.5}}}
     assert tables.measured(experiment, [result]) == "50.00% (missed)"
     assert tables.measured(experiment, []) == "not yet measured"
+
+
+def test_without_a_result_of_its_own_an_experiment_shows_its_best_variant_by_name():
+    def of(value):
+        return [{"metrics": {"test": {"accuracy": value}}}]
+
+    reader = experiments.load("imdb_pretrained")
+    found = {"imdb_pretrained-regions": of(0.91), "imdb_pretrained-regions-tuned": of(0.92)}
+    assert tables.standing(reader, found) == ("92.00% (variant regions-tuned)", of(0.92))
+    assert tables.standing(reader, found | {"imdb_pretrained": of(0.9)}) == ("90.00% (missed)", of(0.9))
+    assert tables.standing(reader, {}) == ("not yet measured", [])
+    # A variant that aims at something else stands for itself.
+    assert tables.standing(experiments.load("bag_of_words"), {"bag_of_words-nb": of(0.92)})[0] == "not yet measured"
+
+
+def test_the_list_and_the_first_page_show_the_same(capsys):
+    wanted, found = tables.standing(experiments.load("imdb_pretrained"), RESULTS)
+    assert "(variant " in wanted and found
+    assert index.main([]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  imdb_pretrained ")]
+    assert wanted in line
+    (row,) = [line for line in tables.short(RESULTS).splitlines() if "`imdb_pretrained`" in line]
+    assert row.endswith(f"| {wanted} | {len(found)} |")
+
+
+def test_what_was_measured_says_its_time_and_the_rest_what_it_costs(capsys):
+    assert index.main(["digits_rows", "addition"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"  cost      \d:\d\d min on 1 × cpu \(.*\), the fastest of 3 seeds\n", out)
+    assert f"  cost      {experiments.load('addition').cost}\n" in out
+    assert not any("time is" in experiment.cost for experiment in experiments.every())
+
+
+def test_the_ladder_has_the_rungs_of_its_section_in_their_order():
+    section = report.EXPERIMENTS.read_text(encoding="utf-8").partition("## The ladder on film reviews")[2]
+    places = []
+    for name in ladder.RUNGS:
+        module, _, variant = name.partition("-")
+        command = f"python -m experiments.{module}" + (f" --variant {variant}" if variant else "")
+        places.append(section.index(command + " " if not variant else command))
+    assert places == sorted(places)
+    made = ladder.table(RESULTS).splitlines()[2:]
+    assert [line.split("`")[1] for line in made] == list(ladder.RUNGS)
+    assert [line.split("`")[1] for line in made if line.startswith("| **")] == ["imdb_together"]
+    assert all(
+        ("not yet measured" in line) == (name not in RESULTS) for name, line in zip(ladder.RUNGS, made, strict=True)
+    )
 
 
 @pytest.mark.parametrize("path", sorted(report.RESULTS.glob("*.json")), ids=lambda path: path.stem)
