@@ -1,5 +1,6 @@
 """Whole runs of sequence to sequence: stopped and resumed, on two devices, and asked from the command line."""
 
+import ast
 import dataclasses
 import io
 import json
@@ -13,9 +14,20 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax import EncoderDecoderModel, Experiment, OptimConfig, SequenceToSequence, TrainConfig, cli, load
+from rnnjax import (
+    EncoderDecoderModel,
+    Experiment,
+    OptimConfig,
+    SequenceToSequence,
+    TrainConfig,
+    cli,
+    load,
+    load_safetensors,
+)
 from rnnjax.data.pair_config import PairConfig
 from rnnjax.errors import Interrupted, UsageError
+from rnnjax.export import check
+from rnnjax.export.folder import write
 from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.workdir import WorkDir
@@ -158,10 +170,30 @@ def test_predict_answers_a_line_a_file_and_stdin_with_any_beam(root, tmp_path, c
     assert code == 2 and "--beam must be 1 to 1000, got 0" in err
 
 
-def test_no_format_of_export_holds_a_search(root, capsys, tmp_path):
-    for to in ("stablehlo", "safetensors"):
-        code, _, err = said(capsys, "export", f"--workdir={root}", "--to", to, "--out", str(tmp_path / to))
-        assert code == 2 and "searches for them step by step, which no format here holds" in err
+def test_no_program_of_export_holds_a_search(root, capsys, tmp_path):
+    pytest.importorskip("flatbuffers")
+    code, _, err = said(capsys, "export", f"--workdir={root}", "--to", "stablehlo", "--out", str(tmp_path / "out"))
+    assert code == 2 and "searches for them step by step, which stablehlo does not hold; --to safetensors" in err
+
+
+def test_weights_need_no_search_and_answer_as_the_model(root, capsys, tmp_path):
+    pytest.importorskip("safetensors")
+    out = tmp_path / "out"
+    assert said(capsys, "export", f"--workdir={root}", "--to", "safetensors", "--out", str(out))[0] == 0
+    assert check.main([str(out)])[0] == 0
+    model, sources = load(root, EXPERIMENT), ["abc", "cb", "aacb"]
+    loaded = load_safetensors(out / "model.safetensors").predictor
+    assert loaded is not None and any(model(sources))
+    assert loaded.rows(sources) == model.rows(sources)
+    assert loaded.searching(3).rows(sources) == model.searching(3).rows(sources)
+    shapes = [shape for shape, _ in json.loads((out / "export.json").read_text())["outputs"]]
+    assert shapes == [["batch"], ["batch", 10], ["batch", 10, "time"]]
+    page = (out / "README.md").read_text(encoding="utf-8")
+    assert "its token ids" in page and "`targets` has no column" in page
+    ast.parse(page.partition("```python\n")[2].partition("```")[0])
+    write(model.searching(3), tmp_path / "beam", "safetensors")  # drawn samples, and its search
+    beam = load_safetensors(tmp_path / "beam" / "model.safetensors").predictor
+    assert beam is not None and beam.rows(sources) == model.searching(3).rows(sources)
 
 
 def test_evaluation_by_a_beam_says_so(root, capsys):

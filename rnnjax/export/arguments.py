@@ -47,18 +47,31 @@ def arguments(predictor: Predictor, batch: int | None, length: int | None) -> di
     for name, size in (("--batch", batch), ("--length", length)):
         if size is not None and size < 1:
             raise UsageError(f"{name} must be positive, got {size}")
-    spec, stored = predictor.spec, predictor.preprocess.stored(predictor.spec)
+    spec, stored = predictor.spec, _answered(predictor)
     sequences = [like.shape[1] for like in stored.values() if len(like.shape) > 1]
     several = "lengths" in spec.inputs or predictor.task.generates
     if length is not None and not several:
         raise UsageError("--length is of models that read sequences of any length; this one reads examples of one size")
     free = several and len(set(sequences)) == 1
     steps = ("time" if length is None else length,) if free else ()
-    found = {}
+    rows = "batch" if batch is None else batch
+    found = {name: Like((rows, 0), like.dtype) for name, like in _unknown(predictor).items()}
     for name, like in stored.items():
         rest = (*steps, *like.shape[2:]) if steps and len(like.shape) > 1 else like.shape[1:]
-        found[name] = Like(("batch" if batch is None else batch, *rest), like.dtype)
-    return found
+        found[name] = Like((rows, *rest), like.dtype)
+    return {name: found[name] for name in predictor.spec.inputs}
+
+
+def _answered(predictor: Predictor) -> dict[str, Any]:
+    """What a model reads of an example to answer it: of one that writes, all but the targets."""
+    stored = predictor.preprocess.stored(predictor.spec)
+    return {name: like for name, like in stored.items() if name not in _unknown(predictor)}
+
+
+def _unknown(predictor: Predictor) -> dict[str, Any]:
+    """What a model is told in training and nobody knows of a new example: the targets that are to be written."""
+    stored = predictor.preprocess.stored(predictor.spec)
+    return {"targets": stored["targets"]} if predictor.task.writes and "targets" in stored else {}
 
 
 def sample(predictor: Predictor, likes: Mapping[str, Like], folder: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -95,7 +108,9 @@ def _read(predictor: Predictor, folder: Path) -> tuple[dict[str, np.ndarray], li
 
 def _drawn(predictor: Predictor, likes: Mapping[str, Like]) -> dict[str, np.ndarray]:
     draw, drawn = np.random.default_rng(0), {}
-    stored = predictor.preprocess.stored(predictor.spec)
+    stored = _answered(predictor)
+    for name in _unknown(predictor):
+        drawn[name] = np.zeros((_ROWS, 0), likes[name].dtype)
     for name, like in stored.items():
         shape = (_ROWS, *like.shape[1:])
         dtype = likes[name].dtype

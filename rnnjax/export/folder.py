@@ -93,10 +93,10 @@ def check_target(folder: str | Path, to: str) -> None:
 
 def _check_size(predictor: Predictor, to: str) -> None:
     """Raises UsageError where the weights alone are more than a file of the format holds, or it holds no search."""
-    if predictor.task.writes:
+    if predictor.task.writes and to != "safetensors":  # which rebuilds the model, and so its search
         raise UsageError(
-            "a model that writes sequences searches for them step by step, which no format here holds; "
-            "use it by its work folder: rnnjax.load(folder)"
+            f"a model that writes sequences searches for them step by step, which {to} does not hold; "
+            "--to safetensors holds its weights, and what rebuilds it"
         )
     weights, largest = sum(leaf.nbytes for leaf in jax.tree.leaves(predictor.variables)), _LARGEST.get(to)
     if largest is not None and weights >= largest:
@@ -138,6 +138,9 @@ def _fill(
     leaves = [np.asarray(leaf, arguments.plain(leaf.dtype)) for leaf in jax.tree.leaves(outputs)]
     per_step = predictor.task.generates or predictor.task.per_step
     said["outputs"] = [Like(_sizes(likes, leaf, per_step), leaf.dtype).to_json() for leaf in leaves]
+    if predictor.task.writes:
+        said["outputs"] = _written(likes, outputs, stored)
+        said["written"] = sorted(outputs)
     half = _half(predictor, stored)
     said["tolerance"] = check.tolerance(half=half)
     sample = {**stored, **{f"output_{number}": leaf for number, leaf in enumerate(leaves)}}
@@ -194,6 +197,18 @@ def _sizes(likes: Mapping[str, Like], output: np.ndarray, per_token: bool) -> tu
     """The shape of an output: with the inputs' batch, and their time where there is an output a step."""
     first = next(iter(likes.values())).shape
     return (*first[:2], *output.shape[2:]) if per_token else (first[0], *output.shape[1:])
+
+
+def _written(likes: Mapping[str, Like], outputs: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> list[Any]:
+    """Shapes and dtypes of what a search gives, in the order of its names; attention has a column a source's step."""
+    name, like = next(iter(likes.items()))
+    found = []
+    for _, array in sorted(outputs.items()):
+        shape = list(_sizes(likes, array, False))
+        if array.ndim == 3 and array.shape[2] == stored[name].shape[1]:
+            shape[2] = like.shape[1]
+        found.append(Like(tuple(shape), np.dtype(array.dtype)).to_json())
+    return found
 
 
 def _step(

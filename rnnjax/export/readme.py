@@ -75,6 +75,12 @@ _ABOUT = {
     '`rnnjax.load_safetensors("model.safetensors").predictor`',
 }
 
+_WRITTEN = {
+    "score": "the log probability of what is written, of a beam over the length penalty,",
+    "tokens": "its token ids, which `labels` of `export.json` lists in their order (2 is the end, 0 stands behind it)",
+    "weights": "the attention at each of them",
+}
+
 _PREPROCESSING = {
     "image": "Images are `uint8`, 0 to 255, of the size above: they are normalised within.",
     "text": "Documents are token ids: `preprocess.json` has the tokens in the order of their ids (0 is padding, 1 any "
@@ -109,7 +115,7 @@ def text(said: Mapping[str, Any]) -> str:
         lines += ["", _PREPROCESSING[said["preprocess"]]]
     lines += ["", "In this folder, its answer to the sample in it, less the answer when it was exported:", ""]
     loader = _LOADERS[said["format"]].rstrip()
-    if len(said["outputs"]) > 1:
+    if len(said["outputs"]) > 1 and said["format"] != "safetensors":
         loader = loader.rpartition("\n")[0] + "\nprint(outputs)"
     if said["format"] == "safetensors":
         lines[-2] = "In this folder, its arrays:"
@@ -153,6 +159,9 @@ def _code(text: str) -> str:
 
 
 def _meaning(said: Mapping[str, Any]) -> str:
+    if "written" in said:
+        meant = " and ".join(_WRITTEN.get(name, f"`{name}`") for name in said["written"])
+        return f"{meant}; `targets` has no column, since nobody knows them."
     if said["task"] == "classification" and said["outputs"][0][0][-1] == 1 and len(said["labels"]) == 2:
         return f"a logit, above 0 for {_code(said['labels'][1])} and below for {_code(said['labels'][0])}."
     if said["labels"]:

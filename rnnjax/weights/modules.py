@@ -22,11 +22,14 @@ _HOMES |= dict.fromkeys(("ImageClassifier", "MirroredImageClassifier"), "rnnjax.
 _HOMES |= {
     "AttentionPool": "rnnjax.layers.pooling",
     "Carried": "rnnjax.layers.carried",
+    "Decoder": "rnnjax.models.decoder",
+    "EncoderDecoder": "rnnjax.models.encoder_decoder",
     "Outputs": "rnnjax.layers.outputs",
     "PooledHead": "rnnjax.models.head",
     "RecurrentLM": "rnnjax.models.language",
     "SegmentForecaster": "rnnjax.models.forecast",
     "TextClassifier": "rnnjax.models.text",
+    "TokenEncoder": "rnnjax.models.encoder_decoder",
 }
 _HOMES |= dict.fromkeys(("Dense", "Embed", "LayerNorm", "Dropout", "Conv", "BatchNorm", "Sequential"), "flax.linen")
 # Cells of Flax, of which some are called as ours are.
@@ -74,10 +77,7 @@ def from_json(values: Any) -> nn.Module:
 
 
 def _module(module: nn.Module, where: str) -> dict[str, Any]:
-    kind = type(module).__name__
-    name = next((name for name in (kind, f"flax.{kind}") if name in _HOMES and _class(name) is type(module)), None)
-    if name is None:
-        raise UsageError(f"{where}: {kind} is no module of rnnjax, so that a file cannot rebuild it")
+    name = _name_of(type(module), where)
     fields = {}
     for field in dataclasses.fields(module):
         value = getattr(module, field.name, None)
@@ -85,6 +85,14 @@ def _module(module: nn.Module, where: str) -> dict[str, Any]:
             continue
         fields[field.name] = _json_of(value, f"{where}.{field.name}")
     return {"module": name, "fields": fields}
+
+
+def _name_of(cls: type, where: str) -> str:
+    kind = cls.__name__
+    name = next((name for name in (kind, f"flax.{kind}") if name in _HOMES and _class(name) is cls), None)
+    if name is None:
+        raise UsageError(f"{where}: {kind} is no module of rnnjax, so that a file cannot rebuild it")
+    return name
 
 
 def _class(name: str) -> type[nn.Module]:
@@ -110,6 +118,8 @@ def _json_of(value: Any, where: str) -> Any:
         return [_json_of(part, f"{where}[{place}]") for place, part in enumerate(value)]
     if isinstance(value, nn.Module):
         return _module(value, where)
+    if isinstance(value, type) and issubclass(value, nn.Module):  # of the cells that a decoder makes
+        return {"class": _name_of(value, where)}
     if isinstance(value, np.dtype | type) or type(value).__name__ == "_ScalarMeta":
         return {"dtype": _dtype_name(value, where)}
     known = [name for name, function in _FUNCTIONS.items() if function is value]
@@ -135,6 +145,8 @@ def _value_of(value: Any) -> Any:
         return value
     if "dtype" in value:
         return jnp.dtype(value["dtype"]).type
+    if "class" in value:
+        return _class(value["class"])
     if "function" in value:
         return _FUNCTIONS[value["function"]]
     return _class(value["module"])(**{name: _value_of(part) for name, part in value["fields"].items()})
