@@ -196,6 +196,18 @@ def test_the_command_shows_it_beside_the_static_loss_and_leaves_the_folder_as_it
     assert digests(folder) == before
 
 
+def test_figures_of_a_split_that_was_trained_on_are_noted(folder, tmp_path, capsys):
+    refitted = trained(tmp_path, "--train.epochs", "1", "--train.no-test", refit=True)[0]
+    for root, split, noted in (
+        (refitted, "validation", True),
+        (refitted, "test", False),
+        (folder, "validation", False),
+    ):
+        capsys.readouterr()
+        assert cli.main(SHAKESPEARE, ["evaluate", "--workdir", str(root), "--split", split]) == 0
+        assert ("this split was trained on (--data.refit)" in capsys.readouterr().err) == noted
+
+
 def test_what_the_tables_show_is_written_by_one_command(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(language_extras, "LANGUAGE", tmp_path / "language")
     assert language_extras.main(folder, rates=(0.1, 0.5, 1e30), tokens=20) == 0

@@ -57,6 +57,9 @@ def test_it_trains_and_evaluates(experiment, tmp_path, capsys):
     shown = json.loads(capsys.readouterr().out)
     result = json.loads((root / "result.json").read_text())
     assert shown["accuracy"] == result["metrics"]["validation"]["accuracy"]
+    with pytest.raises(rnnjax.UsageError, match="hand over its experiment") as refused:
+        rnnjax.load(root)
+    assert "not a readable configuration" not in str(refused.value)
 
 
 def test_help_shows_the_name_of_a_class_of_ones_own_and_another_may_be_chosen(capsys, monkeypatch):

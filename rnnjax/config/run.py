@@ -25,6 +25,10 @@ Kinds = Mapping[str, Sequence[type]]
 OURS: Kinds = {"optim": (OptimConfig,), "train": (TrainConfig,), "parallel": (ParallelConfig,)}
 
 
+class UnknownPart(UsageError):
+    """A configuration may be in order, and names a class that its reader does not know: of a user's own, as a rule."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """All that decides what a run computes, but for its task."""
@@ -35,6 +39,8 @@ class Config:
     train: TrainConfig = field(default=TrainConfig())
     parallel: ParallelConfig = field(default=ParallelConfig(), metadata=RUNTIME)
 
+
+_HAND_OVER = "hand over its experiment: rnnjax.load(folder, experiment=...), or the command line of that experiment"
 
 SECTIONS = tuple(section.name for section in dataclasses.fields(Config))
 
@@ -130,6 +136,7 @@ def from_json(data: dict[str, Any], kinds: Kinds) -> Config:
       kinds: the classes that ``data`` and ``model`` may be of.
 
     Raises:
+      UnknownPart: at a class that is none of those.
       UsageError: at a section or field that is missing or does not exist, or a value that is not allowed.
     """
     unknown = set(data) - set(SECTIONS)
@@ -152,10 +159,9 @@ def _section(name: str, given: Any, classes: Sequence[type], within: Mapping[str
     wanted = values.pop("kind", None)
     found = [cls for cls in classes if _kind_of(cls) == wanted]
     if not found:
-        foreign = (
-            "; it is a part of one's own: hand over its experiment" if isinstance(wanted, str) and "." in wanted else ""
-        )
-        raise UsageError(f"{name}.kind: {wanted!r} is not known here{foreign}")
+        if isinstance(wanted, str):
+            raise UnknownPart(f"{name}.kind: {wanted!r} is not known here; of a part of one's own, {_HAND_OVER}")
+        raise UsageError(f"{name}.kind: {wanted!r} is not known here")
     hints = typing.get_type_hints(found[0])
     fields = {json_name(entry): entry for entry in dataclasses.fields(found[0])}
     arguments = {}
@@ -167,8 +173,9 @@ def _section(name: str, given: Any, classes: Sequence[type], within: Mapping[str
             arguments[fields[key].name] = within[value]
             continue
         if not _fits(read, hints[fields[key].name]):
-            own = "; a class of one's own needs its experiment handed over" if "." in str(value) else ""
-            raise UsageError(f"{name}.{key}: {value!r} is not a valid value{own if isinstance(value, str) else ''}")
+            if isinstance(value, str) and "." in value:
+                raise UnknownPart(f"{name}.{key}: {value!r} is not known here; of a class of one's own, {_HAND_OVER}")
+            raise UsageError(f"{name}.{key}: {value!r} is not a valid value")
         arguments[fields[key].name] = read
     for needed in fields.values():
         if needed.default is dataclasses.MISSING and needed.name not in arguments:

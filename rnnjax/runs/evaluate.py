@@ -70,8 +70,7 @@ def evaluate(
     experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task, train=train)
     program = Runner(experiment, dataset, devices)
     metrics, report, _ = reported(program, trained.variables, split)
-    if split == "test":
-        terminal.note("this looked at the test split; choose models by validation")
+    _note_of_split(split, section)
     try:
         written = save_report(report, workdir, split, program.dataset, search)
         if written:
@@ -85,6 +84,17 @@ def evaluate(
     if dynamic is None or not dynamic.dynamic:
         return said
     return said | {"dynamic": adapting(program, trained.variables, split, dynamic)}
+
+
+def _note_of_split(split: str, section: Any) -> None:
+    """Says where a split is none to judge by."""
+    if split == "test":
+        terminal.note("this looked at the test split; choose models by validation")
+    if split == "validation" and getattr(section, "refit", False):
+        terminal.note(
+            "this split was trained on (--data.refit), so that its figures say nothing of new data; "
+            "choose by a run with --data.no-refit"
+        )
 
 
 def divided(section: Any, dataset: Dataset) -> tuple[list[Any], Any]:

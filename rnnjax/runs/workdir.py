@@ -14,7 +14,7 @@ from typing import Any
 
 from rnnjax import digests, terminal
 from rnnjax.config import Config
-from rnnjax.config.run import Kinds
+from rnnjax.config.run import Kinds, UnknownPart
 from rnnjax.errors import RnnjaxError, RunError, UsageError
 from rnnjax.experiment import KINDS
 from rnnjax.files import ASIDE, read_json, write_text
@@ -132,6 +132,8 @@ class WorkDir:
             raise UsageError(f"{self.root} holds no run (there is no {self.config.name} in it); train one first")
         try:
             return Run.from_json(read_json(self.config, "a configuration"), self.kinds)
+        except UnknownPart as error:
+            raise UsageError(f"{self.config}: {error}") from error
         except (RnnjaxError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UsageError(
                 f"{self.config}: not a readable configuration ({_said(error)}); the command that trained it mends it"
