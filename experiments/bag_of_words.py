@@ -133,7 +133,7 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
         {"train": train_command, **text_answers.commands(folder, evaluate, predict)},
         prog=f"python -m experiments.{EXPERIMENT.name}",
         description=f"{experiment.summary}\n\n{variants}{cli.EXIT_CODES}",
-        args=cli.with_command(arguments),
+        args=cli.with_command(cli.with_plain_help(arguments)),
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )
 

@@ -182,6 +182,6 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
         commands,
         prog=f"python -m experiments.{experiment.name}",
         description=f"{experiment.summary}\n\n{cli.EXIT_CODES}",
-        args=cli.with_command(arguments, tuple(commands)),
+        args=cli.with_command(cli.with_plain_help(arguments), tuple(commands)),
         config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
     )

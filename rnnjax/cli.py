@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import functools
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -17,7 +16,7 @@ from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling, Search
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
 from rnnjax.experiment import Experiment
-from rnnjax.runs import commands
+from rnnjax.runs import commands, environment
 from rnnjax.runs.settings import with_settings
 from rnnjax.training import hosts
 
@@ -43,7 +42,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> int:
     """
     own = arguments is None or list(arguments) == sys.argv[1:]
     if own and not experiment.program:
-        experiment = dataclasses.replace(experiment, program=_program())
+        experiment = dataclasses.replace(experiment, program=environment.program())
 
     return run(lambda given: parse(experiment, given, own=own), arguments)
 
@@ -70,16 +69,8 @@ def parse(experiment: Experiment, arguments: list[str], *, own: bool) -> Callabl
         path, rest = taken(rest, "--config")
         if path == "":
             raise UsageError("--config needs a file: a run's config.json or result.json")
-        experiment = experiment if path is None else with_settings(experiment, Path(path))
+        experiment = experiment if path is None else with_settings(experiment, Path(path), rest)
     return _parse(experiment, rest, own)
-
-
-def _program() -> str:
-    """How this process was called."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None:
-        return f"python -m {spec.name.removesuffix('.__main__')}"
-    return f"python {shlex.quote(os.path.relpath(sys.argv[0]) if sys.argv[0] else '-')}"
 
 
 def run(parse: Callable[[list[str]], Callable[[], int]], arguments: Sequence[str] | None = None) -> int:
@@ -134,6 +125,11 @@ def with_command(arguments: list[str], commands: Sequence[str] = COMMANDS) -> li
         hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(commands)}"
         raise UsageError(f"unknown command {arguments[0]!r}; {hint}")
     return arguments
+
+
+def with_plain_help(arguments: Sequence[str]) -> list[str]:
+    """The arguments with ``--help`` where they ask for ``--help-all``."""
+    return ["--help" if argument == "--help-all" else argument for argument in arguments]
 
 
 def taken(arguments: list[str], option: str) -> tuple[str | None, list[str]]:
@@ -339,7 +335,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
                 verbs,
                 prog=experiment.command,
                 description=about,
-                args=["--help" if argument == "--help-all" else argument for argument in arguments],
+                args=with_plain_help(arguments),
                 config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.SuppressFixed),
             )
     except SystemExit as ended:

@@ -1,11 +1,13 @@
 """What --help shows of an experiment, what --help-all adds, and that both say what an option does."""
 
 import dataclasses
+import functools
 import re
 
 import pytest
 
 import experiments
+from experiments import bag_of_words, blend_commands, imdb_together
 from experiments.__main__ import main as list_experiments
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from experiments.image_folder import EXPERIMENT as FOLDER
@@ -57,6 +59,18 @@ def test_help_fits_on_a_screen_or_two_and_says_how_many_options_it_left_out(expe
     assert brief.splitlines()[-1].startswith(f"{len(left_out)} more options")
     assert "--help-all" in brief.splitlines()[-1]
     assert "more options" not in whole
+
+
+@pytest.mark.parametrize(("module", "arguments"), [(imdb_together, []), (bag_of_words, []), (bag_of_words, ["train"])])
+def test_a_command_line_without_rare_options_takes_help_all_as_help(module, arguments, capsys):
+    parse = getattr(module, "_parse", functools.partial(blend_commands.parse, module.EXPERIMENT))
+    shown = []
+    for asked in ("--help", "--help-all"):
+        with pytest.raises(SystemExit) as ended:
+            parse([*arguments, asked])
+        assert ended.value.code == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] and len(shown[1].splitlines()) <= 100
 
 
 def test_a_rare_option_is_accepted_and_found_by_its_typo(shown, tmp_path, capsys):

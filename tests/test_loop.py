@@ -4,6 +4,9 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -272,6 +275,20 @@ def test_a_result_file_tells_the_command_without_the_folders_of_the_machine(monk
     given = ["--runs-dir=/a/b", "forwards=/a/lm/seed-0", "backwards=/a/c:latest", "embed=0.5", "1=/x y/z", "a=b/c"]
     kept = ["--runs-dir=b", "forwards=seed-0", "backwards=c:latest", "embed=0.5", "1=z", "a=b/c"]
     assert without_folders(given) == kept
+
+
+def test_the_command_of_a_script_of_ones_own_runs_again_as_it_is(tmp_path, monkeypatch):
+    script = tmp_path / "my folder" / "mine.py"
+    script.parent.mkdir()
+    program = "from rnnjax.runs.environment import command\nprint(command(), command(False), sep='\\n')\n"
+    script.write_text(program)
+    monkeypatch.chdir(tmp_path)
+    for where in ("my folder/mine.py", str(script)):
+        given = [sys.executable, where, "--seeds", "3"]
+        done = subprocess.run(
+            given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        )
+        assert done.stdout.splitlines() == ["python 'my folder/mine.py' --seeds 3", "python mine.py --seeds 3"], done
 
 
 def test_what_a_finished_run_leaves_behind(digits, tmp_path, monkeypatch):

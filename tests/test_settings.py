@@ -18,6 +18,7 @@ from rnnjax.cli import main
 from rnnjax.config import DataConfig
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Variant
+from rnnjax.runs.environment import without_folders
 from rnnjax.runs.record import Run
 from rnnjax.runs.settings import with_settings
 from rnnjax.runs.workdir import WorkDir
@@ -132,6 +133,23 @@ def test_a_record_says_where_the_data_lie_and_a_result_does_not(tmp_path):
     }
     (tmp_path / "result.json").write_text(json.dumps(values))
     assert with_settings(TABLE, tmp_path / "result.json") == TABLE
+
+
+def test_a_result_of_data_that_are_called_otherwise_is_noted(tmp_path, capsys):
+    ours = dataclasses.replace(TABLE, data=dataclasses.replace(TABLE.data, path=str(tmp_path / "small")))
+    values = without_folders(Run("text_table", 0, ours.config).to_json()["config"])
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps({"experiment": "text_table", "metrics": {}, "config": values}))
+    with_settings(TABLE, file)
+    assert "the result names 'small', and no path is given here; give --data.path" in capsys.readouterr().err
+    other = dataclasses.replace(TABLE, data=dataclasses.replace(TABLE.data, path="rows/large"))
+    with_settings(other, file)
+    assert "names 'small', and data are read from rows/large; give --data.path" in capsys.readouterr().err
+    with_settings(other, file, ["train", "--data.path=mine"])
+    with_settings(dataclasses.replace(TABLE, data=dataclasses.replace(TABLE.data, path="moved/small")), file)
+    assert "names 'small'" not in capsys.readouterr().err
+    assert main(TABLE, ["plan", "--config", str(file), "--data.path", "there-is-none.csv"]) != 0
+    assert "names 'small'" not in capsys.readouterr().err
 
 
 class Net(nn.Module):

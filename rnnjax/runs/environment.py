@@ -42,11 +42,21 @@ def command(paths: bool = True) -> str:
       paths: whether to give absolute paths whole. Result files are shown to others, to whom the folders of this
         machine mean nothing; they get the last name of such a path alone.
     """
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    program = f"python -m {spec.name.removesuffix('.__main__')}" if spec is not None else Path(sys.argv[0]).name
     arguments = sys.argv[1:] if paths else without_folders(sys.argv[1:])
-    return shlex.join(shlex.split(program) + arguments)
+    return f"{program(paths=paths)} {shlex.join(arguments)}".rstrip()
+
+
+def program(paths: bool = True) -> str:
+    """How this process was called, such that a shell in this folder calls it again, without its arguments.
+
+    Args:
+      paths: whether a script is named with its folder, or by its last name alone.
+    """
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    script = sys.argv[0] or "-"
+    return f"python {shlex.quote(os.path.relpath(script) if paths else Path(script).name)}"
 
 
 def without_folders(value: Any) -> Any:

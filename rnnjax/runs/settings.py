@@ -4,7 +4,7 @@ It names no module that imports JAX: help waits for nothing.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ from rnnjax.experiment import Experiment
 from rnnjax.files import read_json
 
 
-def with_settings(experiment: Experiment, path: Path) -> Experiment:
+def with_settings(experiment: Experiment, path: Path, options: Sequence[str] = ()) -> Experiment:
     """The experiment with all settings, and the seed, of a run of it.
 
     Parts that were handed over are the experiment's own, and so is what is of a machine: where decoded data are kept,
-    and who joins whom. A result holds the last names alone of the folders that its data lay in; they are not taken.
+    and who joins whom. A result holds the last names alone of the folders that its data lay in; they are not taken, and
+    where the data are called otherwise here, a note says so.
 
     Args:
       experiment: whose command line it is; of a run of one of its variants, that variant is taken.
       path: a run's ``config.json`` or ``result.json``; of one that was edited, ``experiment``, ``seed`` and ``config``.
+      options: those that stand beside it on the command line; of a path that they give, nothing is noted.
 
     Raises:
       UsageError: if it is none, was changed or damaged, or is of another experiment.
@@ -41,11 +43,23 @@ def with_settings(experiment: Experiment, path: Path) -> Experiment:
     if "metrics" in values and is_section(parts["data"]):
         places = getattr(parts["data"], "places", ())
         mine = {name: getattr(experiment.data, name, None) for name in places}
+        _note_other_places(path, parts["data"], mine, options)
         parts["data"] = dataclasses.replace(parts["data"], **mine)
     if values.get("init_from"):
         terminal.note(f"--config {path}: that run began from weights of another run; only --init-from takes them again")
     seed = values.get("seed")
     return dataclasses.replace(experiment, **parts, **({} if seed is None else {"seeds": (seed,)}))
+
+
+def _note_other_places(path: Path, theirs: Any, mine: Mapping[str, Any], options: Sequence[str]) -> None:
+    """Says which data of a result are called otherwise than those that are read here, and how to name them."""
+    given = {option.partition("=")[0].replace("_", "-") for option in options}
+    for field, here in mine.items():
+        option, there = f"--data.{field.replace('_', '-')}", getattr(theirs, field, None)
+        if not there or option in given or Path(there).name == Path(here or "").name:
+            continue
+        read = f"data are read from {here}" if here else "no path is given here"
+        terminal.note(f"--config {path}: the result names {Path(there).name!r}, and {read}; give {option}")
 
 
 def _checked(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
