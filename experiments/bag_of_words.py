@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import text_answers
-from experiments.linear import Linear, scores
+from experiments import finished, same_data, text_answers
+from experiments.linear import VOCABULARY, Linear, scores
 from experiments.word_counts import BagOfWords, WordCounts, fit
 from rnnjax import cli
 from rnnjax.data import sources
@@ -42,9 +42,9 @@ EXPERIMENT = WordCounts(
 
 
 def train(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str | None, fresh: bool) -> int:
-    if (root / "result.json").is_file() and not fresh:
-        result = json.loads((root / "result.json").read_text(encoding="utf-8"))
-        if BagOfWords.from_json(result["config"]) != config:
+    earlier = finished.own(root, experiment.name, VOCABULARY, fresh=fresh)
+    if earlier is not None and not fresh:
+        if BagOfWords.of_result(earlier, root / finished.RESULT) != config:
             raise UsageError(f"{root} holds a result of other options; --fresh replaces it, or name another --workdir")
         print(f"finished already in {root}; --fresh trains it again")
         return 0
@@ -52,7 +52,7 @@ def train(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str 
     name, class_names, splits = sources.documents(config.documents(data_dir))
     model, c, tried = fit(config, splits, class_names)
     metrics = {split: scores(model, *splits[split]) for split in ("test", "validation", "train")}
-    root.mkdir(parents=True, exist_ok=True)
+    finished.begin(root)
     model.save(root)
     accuracy, target = metrics["test"]["accuracy"], experiment.target
     assert target is not None
@@ -66,13 +66,14 @@ def train(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str 
         "tried": tried,
         "parameters": model.kernel.size + model.bias.size,
         "data": {"name": name} | {split: len(labels) for split, (_, labels) in splits.items()},
+        same_data.FIELD: same_data.fingerprint(splits),
         "device": _cpu(),
         "seconds": {"wall": wall, "compile": 0.0},
         "config": config.to_json(),
         **environment,
         "finished": environments.now(),
     }
-    write_text(root / "result.json", json.dumps(result, indent=2) + "\n")
+    write_text(root / finished.RESULT, json.dumps(result, indent=2) + "\n")
     verdict = "reached" if result["target"]["reached"] else "MISSED"
     print(
         f"\n{experiment.name}: {experiment.summary}\n"
@@ -84,9 +85,12 @@ def train(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str 
     return 0
 
 
-def evaluate(root: Path, split: str, data_dir: str | None) -> int:
-    model, result = Linear.load(root), json.loads((root / "result.json").read_text(encoding="utf-8"))
-    _, _, splits = sources.documents(BagOfWords.from_json(result["config"]).documents(data_dir))
+def evaluate(root: Path, split: str, data_dir: str | None, other_data: bool = False) -> int:
+    model, result = Linear.load(root), finished.result(root)
+    config = BagOfWords.of_result(result, root / finished.RESULT)
+    _, splits = same_data.documents(config.documents(data_dir), model.class_names, root)
+    now = same_data.fingerprint({split: splits[split]})
+    same_data.check(root, result.get(same_data.FIELD), now, (split,), other_data=other_data)
     if split == "test":
         print("note: this looked at the test split; choose models by validation", file=sys.stderr)
     values = scores(model, *splits[split])

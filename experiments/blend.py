@@ -1,19 +1,22 @@
 """Several finished classifiers of the same documents as one: their log probabilities, weighed on validation."""
 
+import dataclasses
 import itertools
-import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import experiments
+from experiments import finished, same_data
 from experiments.linear import Linear
 from experiments.word_counts import BagOfWords, WordCounts
-from rnnjax import load, terminal
+from rnnjax import data, digests, load, terminal
 from rnnjax.data.documents import TextData
+from rnnjax.data.tokenized import Documents
 from rnnjax.errors import UsageError
 from rnnjax.experiment import KINDS, Listed
 from rnnjax.runs.workdir import WorkDir
@@ -25,6 +28,9 @@ _LEAST = 1e-12
 
 Scorer = Callable[[Sequence[str]], np.ndarray]
 """From documents to the logarithms of their classes' probabilities, ``[N, C]``."""
+
+Digests = Callable[[Mapping[str, Documents], str | None], Mapping[str, str]]
+"""From the splits and the TFDS data directory to a digest of each split, as a member's training kept it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class Member(NamedTuple):
       section: how its documents were loaded and cut.
       class_names: of its classes.
       log_probabilities: what it makes of documents.
+      root: its folder.
+      identity: what tells it from the same run trained anew: the run's id, where it has one, and a digest of its
+        weights and of what they read.
+      trained_on: a digest by split of the data of its training; None: its version kept none.
+      now: gives those of the data that are there.
     """
 
     experiment: str
@@ -65,24 +76,61 @@ class Member(NamedTuple):
     section: TextData
     class_names: tuple[str, ...]
     log_probabilities: Scorer
+    root: Path = Path()
+    identity: Mapping[str, str] = MappingProxyType({})
+    trained_on: Mapping[str, str] | None = None
+    now: Digests = lambda splits, _: same_data.fingerprint(splits)
 
     @property
     def shown(self) -> str:
         """What it is called."""
         return f"{self.experiment}, seed {self.seed}"
 
+    def check_data(self, splits: Mapping[str, Documents], data_dir: str | None) -> None:
+        """Raises DataError if the documents to weigh and to test it on are others than those of its training."""
+        held = ("validation", "test")
+        now = {} if self.trained_on is None else self.now({split: splits[split] for split in held}, data_dir)
+        same_data.check(self.root, self.trained_on, now, held, other_data=None)
+
 
 def member(root: Path) -> Member:
-    """The classifier of a finished run; raises UsageError if the folder holds none."""
-    if not (root / "result.json").is_file():
-        raise UsageError(f"{root} holds no finished run (no result.json)")
-    result = json.loads((root / "result.json").read_text(encoding="utf-8"))
-    name, seed = result["experiment"], int(result["seed"])
-    if isinstance(experiments.load(name), WordCounts):
-        section = BagOfWords.from_json(result["config"]).documents(None)
-        model = Linear.load(root)
-        return Member(name, seed, section, model.class_names, _logarithms(model.logits))
-    section = WorkDir(root, KINDS).read_run().config.data
+    """The classifier of a finished run.
+
+    Raises:
+      UsageError: if the folder holds none.
+      RunError: if it is damaged.
+    """
+    result = finished.result(root)
+    kind = finished.experiment(result, root / finished.RESULT)
+    if isinstance(kind, WordCounts):
+        return _of_word_counts(root, result)
+    if isinstance(kind, Blended):
+        raise UsageError(f"{root} holds models together, which are no member of others; name its members")
+    return _of_network(root, result)
+
+
+def _of_word_counts(root: Path, result: Mapping[str, Any]) -> Member:
+    section = BagOfWords.of_result(result, root / finished.RESULT).documents(None)
+    model = Linear.load(root)
+    return Member(
+        result["experiment"],
+        result["seed"],
+        section,
+        model.class_names,
+        _logarithms(model.logits),
+        root,
+        {"weights": model.digest},
+        result.get(same_data.FIELD),
+    )
+
+
+def _of_network(root: Path, result: Mapping[str, Any]) -> Member:
+    name, run = result["experiment"], WorkDir(root, KINDS).read_run()
+    if run.experiment != name:
+        raise UsageError(
+            f"{root / finished.RESULT} is of {name}, and the run there of {run.experiment}; train it again"
+        )
+    section = run.config.data
     if not isinstance(section, TextData):
         raise UsageError(f"{root} is a run of {name}, which classifies no documents by TFDS")
     predictor = load(root)
@@ -90,7 +138,25 @@ def member(root: Path) -> Member:
     def logits(documents: Sequence[str]) -> np.ndarray:
         return predictor.logits(list(documents))
 
-    return Member(name, seed, section, predictor.spec.names, _logarithms(logits))
+    read, weights = predictor.preprocess.identity(), digests.of_tree(predictor.variables)
+    return Member(
+        name,
+        result["seed"],
+        section,
+        predictor.spec.names,
+        _logarithms(logits),
+        root,
+        {**({"run": run.id} if run.id else {}), "weights": digests.of_json([read, weights])},
+        run.data or None,
+        lambda _, data_dir: data.load(_elsewhere(section, data_dir)).fingerprint,
+    )
+
+
+def _elsewhere(section: TextData, data_dir: str | None) -> TextData:
+    """The section with its data where they are now; what models labelled is in no split that is asked for."""
+    places = {"data_dir": data_dir, "cache_dir": None}
+    own = {"labels_path": "", "without_labels": True} if hasattr(section, "labels_path") else {}
+    return dataclasses.replace(section, **places, **own)
 
 
 def _logarithms(logits: Scorer) -> Scorer:
@@ -101,10 +167,12 @@ def _logarithms(logits: Scorer) -> Scorer:
 
 
 def shared(members: Sequence[Member]) -> TextData:
-    """How the documents of all are loaded and cut; raises UsageError where they are not cut alike."""
+    """How the documents of all are loaded and cut; raises UsageError where they are not alike."""
     first, *others = members
     wanted = ("name", "validation_fraction", "validation_by")
     for other in others:
+        if first.class_names != other.class_names:
+            raise UsageError(f"{first.experiment} and {other.experiment} were not trained on the same classes")
         for name in wanted:
             ours, theirs = getattr(first.section, name), getattr(other.section, name)
             if ours != theirs:
@@ -226,9 +294,12 @@ def difference(one: str, ours: np.ndarray, other: str, theirs: np.ndarray) -> di
       ``p`` of McNemar's exact test, or of the paired bootstrap where several runs are a mean.
     """
     rows = np.stack([ours.astype(np.float64) - theirs, np.ones(len(ours))], 1)
+    mean = float(rows[:, 0].mean())
     ends = compare.interval(compare.weighted_mean, rows)
+    if not all(map(math.isfinite, ends)):  # all draws are alike, and the difference of each is that of all
+        ends = (mean, mean)
     if ours.dtype == theirs.dtype == bool:
         p = compare.mcnemar(ours, theirs)
     else:
         p = compare.paired(compare.weighted_mean, ours[:, None].astype(float), theirs[:, None].astype(float))
-    return {"one": one, "other": other, "difference": float(rows[:, 0].mean()), "interval": list(ends), "p": p}
+    return {"one": one, "other": other, "difference": mean, "interval": list(ends), "p": p}

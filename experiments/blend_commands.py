@@ -13,11 +13,12 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from experiments import blend, text_answers
+from experiments import blend, finished, members, same_data, text_answers
 from experiments.blend import Blend, Blended
 from rnnjax import cli, terminal
-from rnnjax.data import sources, tfds
+from rnnjax.data import label_record, tfds
 from rnnjax.data.labelled_by_models import COLUMNS
+from rnnjax.data.tokenized import Documents
 from rnnjax.errors import UsageError
 from rnnjax.files import write_text
 from rnnjax.runs import environment as environments
@@ -27,38 +28,61 @@ UNLABELLED = "unsupervised"
 """Split of the data set whose labels nobody knows."""
 
 
-def train(experiment: Blended, workdirs: Sequence[Path], root: Path, data_dir: str | None) -> int:
-    """Weighs the members on validation, tests them, and writes the result."""
+def train(experiment: Blended, workdirs: Sequence[Path], root: Path, data_dir: str | None, fresh: bool = False) -> int:
+    """Weighs the members on validation, tests them, and writes the result.
+
+    Raises:
+      UsageError: if a member is none or named twice, or the folder holds something else, which stays as it is.
+      RunError: if a member or an earlier result is damaged.
+      DataError: if a member was trained on other data.
+    """
+    earlier = finished.own(root, experiment.name, members.FILE, fresh=fresh)
+    members.check_once(workdirs)
+    if earlier is not None and not fresh:
+        members.check_finished(root, workdirs)
+        print(f"finished already in {root}; --fresh weighs them again")
+        return 0
     environment, start = environments.environment(), time.perf_counter()
-    members = [blend.member(workdir) for workdir in workdirs]
-    name, _, splits = sources.documents(_section(members, data_dir))
+    asked = [blend.member(workdir) for workdir in workdirs]
+    name, splits = _documents(asked, data_dir)
+    for one in asked:
+        one.check_data(splits, data_dir)
     held, tested = (
-        blend.Scored(blend.scored(members, documents, split), labels)
+        blend.Scored(blend.scored(asked, documents, split), labels)
         for split, (documents, labels) in ((split, splits[split]) for split in ("validation", "test"))
     )
     weights = held.weights()
-    accuracy, target = tested.metrics(weights)["accuracy"], experiment.target
-    assert target is not None
     result = {
-        "experiment": experiment.name,
-        "seed": max(one.seed for one in members),
-        "metrics": {"test": tested.metrics(weights), "validation": held.metrics(weights), "train": {}},
-        "target": {"accuracy": target.value, "source": target.source, "reached": accuracy >= target.value},
-        **blend.described(members, weights, held, tested),
-        "parameters": len(members),
+        **_judged(experiment, asked, weights, held, tested),
         "data": {"name": name} | {split: len(labels) for split, (_, labels) in splits.items()},
         "device": DataParallel().describe(),
         "seconds": {"wall": time.perf_counter() - start, "compile": 0.0},
-        "config": Blend(tuple(one.experiment for one in members)).to_json(),
+        "config": Blend(tuple(one.experiment for one in asked)).to_json(),
         **environment,
         "finished": environments.now(),
     }
-    root.mkdir(parents=True, exist_ok=True)
-    write_text(root / "result.json", json.dumps(result, indent=2) + "\n")
-    known = {"members": [str(workdir.resolve()) for workdir in workdirs], "weights": weights.tolist()}
-    write_text(root / "members.json", json.dumps(known, indent=1) + "\n")
+    finished.begin(root)
+    members.write(root, asked, weights, same_data.fingerprint(splits))
+    write_text(root / finished.RESULT, json.dumps(result, indent=2) + "\n")
     _show(result, root)
     return 0
+
+
+def _judged(
+    experiment: Blended, asked: Sequence[blend.Member], weights: np.ndarray, held: blend.Scored, tested: blend.Scored
+) -> dict[str, Any]:
+    """What the result says of the models, as JSON values."""
+    target, metrics = experiment.target, {"test": tested.metrics(weights), "validation": held.metrics(weights)}
+    assert target is not None
+    reached = metrics["test"]["accuracy"] >= target.value
+    return {
+        "experiment": experiment.name,
+        "seed": max(one.seed for one in asked),
+        "metrics": {**metrics, "train": {}},
+        "target": {"accuracy": target.value, "source": target.source, "reached": reached},
+        **blend.described(asked, weights, held, tested),
+        "parameters": len(asked),
+    }
 
 
 def _show(result: dict[str, Any], root: Path) -> None:
@@ -78,24 +102,22 @@ def _show(result: dict[str, Any], root: Path) -> None:
     )
 
 
-def weighed(root: Path) -> tuple[list[blend.Member], list[float]]:
-    """The members that were weighed, and their weights; raises UsageError if the folder holds none."""
-    try:
-        known = json.loads((root / "members.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(f"{root} holds no models together; train them first") from error
-    return [blend.member(Path(workdir)) for workdir in known["members"]], known["weights"]
+def evaluate(root: Path, split: str, data_dir: str | None, other_data: bool = False) -> int:
+    """Prints loss and accuracy of a whole split as JSON.
 
-
-def evaluate(root: Path, split: str, data_dir: str | None) -> int:
-    """Prints loss and accuracy of a whole split as JSON."""
-    members, weights = weighed(root)
-    _, _, splits = sources.documents(_section(members, data_dir))
+    Raises:
+      UsageError, RunError: if the folder holds no models together, one was trained anew, or what it holds is damaged.
+      DataError: if the split is another than at the weighing, and ``other_data`` does not allow that.
+    """
+    known = members.read(root)
+    result = finished.result(root)
+    _, splits = _documents(known.members, data_dir)
+    documents, labels = splits[split]
+    now = same_data.fingerprint({split: splits[split]})
+    same_data.check(root, known.data, now, (split,), other_data=other_data)
     if split == "test":
         terminal.note("this looked at the test split; choose models by validation")
-    documents, labels = splits[split]
-    values = blend.Scored(blend.scored(members, documents, split), labels).metrics(weights)
-    result = json.loads((root / "result.json").read_text(encoding="utf-8"))
+    values = blend.Scored(blend.scored(known.members, documents, split), labels).metrics(known.weights)
     said = {"experiment": result["experiment"], "seed": result["seed"], "split": split, **values}
     terminal.answer(json.dumps(said))
     return 0
@@ -103,44 +125,49 @@ def evaluate(root: Path, split: str, data_dir: str | None) -> int:
 
 def predict(root: Path, paths: Sequence[str], given: Sequence[str], json_lines: bool) -> int:
     """Prints the class of each document."""
-    members, weights = weighed(root)
+    known = members.read(root)
 
     def logits(documents: Sequence[str]) -> Any:
-        return np.tensordot(weights, np.stack([one.log_probabilities(documents) for one in members]), 1)
+        return np.tensordot(known.weights, np.stack([one.log_probabilities(documents) for one in known.members]), 1)
 
-    return text_answers.predict(logits, members[0].class_names, paths, given, json_lines)
+    return text_answers.predict(logits, known.members[0].class_names, paths, given, json_lines)
 
 
 def label(root: Path, to: Path, data_dir: str | None) -> int:
-    """Writes a table of row, label and weight of all unlabelled documents.
+    """Writes a table of row, label and weight of all unlabelled documents, and beside it which they are.
 
     Raises:
       UsageError: if the folder holds no models together, or there is none for the table: before all are read.
     """
     if not to.parent.is_dir():
         raise UsageError(f"{to}: there is no folder {to.parent}")
-    members, weights_of = weighed(root)
-    section = _section(members, data_dir)
+    known = members.read(root)
+    section = _section(known.members, data_dir)
     found = tfds.builder(section.name, section.data_dir)
     documents = [text for (text,) in tfds.texts(found, UNLABELLED)]
-    scores = blend.scored(members, documents, UNLABELLED)
-    probabilities = blend.softmax(np.tensordot(weights_of, scores, 1))
+    scores = blend.scored(known.members, documents, UNLABELLED)
+    probabilities = blend.softmax(np.tensordot(known.weights, scores, 1))
     chance = 1 / probabilities.shape[1]
     weights = (probabilities.max(-1) - chance) / (1 - chance)
-    names = [tfds.class_names(found)[best] for best in probabilities.argmax(-1)]
+    names = [known.members[0].class_names[best] for best in probabilities.argmax(-1)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(zip(range(len(names)), names, (f"{weight:.4f}" for weight in weights), strict=True))
     write_text(to, out.getvalue())
+    label_record.write(to, found.info.full_name, UNLABELLED, documents)
     counts = ", ".join(f"{name} {count:,}" for name, count in sorted(Counter(names).items()))
     terminal.tell(f"{UNLABELLED}: {counts}; weights {weights.mean():.2f} in the mean")
     print(to)
     return 0
 
 
-def _section(members: Sequence[blend.Member], data_dir: str | None) -> Any:
-    return dataclasses.replace(blend.shared(members), data_dir=data_dir)
+def _documents(asked: Sequence[blend.Member], data_dir: str | None) -> tuple[str, dict[str, Documents]]:
+    return same_data.documents(_section(asked, data_dir), asked[0].class_names, asked[0].root)
+
+
+def _section(asked: Sequence[blend.Member], data_dir: str | None) -> Any:
+    return dataclasses.replace(blend.shared(asked), data_dir=data_dir)
 
 
 def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
@@ -153,6 +180,7 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
         members: Annotated[tuple[Path, ...], tyro.conf.Positional] = defaults,
         workdir: Path = folder,
         data_dir: str | None = None,
+        fresh: bool = False,
     ) -> Callable[[], int]:
         """Weigh finished runs by their log probabilities on validation, and evaluate them together on the test split.
 
@@ -160,8 +188,9 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
           members: Work folders of finished runs on the same data.
           workdir: Where result.json is written.
           data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
+          fresh: Replace what is there.
         """
-        return lambda: train(experiment, members, workdir, data_dir)
+        return lambda: train(experiment, members, workdir, data_dir, fresh)
 
     def label_command(to: Path | None = None, workdir: Path = folder, data_dir: str | None = None) -> Callable[[], int]:
         """Label the unlabelled documents: a table of row, label and weight (0 to 1) for --data.labels-path.

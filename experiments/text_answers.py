@@ -1,5 +1,6 @@
 """What a classifier of documents that is no experiment of the package answers on the command line."""
 
+import dataclasses
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ import tyro
 
 from rnnjax import Classification, cli
 from rnnjax.data.text_inputs import text_inputs
+from rnnjax.data.tokens import each_word
 from rnnjax.errors import DataError, UsageError
 from rnnjax.runs.answering import Prediction
 from rnnjax.runs.answers import write
@@ -51,19 +53,22 @@ def predict(
 
 def commands(
     folder: Path,
-    evaluate: Callable[[Path, str, str | None], int],
+    evaluate: Callable[[Path, str, str | None, bool], int],
     predict: Callable[[Path, Sequence[str], Sequence[str], bool], int],
 ) -> dict[str, Callable[..., Callable[[], int]]]:
     """The commands ``evaluate`` and ``predict`` of a command line, from what they run.
 
     Args:
       folder: of the trained model, by default.
-      evaluate: from it, the split and the TFDS data directory to the exit code.
+      evaluate: from it, the split, the TFDS data directory and whether other data are allowed to the exit code.
       predict: from it, paths, documents and whether to print JSON to the exit code.
     """
 
     def evaluate_command(
-        workdir: Path = folder, split: cli.SplitName = "validation", data_dir: str | None = None
+        workdir: Path = folder,
+        split: cli.SplitName = "validation",
+        data_dir: str | None = None,
+        other_data: bool = False,
     ) -> Callable[[], int]:
         """Evaluate on a whole split.
 
@@ -71,8 +76,9 @@ def commands(
           workdir: Folder of the trained model.
           split: Split to evaluate on.
           data_dir: TFDS data directory; unset: TFDS_DATA_DIR.
+          other_data: Evaluate also on other data than those of the training, of the same kind and classes.
         """
-        return lambda: evaluate(workdir, split, data_dir)
+        return lambda: evaluate(workdir, split, data_dir, other_data)
 
     def predict_command(
         inputs: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
@@ -101,16 +107,18 @@ def _answered(
     made: list[Prediction] = []
     documents: dict[int, str] = {}
     for number, (name, read) in enumerate(inputs):
+        place = getattr(read, "place", name)
         try:
             documents[number] = read()
-            made.append(Prediction(name))
+            made.append(Prediction(name, place=place))
         except DataError as error:
-            made.append(Prediction(name, error=str(error)))
+            made.append(Prediction(name, error=str(error), place=place))
     if documents:
         probabilities = class_probabilities(logits(list(documents.values())))
-        for number, each in zip(documents, probabilities, strict=True):
+        for (number, document), each in zip(documents.items(), probabilities, strict=True):
             best = int(each.argmax())
-            made[number] = Prediction(
-                made[number].source, {"label": class_names[best], "probability": float(each[best])}
-            )
+            row = {"label": class_names[best], "probability": float(each[best])}
+            if next(each_word(document), None) is None:
+                row["unknown"] = None  # a share of no words is none: of these a note is made
+            made[number] = dataclasses.replace(made[number], row=row)
     return made

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from rnnjax.bars import ngrams
 from rnnjax.bars.linear import by_validation
 from rnnjax.config import TextData
 from rnnjax.data.documents import ValidationBy
-from rnnjax.errors import UsageError
+from rnnjax.errors import RunError, UsageError
 from rnnjax.experiment import Listed
 from rnnjax.tasks.metrics import class_probabilities
 
@@ -64,6 +65,16 @@ class BagOfWords:
             name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
         }
         return cls(**{name: value for name, value in given.items() if name != "kind"})
+
+    @classmethod
+    def of_result(cls, result: Mapping[str, Any], path: Path) -> "BagOfWords":
+        """What decided the result in a file; raises RunError if that does not say it."""
+        try:
+            return cls.from_json(result["config"])
+        except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
+            said = "there is none" if isinstance(error, KeyError) else error
+            said = f"{path}: its config is none of word counts ({said})"
+            raise RunError(f"{said}; train it again, with --fresh") from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # JAX and NumPy are imported where they are used: the command line's --help waits for neither.
@@ -21,6 +21,16 @@ def of_array(array: Any) -> str:
     array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.dtype.name} {array.shape} ".encode("ascii"))
     digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def of_documents(documents: Iterable[str]) -> str:
+    """SHA-256 of texts in their order."""
+    digest = hashlib.sha256()
+    for document in documents:
+        encoded = document.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big"))  # so that no text flows into the next
+        digest.update(encoded)
     return digest.hexdigest()
 
 

@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from rnnjax.data import cache, shards, sources, tfds, tokens
+from rnnjax import digests
+from rnnjax.data import cache, label_record, shards, sources, tfds, tokens
 from rnnjax.data.documents import SelfTrainingText
 from rnnjax.data.examples import Dataset, Examples
 from rnnjax.data.tables import read_table
@@ -28,7 +29,7 @@ def load(config: SelfTrainingText) -> Dataset:
 
     Raises:
       UsageError: if no file of labels is named, or one that is not to be read.
-      DataError: if it does not fit the split's documents, or those cannot be read.
+      DataError: if it does not fit the split's documents, or was made of others, or those cannot be read.
     """
     if config.without_labels and config.labels_path:
         raise UsageError("give either --data.labels-path or --data.without-labels")
@@ -49,10 +50,17 @@ def load(config: SelfTrainingText) -> Dataset:
     cached = cache.arrays(
         cache.folder(config.cache_dir), content, functools.partial(_encoded, found, split, preprocess)
     )
-    others, line = _without_labels(config, cached) if config.without_labels else _labelled(config, cached, preprocess)
+    if config.without_labels:
+        notes, (others, line) = (), _without_labels(config, cached)
+    else:
+        others, line = _labelled(config, cached, preprocess)
+        digest = functools.partial(_digest, config, found)
+        notes = label_record.check(Path(config.labels_path), found.info.full_name, split, digest)
     splits = {name: _weighed(examples) for name, examples in labelled.splits().items()}
     splits["train"] = _joined(splits["train"], others)
-    return dataclasses.replace(labelled, **splits, understood=(*labelled.understood, line))
+    return dataclasses.replace(
+        labelled, **splits, understood=(*labelled.understood, line), notes=(*labelled.notes, *notes)
+    )
 
 
 def _labelled(
@@ -112,6 +120,18 @@ def _number(path: Path, column: str, value: Any) -> float:
     if not np.isfinite(found):
         raise DataError(f"{path}: {value!r} in the column {column} is no number")
     return found
+
+
+def _digest(config: SelfTrainingText, found: Any) -> str:
+    """That of the unlabelled documents; kept in the cache, as reading all of them takes seconds."""
+    split = config.unlabelled_split
+    content = {"kind": "documents_digest", **shards.fingerprint(found, (split,))}
+
+    def made() -> dict[str, np.ndarray]:
+        digest = digests.of_documents(text for (text,) in tfds.texts(found, split))
+        return {"digest": np.frombuffer(digest.encode("ascii"), np.uint8)}
+
+    return bytes(cache.arrays(cache.folder(config.cache_dir), content, made)["digest"]).decode("ascii")
 
 
 def _encoded(found: Any, split: str, preprocess: TextPreprocess) -> dict[str, np.ndarray]:
