@@ -52,7 +52,8 @@ def beside(task: Task, dataset: Dataset, split: str, network: Bar, seconds: floa
             continue
         if bar is not None and metric.name in bar.metrics:
             bars.append(bar)
-    examples = len(dataset.split(split))
+    # Those that count: of pairs of texts, further test sets stand beside the split in it.
+    examples = len(dataset.split(split)) if network.outcomes is None else len(network.outcomes)
     said = {
         "split": split,
         "examples": examples,
