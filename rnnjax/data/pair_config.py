@@ -84,7 +84,7 @@ class PairData(PairConfig):
     """Beginnings of the files to test on."""
     test_fraction: float = option(0.1, rare=True)
     """Share of a table's rows to test on."""
-    score: PairScore = "task"
+    score: PairScore = option("task", rare=True)
     """What chooses the best and is compared with the bar; task: as the experiment says."""
     encoding: str | None = runtime(None, rare=True)
     """Encoding of your files, such as cp1252 or utf-16; unset: UTF-8."""
