@@ -86,7 +86,7 @@ def train(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str 
 
 
 def evaluate(root: Path, split: str, data_dir: str | None, other_data: bool = False) -> int:
-    model, result = Linear.load(root), finished.result(root)
+    model, result = Linear.load(root), finished.result(root, WordCounts)
     config = BagOfWords.of_result(result, root / finished.RESULT)
     _, splits = same_data.documents(config.documents(data_dir), model.class_names, root)
     now = same_data.fingerprint({split: splits[split]})

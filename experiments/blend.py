@@ -105,7 +105,10 @@ def member(root: Path) -> Member:
     if isinstance(kind, WordCounts):
         return _of_word_counts(root, result)
     if isinstance(kind, Blended):
-        raise UsageError(f"{root} holds models together, which are no member of others; name its members")
+        raise UsageError(
+            f"{root / finished.RESULT} is a result of {kind.name}: models together are no member of others; name "
+            "theirs, or train again what the result was written over"
+        )
     return _of_network(root, result)
 
 

@@ -110,7 +110,7 @@ def evaluate(root: Path, split: str, data_dir: str | None, other_data: bool = Fa
       DataError: if the split is another than at the weighing, and ``other_data`` does not allow that.
     """
     known = members.read(root)
-    result = finished.result(root)
+    result = finished.result(root, Blended)
     _, splits = _documents(known.members, data_dir)
     documents, labels = splits[split]
     now = same_data.fingerprint({split: splits[split]})

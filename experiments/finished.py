@@ -19,12 +19,12 @@ _KINDS = {
 """The file that only folders of one kind have, and what they hold."""
 
 
-def result(root: Path) -> dict[str, Any]:
-    """The result of a finished run of one of the experiments, with its ``experiment`` and ``seed``.
+def result(root: Path, kind: type[Listed] = Listed) -> dict[str, Any]:
+    """The result of a finished run of an experiment of a kind, with its ``experiment`` and ``seed``.
 
     Raises:
       UsageError: if the folder holds none.
-      RunError: if the file is none, or of no experiment that there is.
+      RunError: if the file is none, or of no experiment that there is, or of one of another kind.
     """
     path = root / RESULT
     if not os.path.lexists(path):
@@ -35,9 +35,14 @@ def result(root: Path) -> dict[str, Any]:
             raise RunError(f"{path}: not a result: {missing[0]} is missing")
         if type(found["seed"]) is not int:
             raise RunError(f"{path}: not a result: the seed is {found['seed']!r:.80}")
-        experiment(found, path)
+        of = experiment(found, path)
     except RunError as error:
         raise RunError(f"{error}; train it again") from error
+    if not isinstance(of, kind):
+        raise RunError(
+            f"{path} is a result of {of.name}, and not of what else the folder holds; train both again, each in a "
+            "folder of its own"
+        )
     return found
 
 

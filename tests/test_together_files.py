@@ -33,10 +33,10 @@ def section(home, kind=TextData, where="tfds", **more):
     return kind(name="notes", batch_size=8, bucket_lengths=(8,), **places, **more)
 
 
-def network(home, seed=0, where="tfds", **options):
+def network(home, seed=0, data=None, **options):
     experiment = rnnjax.Experiment(
         name="imdb_lstm",
-        data=section(home, where=where),
+        data=data or section(home),
         model=TextModel(features=(4,), embedding_features=4),
         optim=OptimConfig(learning_rate=1e-2),
         train=TrainConfig(epochs=1, steps_per_call=8),
@@ -276,6 +276,22 @@ def test_a_table_of_labels_is_for_the_documents_that_it_was_made_of(home, capsys
     assert "has no labels.csv.json" in of_labels(data.load(theirs))
 
 
+def test_a_member_that_learnt_from_labels_by_models_is_weighed_without_them(home):
+    assert together("label", "--workdir", home / "both") == 0
+    table = home / "both" / "labels.csv"
+    network(home, data=section(home, SelfTrainingText, labels_path=str(table)), workdir=home / "student")
+    table.unlink()
+    assert together("train", home / "bag", home / "student", "--workdir", home / "new") == 0
+    assert together("evaluate", "--workdir", home / "new") == 0
+
+
+def test_a_run_whose_result_was_written_again_is_the_same(home):
+    """It is its weights that were weighed, and its result says when it ended."""
+    assert together("train", home / "bag", home / "network", "--workdir", home / "new") == 0
+    changed(finished="another day")(home / "network" / "result.json")
+    assert together("evaluate", "--workdir", home / "new") == 0
+
+
 # What is damaged.
 
 
@@ -360,6 +376,17 @@ def test_a_damaged_result_is_told_in_a_sentence(home, capsys, monkeypatch, damag
         members = (home / name, home / "pairs")
         assert together("train", *members, "--workdir", home / "new") in (1, 2)
         said(capsys, home / name, "result.json", "train")
+
+
+def test_a_result_of_another_kind_is_told_in_a_sentence(home, capsys):
+    """As an earlier version left it, which wrote over results of others."""
+    ours, theirs = (home / name / "result.json" for name in ("bag", "both"))
+    first, second = ours.read_text(), theirs.read_text()
+    ours.write_text(second)
+    theirs.write_text(first)
+    for run, root in ((words, home / "bag"), (together, home / "both")):
+        assert run("evaluate", "--workdir", root) in (1, 2)
+        said(capsys, home, "is a result of", "train")
 
 
 @pytest.mark.parametrize("config", [None, {}, [], {"kind": "blend", "members": []}, {"c": 1}, {"max_ngram": "x"}])
