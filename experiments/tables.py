@@ -101,11 +101,13 @@ def full(results: dict[str, Results]) -> str:
 
 
 def short(results: dict[str, Results]) -> str:
-    """The results alone, for the first page; variants with their experiment's target are on the other page."""
+    """The results alone, for the first page; variants with their experiment's target are on the other page, and models
+    that are nothing but the beginning of others.
+    """
     columns = ["experiment", "what", "target", "measured", "seeds"]
     rows = []
     for row in _rows(results, "experiments/"):
-        if not row.results or not _has_own_target(row.experiment):
+        if not row.results or not _has_own_target(row.experiment) or row.experiment.task.begins_others:
             continue
         copies = sorted({copy for result in row.results if (copy := trials.copy(result))})
         rows.append([*row.cells, " on ".join([row.measured, *copies]), str(len(row.results))])

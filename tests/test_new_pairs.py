@@ -54,7 +54,7 @@ def test_pairs_are_judged_alike_as_a_split_as_files_and_as_a_table_of_three_colu
     page = json.loads((run[1] / "evaluate-three.tsv.json").read_text())
     assert page["signatures"] == split["signatures"] and len(page["examples"]) == 4
     lines = (run[1] / "evaluate-three.tsv-mistakes.csv").read_text().splitlines()
-    assert lines[0] == "place,answer,right,edits" and "three.tsv:" in lines[1]
+    assert lines[0] == "place,source,answer,right,edits" and "three.tsv:" in lines[1]
     assert "test.en" not in lines[1]
 
 

@@ -14,7 +14,7 @@ from rnnjax.config.language import Search
 from rnnjax.data.pair_files import new_pairs
 from rnnjax.data.pair_reading import PairReading
 from rnnjax.data.text_lines import lines
-from rnnjax.errors import UsageError
+from rnnjax.errors import DataError, UsageError
 from rnnjax.runs.evaluate import evaluate
 from tests.test_odd_pairs import said
 from tests.translation_run import experiment, pairs, parts, trained, written
@@ -76,14 +76,15 @@ def test_a_file_of_carriage_returns_with_one_line_feed_behind_them_has_lines(tmp
     assert [line.rstrip("\n") for line in lines(tmp_path / "other.txt")] == ["one\rtwo", "three"]
 
 
-def test_the_file_that_is_named_is_read_and_the_one_beside_it_said(tmp_path, capsys):
+def test_of_a_file_that_is_there_twice_the_one_that_is_named_is_read(tmp_path):
     written(tmp_path, "new", ["one"], ["Eins"])
     for side, text in (("en", b"two\n"), ("de", b"Zwei\n")):
         (tmp_path / f"new.{side}.gz").write_bytes(gzip.compress(text))
     reading = PairReading("en", "de")
     for name, source in (("new.en.gz", "two"), ("new.de", "one")):
         assert new_pairs(tmp_path / name, reading).sources == [source]
-        assert "beside it is not" in capsys.readouterr().err
+    with pytest.raises(DataError, match=r"there are both new.en and new.en.gz in it; take one of them away"):
+        new_pairs(tmp_path, reading)
 
 
 def test_ends_of_names_may_have_dots(tmp_path):

@@ -163,7 +163,7 @@ def test_predict_answers_a_line_a_file_and_stdin_with_any_beam(root, tmp_path, c
     stdin = io.TextIOWrapper(io.BytesIO(b"abc\n\nab?\n"))
     monkeypatch.setattr(sys, "stdin", stdin)
     code, out, err = said(capsys, "predict", folder, "-")
-    assert (code, out) == (1, alone[:2]) and "standard input:2: a blank line" in err
+    assert (code, out) == (1, [alone[0], "", alone[1]]) and "standard input:2: a blank line" in err
     code, out, _ = said(capsys, "predict", folder, "--beam", "3", "--json-lines", "--text", "abc")
     assert code == 0 and set(json.loads(out[0])) >= {"input", "text", "score"}
     code, _, err = said(capsys, "predict", folder, "--beam", "0", "--text", "abc")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax import terminal
 from rnnjax.data.examples import hold_out_rows
 from rnnjax.data.pair_config import PairData
 from rnnjax.data.pair_reading import PairReading
@@ -91,8 +90,12 @@ def _parts(folder: Path, side: str) -> list[str]:
     return list(dict.fromkeys(part for name in names if (part := part_of(name, [side]))))
 
 
-def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "", *, packed: bool = False) -> Pairs:
-    """Two parallel files; of those that are there with and without ``.gz``, the ``packed`` ones or the others."""
+def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "", *, packed: bool | None = None) -> Pairs:
+    """Two parallel files; of those that are there with and without ``.gz``, the ``packed`` ones or the others.
+
+    Raises:
+      DataError: where nobody said which of both, and as :func:`splits` does.
+    """
     paths = [_file(folder, f"{part}.{side}", wanted, packed) for side in (reading.source, reading.target)]
     sources, targets = (list(_texts(path, reading.encoding)) for path in paths)
     if len(sources) != len(targets):
@@ -108,14 +111,12 @@ def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "", *
     return Pairs(sources, targets, places=[f"{paths[0]}:{number}" for number in range(1, len(sources) + 1)])
 
 
-def _file(folder: Path, name: str, wanted: str, packed: bool) -> Path:
+def _file(folder: Path, name: str, wanted: str, packed: bool | None) -> Path:
     both = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
-    if len(both) > 1:
-        chosen, other = both[packed], both[not packed]
-        terminal.note(f"{chosen} is read, and {other.name} beside it is not")
-        return chosen
+    if len(both) > 1 and packed is None:
+        raise DataError(f"{folder}: there are both {name} and {name}.gz in it; take one of them away")
     if both:
-        return both[0]
+        return both[bool(packed) and len(both) > 1]
     hint = wanted or "the lines of one file have their other sides in the other"
     raise DataError(f"{folder}: there is neither {name} nor {name}.gz in it; {hint}")
 
