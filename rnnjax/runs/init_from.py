@@ -103,7 +103,8 @@ def check_places(wanted: Asked | None, begins: Collection[str], roots: Sequence[
     if wanted is None:
         return
     named = {place.module for place in wanted.places} - {""}
-    if missing := [module for module in begins if named and module not in named]:
+    # A module that there is none of is told later, with those that there are.
+    if missing := [module for module in begins if named and named <= {*begins} and module not in named]:
         given = " ".join(f"{module}=FOLDER" for module in missing)
         raise UsageError(
             f"--init-from names runs for {', '.join(sorted(named))} alone, and {', '.join(missing)} would begin fresh; "
