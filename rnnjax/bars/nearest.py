@@ -53,18 +53,20 @@ def _nearest(train: Examples, asked: Examples, runs: tuple[int, int], until: flo
     vectorizer = TfidfVectorizer(**weighed)
     known = vectorizer.fit_transform(_rows(train)).tocsr()
     sources = vectorizer.transform(_rows(asked))
-    places, rows, start = np.zeros(len(asked), np.int64), known.shape[0], time.monotonic()
-    for first in range(0, len(asked), _BLOCK):
-        alike = sources[first : first + _BLOCK] @ known[:rows].T
-        places[first : first + _BLOCK] = np.asarray(alike.argmax(1)).ravel()
-        if not first:
-            # One block tells how long all take: what there is no time for is left out from the second on.
-            whole = (time.monotonic() - start) * len(asked) / _BLOCK
-            share = min(max(until - time.monotonic(), 0) / max(whole, 1e-9), 1)
-            rows = max(1, int(rows * share))
-            if rows < known.shape[0]:
-                places[:_BLOCK] = np.asarray((sources[:_BLOCK] @ known[:rows].T).argmax(1)).ravel()
-    return places, "" if rows == known.shape[0] else f"of {rows:,} of {known.shape[0]:,} training pairs"
+    every, start = known.shape[0], time.monotonic()
+    _places(sources[:_BLOCK], known)
+    # One block tells how long all take: what there is no time for is left out.
+    whole = (time.monotonic() - start) * len(asked) / _BLOCK
+    share = min(max(until - time.monotonic(), 0) / max(whole, 1e-9), 1)
+    rows = max(1, int(every * share))
+    return _places(sources, known[:rows]), "" if rows == every else f"of {rows:,} of {every:,} training pairs"
+
+
+def _places(sources: Any, known: Any) -> np.ndarray:
+    """The row of ``known [M, F]`` whose product with each of ``sources [N, F]`` is largest, ``[N]``; both sparse."""
+    columns = known.T
+    blocks = (sources[first : first + _BLOCK] @ columns for first in range(0, sources.shape[0], _BLOCK))
+    return np.concatenate([np.asarray(alike.argmax(1)).ravel() for alike in blocks])
 
 
 def _rows(examples: Examples) -> list[list[int]]:
