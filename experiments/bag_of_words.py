@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import finished, same_data, text_answers
+from experiments import command_line, finished, same_data, text_answers
 from experiments.linear import VOCABULARY, Linear, scores
 from experiments.word_counts import BagOfWords, WordCounts, fit
 from rnnjax import cli
@@ -48,6 +48,11 @@ def train(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str 
             raise UsageError(f"{root} holds a result of other options; --fresh replaces it, or name another --workdir")
         print(f"finished already in {root}; --fresh trains it again")
         return 0
+    with finished.alone(root):
+        return _fitted(experiment, config, root, data_dir)
+
+
+def _fitted(experiment: WordCounts, config: BagOfWords, root: Path, data_dir: str | None) -> int:
     environment, start = environments.environment(), time.perf_counter()
     name, class_names, splits = sources.documents(config.documents(data_dir))
     model, c, tried = fit(config, splits, class_names)
@@ -133,13 +138,9 @@ def _parse(arguments: list[str]) -> Callable[[], int]:
         """
         return lambda: train(experiment, config, workdir, data_dir, fresh)
 
-    return tyro.extras.subcommand_cli_from_dict(
-        {"train": train_command, **text_answers.commands(folder, evaluate, predict)},
-        prog=f"python -m experiments.{EXPERIMENT.name}",
-        description=f"{experiment.summary}\n\n{variants}{cli.EXIT_CODES}",
-        args=cli.with_command(cli.with_plain_help(arguments)),
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    verbs = {"train": train_command, **text_answers.commands(folder, evaluate, predict)}
+    about = f"{experiment.summary}\n\n{variants}".rstrip()
+    return command_line.parse(f"python -m experiments.{EXPERIMENT.name}", about, verbs, arguments)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from experiments import blend, finished, members, same_data, text_answers
+from experiments import blend, command_line, finished, members, same_data, text_answers
 from experiments.blend import Blend, Blended
-from rnnjax import cli, terminal
+from rnnjax import terminal
 from rnnjax.data import label_record, tfds
 from rnnjax.data.labelled_by_models import COLUMNS
 from rnnjax.data.tokenized import Documents
@@ -33,7 +33,7 @@ def train(experiment: Blended, workdirs: Sequence[Path], root: Path, data_dir: s
 
     Raises:
       UsageError: if a member is none or named twice, or the folder holds something else, which stays as it is.
-      RunError: if a member or an earlier result is damaged.
+      RunError: if a member or an earlier result is damaged, or another process writes there.
       DataError: if a member was trained on other data.
     """
     earlier = finished.own(root, experiment.name, members.FILE, fresh=fresh)
@@ -42,6 +42,11 @@ def train(experiment: Blended, workdirs: Sequence[Path], root: Path, data_dir: s
         members.check_finished(root, workdirs)
         print(f"finished already in {root}; --fresh weighs them again")
         return 0
+    with finished.alone(root):
+        return _weighed(experiment, workdirs, root, data_dir)
+
+
+def _weighed(experiment: Blended, workdirs: Sequence[Path], root: Path, data_dir: str | None) -> int:
     environment, start = environments.environment(), time.perf_counter()
     asked = [blend.member(workdir) for workdir in workdirs]
     name, splits = _documents(asked, data_dir)
@@ -207,10 +212,4 @@ def parse(experiment: Blended, arguments: list[str]) -> Callable[[], int]:
         **text_answers.commands(folder, evaluate, predict),
         "label": label_command,
     }
-    return tyro.extras.subcommand_cli_from_dict(
-        commands,
-        prog=f"python -m experiments.{experiment.name}",
-        description=f"{experiment.summary}\n\n{cli.EXIT_CODES}",
-        args=cli.with_command(cli.with_plain_help(arguments), tuple(commands)),
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    return command_line.parse(f"python -m experiments.{experiment.name}", experiment.summary, commands, arguments)

@@ -1,6 +1,8 @@
 """What a finished run left in its folder: its result, read with care, and whether a command may write there."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import experiments
 from rnnjax.errors import RunError, UsageError
 from rnnjax.experiment import Listed
 from rnnjax.files import read_json
+from rnnjax.runs.locks import exclusively
 
 RESULT = "result.json"
 
@@ -91,7 +94,18 @@ def own(root: Path, name: str, kind: str, *, fresh: bool) -> dict[str, Any] | No
     return found
 
 
-def begin(root: Path) -> None:
-    """Makes a folder and takes an earlier result from it: what is written from here on is of another training."""
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Makes a folder, in which no other process trains for the block.
+
+    Raises:
+      RunError: if one does.
+    """
     root.mkdir(parents=True, exist_ok=True)
+    with exclusively(root / ".lock", f"{root}: a training is at work there", instead="--workdir"):
+        yield
+
+
+def begin(root: Path) -> None:
+    """Takes an earlier result from a folder: what is written from here on is of another training."""
     (root / RESULT).unlink(missing_ok=True)

@@ -17,12 +17,13 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextlib.contextmanager
-def exclusively(path: Path, refusal: str) -> Iterator[Callable[[], bool]]:
+def exclusively(path: Path, refusal: str, instead: str = "--runs-dir") -> Iterator[Callable[[], bool]]:
     """Holds a lock file for the block. The system lets go of it when the process ends, however it ends.
 
     Args:
       path: the lock file; it stays, and says who holds it or did last: host, process and since when.
       refusal: first words of the error where another holds it.
+      instead: the option that names another place.
 
     Yields:
       A function that says whether the path still leads to the file that is held.
@@ -36,7 +37,7 @@ def exclusively(path: Path, refusal: str) -> Iterator[Callable[[], bool]]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(f"{refusal}: {_holder(path)}; wait for it, stop it, or use another --runs-dir") from None
+            raise RunError(f"{refusal}: {_holder(path)}; wait for it, stop it, or use another {instead}") from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
