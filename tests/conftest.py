@@ -1,5 +1,6 @@
 """Eight simulated CPU devices for every test, and the conditions under which they run."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import jax
 import pytest
 
 from tests import compiled_once
+
+# What is traced and compiled lives until the end, and the collector would look through it again and again.
+gc.set_threshold(100_000, 50, 1000)
 
 jax.config.update("jax_num_cpu_devices", 8)
 # A test is of what is compiled now; the tests of the cache itself turn it on.

@@ -18,6 +18,7 @@ from rnnjax.runs.fitting import run
 from rnnjax.tasks.base import Task, mean
 from rnnjax.training.accumulate import check_parts
 from rnnjax.training.runner import Runner
+from tests.marks import LONG
 from tests.strangers.language_model import EXPERIMENT as STREAMS
 from tests.toy import DATASETS, IMAGES, TEXTS, assert_close, plan, program_of, trained, with_holes
 
@@ -41,7 +42,7 @@ def steps_of(config: Config, parts: int, devices: int = 1, **other: Any):
         pytest.param(IMAGES, 4, 2, CLIPPED, id="images, 2 devices"),
         pytest.param(TEXTS, 2, 1, ADVERSARIAL, id="texts, adversarial"),
         pytest.param(TEXTS, 8, 1, CLIPPED, id="a part a row", marks=pytest.mark.slow),
-        pytest.param(IMAGES, 2, 4, CLIPPED, id="4 devices", marks=[pytest.mark.slow, pytest.mark.long]),
+        pytest.param(IMAGES, 2, 4, CLIPPED, id="4 devices", marks=LONG),
     ],
 )
 def test_parts_make_the_update_of_the_whole_batch(kind, parts, devices, optim):

@@ -26,6 +26,7 @@ from tests.cell_cases import (
     numpy_loop,
     run_case,
 )
+from tests.marks import often
 
 each_cell = pytest.mark.parametrize("case", CELLS, ids=name_of)
 MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0]], bool)
@@ -189,7 +190,7 @@ def test_every_public_cell_has_a_name_for_configurations():
     assert {"simple_rnn", "lstm", "gru"} <= set(cells.CELLS)
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", often(NAMED, ("simple_rnn", "gru", "projected_lstm", "lru")))
 def test_cells_are_made_by_name_with_features_alone(name):
     lengths, inputs = np.array([STEPS, 2, 0]), drawn_inputs()
     make = functools.partial(NAMED[name], dtype=jnp.float32)

@@ -14,6 +14,7 @@ from rnnjax.cli import main
 from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training import parallel
+from tests.marks import LONG
 from tests.small import CONFIG, small_program, subset
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -40,7 +41,7 @@ def without_rate(lines):
     return [line.split(', "examples_per_second"')[0] for line in lines]
 
 
-@pytest.mark.parametrize("devices", [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.long]), 2])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=LONG), 2])
 def test_a_run_from_the_cache_is_the_run_that_compiled_bit_for_bit(cache, tmp_path, devices):
     first, first_rows = fresh_fit(tmp_path / "first", devices)
     assert first["compilation_cache"]["misses"] > 0

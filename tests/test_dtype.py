@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rnnjax import data
+from tests.marks import LONG
 from tests.small import CONFIG, TEXT_CONFIG, made_up_texts, small_program, subset
 from tests.test_loop import assert_identical, fit, fit_with_stops, outcome
 
@@ -39,7 +40,7 @@ def losses(program):
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(CONFIG, marks=[pytest.mark.slow, pytest.mark.long], id="image"),
+        pytest.param(CONFIG, marks=LONG, id="image"),
         pytest.param(WITH_CONV, id="conv"),
         pytest.param(TEXT_CONFIG, marks=pytest.mark.slow, id="text"),
     ],

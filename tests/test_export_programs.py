@@ -23,6 +23,7 @@ from rnnjax.models.config import LanguageModel
 from rnnjax.runs.predict import Predictor
 from rnnjax.tasks import Classification, NextToken
 from tests import toy
+from tests.marks import often
 from tests.test_export_onnx import session
 
 WORDS = WindowPreprocess(Vocabulary(("<pad>", "<unk>", *"abcdefg")), 6, "characters")
@@ -42,6 +43,8 @@ MODELS = {
     "language": (None, {"cell": "lstm", "features": (4, 5), "embedding_features": 3, "tied": True}),
     "untied": (None, {"cell": "gru", "features": (4,), "embedding_features": 3}),
 }
+
+OFTEN = ("pixels", "text convolutions", "linear", "language")
 
 
 @functools.cache
@@ -101,7 +104,7 @@ def runtime(name):
 
 
 @pytest.mark.optimized
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", often(MODELS, OFTEN))
 def test_a_program_of_fixed_sizes_is_the_model_to_the_bit(name):
     stored, held = stored_for(name, 5), predictor(name)
     made = export.deserialize(bytearray(stablehlo.answers(held, likes(name, stored))))
@@ -119,7 +122,7 @@ def test_a_call_into_cudnn_is_not_exported_where_it_is_the_fastest(monkeypatch):
 
 
 @pytest.mark.optimized
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", often(MODELS, OFTEN))
 def test_a_program_of_any_size_is_the_scan_to_the_bit_and_the_model_to_a_millionth(name):
     held = predictor(name)
     assert program(name).platforms == ("cpu", "cuda", "tpu")

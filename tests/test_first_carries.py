@@ -13,6 +13,7 @@ import rnnjax
 from rnnjax import RNN, Bidirectional, GRUCell, LearnedCarry, LRUCell, LSTMCell, MinGRUCell, SimpleRNNCell, StackedRNN
 from rnnjax import UsageError as Refused
 from tests.cell_cases import BATCH, FEATURES, INPUTS, STEPS, close, drawn_inputs
+from tests.marks import often
 
 KEY = jax.random.key(0)
 MASK = np.array([[1, 1, 0, 1, 1, 1], [1, 0, 0, 0, 0, 0], [0] * 6], bool)
@@ -133,14 +134,23 @@ def by_prefixes(layer, params, inputs, mask, resets, carry):
 
 @pytest.mark.parametrize(
     ("name", "way", "marks"),
-    [
-        *((name, "forward", True) for name in EACH),
-        *((name, "reverse", False) for name in EACH),
-        ("fused lstm", "reverse", True),
-        ("fused gru", "reverse", True),
-        ("fused lstm", "chunks", True),
-        ("scan", "chunks", False),
-    ],
+    often(
+        [
+            *((name, "forward", True) for name in EACH),
+            *((name, "reverse", False) for name in EACH),
+            ("fused lstm", "reverse", True),
+            ("fused gru", "reverse", True),
+            ("fused lstm", "chunks", True),
+            ("scan", "chunks", False),
+        ],
+        [
+            ("fused lstm", "forward", True),
+            ("fused gru", "reverse", True),
+            ("scan", "reverse", False),
+            ("associative", "forward", True),
+            ("complex", "forward", True),
+        ],
+    ),
 )
 def test_the_carry_of_each_step_is_the_last_one_of_what_ends_there(name, way, marks):
     """Values and gradients, with masks, with and without resets."""

@@ -19,6 +19,7 @@ from rnnjax.models.forecast_config import ForecastModel, segment_of
 from rnnjax.tasks import Forecast
 from rnnjax.testing import check_task
 from rnnjax.training.runner import Runner
+from tests.marks import LONG
 from tests.test_forecast_data import loaded, made, written
 
 RNG = np.random.default_rng(0)
@@ -38,7 +39,6 @@ def finished(task, outputs, **more):
 
 
 OFTEN = "pinball"  # the richest of the three
-LONG = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.parametrize("loss", [OFTEN, pytest.param("squared", marks=LONG), pytest.param("absolute", marks=LONG)])

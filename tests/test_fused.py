@@ -14,6 +14,7 @@ from rnnjax.errors import UsageError
 from rnnjax.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from rnnjax.layers.fused import gru_sequence, lstm_sequence, project, simple_rnn_sequence
 from rnnjax.layers.recurrence import RNN
+from tests.marks import LONG
 
 CELLS = {
     "lstm": LSTMCell,
@@ -298,9 +299,7 @@ def copies_in_loops(program):
         pytest.param(
             name,
             *case,
-            marks=[]
-            if name == "lstm" or (case[1] and name != "relu")
-            else [pytest.mark.slow, pytest.mark.long][: 1 + (name != "gru")],
+            marks=[] if name == "lstm" or (case[1] and name != "relu") else LONG,
         )
         for name in CELLS
         for case in [(8, False), (8, True), (1, False)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rnnjax import RNN, GRUCell, LSTMCell, SimpleRNNCell
 from rnnjax.layers.fused import projection
+from tests.marks import LONG
 
 CELLS = {"lstm": LSTMCell, "gru": GRUCell, "simple": functools.partial(SimpleRNNCell, activation=nn.relu)}
 every_cell = pytest.mark.parametrize("name", CELLS)
@@ -54,7 +55,6 @@ def test_nothing_deprecated_is_called(small_chunks):
     close(*both("lstm", draw(3, 12)[0]))
 
 
-LONG = [pytest.mark.slow, pytest.mark.long]
 FAST = [("lstm", 13, False), ("gru", 29, True), ("simple", 13, False)]  # the rest of a chunk, each way
 CHUNKED = [(name, steps, reverse) for name in CELLS for steps in (8, 12, 13, 29) for reverse in (False, True)]
 
@@ -63,7 +63,7 @@ CHUNKED = [(name, steps, reverse) for name in CELLS for steps in (8, 12, 13, 29)
     ("name", "steps", "reverse"),
     [
         # All lengths and directions of one cell in .ci/run: how steps are cut into chunks knows no cell.
-        pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow if case[0] == "lstm" else LONG)
+        pytest.param(*case, marks=[] if case in FAST else LONG)
         for case in CHUNKED
     ],
 )

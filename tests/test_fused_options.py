@@ -11,6 +11,7 @@ from jax.test_util import check_grads
 from rnnjax.errors import UsageError
 from rnnjax.layers.fused import Extras, gru_sequence, loops, lstm_sequence, simple_rnn_sequence
 from rnnjax.layers.recurrence import RNN
+from tests.marks import LONG, often
 from tests.test_fused import CELLS, MASKS, assert_close, copies_in_loops, problem
 
 RESETS = np.array([[0, 0, 1, 0, 0, 1], [1, 0, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], bool)
@@ -55,18 +56,11 @@ def scalar(name, weights, implementation, train=True, resets=False, mask="none",
 
 
 # All options at once for every cell; alone, what "all" has not: other masks, another direction, no training. Every
-# option by itself is the LSTM's in .ci/run, and every cell's in .ci/all: one function applies them to all cells.
+# option by itself waits for .ci/all: one function applies them to all cells.
 ALONE = {("lstm", option) for option in ("variational dropout", "zoneout at test time", "all, backwards")}
-LONG = [pytest.mark.slow, pytest.mark.long]
 
 
-def how_often(name, option):
-    if option == "all" or (name, option) in ALONE:
-        return []
-    return pytest.mark.slow if name == "lstm" else LONG
-
-
-CASES = [pytest.param(name, option, marks=how_often(name, option)) for name in CELLS for option in OPTIONS]
+CASES = often([(name, option) for name in CELLS for option in OPTIONS], ALONE | {(name, "all") for name in CELLS})
 
 
 @pytest.mark.parametrize(("name", "option"), CASES)

@@ -19,6 +19,7 @@ from rnnjax.runs.longer import obstacle
 from rnnjax.runs.predict import load
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training.runner import Runner
+from tests.marks import LONG
 from tests.small import CONFIG, EXPERIMENT, subset
 from tests.test_loop import assert_identical, outcome
 
@@ -52,8 +53,8 @@ def result(root):
     "optim",
     [
         pytest.param(CONSTANT, id="constant"),
-        pytest.param(PLATEAU, id="plateau", marks=[pytest.mark.slow, pytest.mark.long]),
-        pytest.param(HANDED, id="handed over", marks=[pytest.mark.slow, pytest.mark.long]),
+        pytest.param(PLATEAU, id="plateau", marks=LONG),
+        pytest.param(HANDED, id="handed over", marks=LONG),
     ],
 )
 def test_a_run_trained_longer_twice_and_interrupted_is_the_unbroken_run(optim, few, tmp_path):
@@ -119,7 +120,7 @@ REFUSED = {
     "name",
     [
         "one-cycle",
-        pytest.param("cosine", marks=[pytest.mark.slow, pytest.mark.long]),  # the same sentence with its name
+        pytest.param("cosine", marks=LONG),  # the same sentence with its name
         *(pytest.param(name, marks=pytest.mark.slow) for name in REFUSED if name not in ("one-cycle", "cosine")),
     ],
 )

@@ -23,6 +23,7 @@ from rnnjax.runs.log import read_metrics
 from rnnjax.runs.predict import load
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training.checkpoint import Checkpoints
+from tests.marks import LONG
 from tests.small import CONFIG, TEXT_CONFIG, made_up_texts, small_program, subset
 
 
@@ -81,7 +82,8 @@ def plateau():
 
 
 @pytest.mark.parametrize(
-    ("kind", "every"), [("digits", 3), pytest.param("texts", 1, marks=pytest.mark.slow), ("plateau", 3)]
+    ("kind", "every"),
+    [("digits", 3), pytest.param("texts", 1, marks=pytest.mark.slow), pytest.param("plateau", 3, marks=LONG)],
 )
 def test_a_run_stopped_at_chunks_and_resumed_is_the_unbroken_run(kind, every, tmp_path, request):
     program = request.getfixturevalue(kind)

@@ -10,6 +10,7 @@ from rnnjax.errors import DataError, UsageError
 from rnnjax.layers.gated import GatedLinear
 from rnnjax.runs.announce import _padding
 from rnnjax.training.runner import Runner
+from tests.marks import LONG
 
 IDS = np.random.default_rng(0).integers(0, 9, (12, 5)).astype(np.int32)
 
@@ -75,7 +76,7 @@ def test_a_gated_linear_layer_is_that_of_torch():
         GatedLinear(0)
 
 
-@pytest.mark.parametrize("cell", ["min_gru", "lru"])
+@pytest.mark.parametrize("cell", ["min_gru", pytest.param("lru", marks=LONG)])
 def test_blocks_read_window_by_window_and_step_by_step_what_they_read_at_once(cell):
     spec = Spec({"inputs": Shape((2, 6), np.dtype(np.int32))}, 9, 9, tuple("abcdefghi"))
     model = LanguageModel(cell=cell, features=(4, 4), embedding_features=3, blocks=True).build(spec, 9)

@@ -12,6 +12,7 @@ from tests.cell_cases import (
     BATCH,
     CELLS,
     INPUTS,
+    OTHERS_LONG,
     STEPS,
     close,
     compiled_gradients,
@@ -178,7 +179,7 @@ def test_shard_map_with_its_check_of_varying_axes():
     close(jax.jit(run)(params, inputs), case.rnn().apply(params, inputs), 1e-6)
 
 
-@each_cell
+@pytest.mark.parametrize("case", OTHERS_LONG, ids=name_of)
 def test_padding_changes_no_gradient(case):
     params, inputs, carry = case.params(), drawn_inputs(), drawn_carry(case)
     mask = np.arange(STEPS) < np.array([STEPS, 3, 0])[:, None]

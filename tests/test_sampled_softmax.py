@@ -96,6 +96,8 @@ def corpus(path, **optim):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_training_with_a_sample_comes_to_the_loss_of_training_without(tmp_path):
     """No model is better than the entropy of the words, and one that knows nothing has ln 42."""
     result = rnnjax.fit(corpus(tmp_path / "text.txt", sampled_tokens=20))

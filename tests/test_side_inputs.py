@@ -16,6 +16,7 @@ from rnnjax import OptimConfig, SideInputTextModel, TrainConfig
 from rnnjax.errors import UsageError
 from rnnjax.models.side_inputs import SideInputReader, outputs_of
 from rnnjax.training.runner import Runner
+from tests.marks import LONG
 from tests.prepared_tfds import write_texts
 from tests.test_pretrained import language_model, reader, texts
 
@@ -96,7 +97,7 @@ IDS = np.random.default_rng(1).integers(1, 50, (3, 9)).astype(np.int32)
 LENGTHS = np.array([9, 4, 1], np.int32)
 
 
-@pytest.mark.parametrize("features", [(7,), (6, 4)])
+@pytest.mark.parametrize("features", [pytest.param((7,), marks=LONG), (6, 4)])
 def test_encoders_read_as_their_language_models_do(features):
     """All that the model makes of its outputs, the logits, is the same made of the encoder's."""
     reader, variables = built(encoder_features=features)

@@ -25,6 +25,7 @@ from rnnjax.runs.log import read_metrics
 from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.training.runner import Runner
 from tests import strangers
+from tests.marks import LONG, often
 from tests.strangers import own_cell
 from tests.toy import assert_close
 
@@ -35,13 +36,10 @@ each_module = pytest.mark.parametrize("name", MODULES)
 # What a run's kind changes shows with ragged arrays, a task of one's own and a carry; the other strangers are slow.
 FAST = ("ragged", "own_metric", "language_model")
 # A cell and a source of one's own are a run like any other to devices and checkpoints: .ci/all looks at these.
-LONG = ("own_cell", "own_cell-by-hand", "own_source")
+LONGEST = ("own_cell", "own_cell-by-hand", "own_source")
 some_strangers = pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(n, marks=[] if n in FAST else [pytest.mark.slow, pytest.mark.long][: 1 + (n in LONG)])
-        for n in NAMES
-    ],
+    [pytest.param(n, marks=[] if n in FAST else LONG[: 1 + (n in LONGEST)]) for n in NAMES],
 )
 each_stranger = pytest.mark.parametrize("name", NAMES)
 
@@ -96,7 +94,7 @@ def test_a_stranger_writes_at_most_sixty_lines_of_public_names(name):
     assert "._" not in text, "a private name"
 
 
-@each_stranger
+@pytest.mark.parametrize("name", often(NAMES, {*NAMES} - {*LONGEST}))
 def test_it_beats_what_needs_no_model(name, finished):
     result, metric = rnnjax.fit(experiment(name), workdir=finished(name)), experiment(name).task.headline
     assert result.headline == (result.metrics["test"] or {})[metric.name]

@@ -13,7 +13,8 @@ from rnnjax.tasks import Classification, NextRegion, NextToken, PerStep, Regress
 from rnnjax.testing import check_cell, check_task
 from tests import broken_cells, broken_tasks
 from tests.broken_tasks import BATCH, OUTPUTS, SPEC
-from tests.cell_cases import LINEAR, PLAIN_RUN_FIRST, name_of
+from tests.cell_cases import CELLS, LINEAR, name_of
+from tests.marks import LONG, often
 from tests.strangers.own_cell import DeepCell
 from tests.strangers.own_metric import Alarms
 from tests.test_cell_submodules import CountingCell, DenseCell, Fixed
@@ -21,13 +22,12 @@ from tests.test_tasks import CASES
 from tests.test_tasks import SPEC as OF_COLUMNS
 
 # Seconds each: .ci/run checks the kit on some of each kind, .ci/all on all.
-LONG = [pytest.mark.slow, pytest.mark.long]
 
 FAST_CELLS = (broken_cells.LeaksRows, broken_cells.WrongSlope, broken_cells.OtherCarry, broken_cells.OutputAlone)
 """Which broken cells every run of the tests looks at: one of rows, one of gradients, one of a step's shapes."""
 
 
-@pytest.mark.parametrize("case", PLAIN_RUN_FIRST, ids=name_of)
+@pytest.mark.parametrize("case", often(CELLS, [case for case in CELLS if case.name in ("lstm", "lru")]), ids=name_of)
 def test_every_cell_keeps_what_is_promised_of_cells(case):
     checked = check_cell(case.make())
     other = "fused" if case.make().fused_obstacle() is None else "associative" if case in LINEAR else None
@@ -122,7 +122,7 @@ RIGHT = {
     ),
     "a tree": (broken_tasks.Pair(), (drawn(ROWS, 2), {"more": drawn(ROWS)}), {"targets": drawn(ROWS, 2)}, SPEC),
 }
-FAST_TASKS = ("classes", "one logit", "weighed columns", "a step each")
+FAST_TASKS = ("classes", "a step each")
 
 
 MARKS = {name: [] if name in FAST_TASKS else LONG for name in RIGHT}

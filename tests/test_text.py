@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnjax.data.tokens import _IGNORABLE, PADDING, TOKENIZERS, UNKNOWN, Vocabulary, characters, utf8_bytes, words
+from tests.marks import often
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_half_a_surrogate_pair_is_no_obstacle(name):
     assert "".join(TOKENIZERS[name]("a \ud83d b")).encode("utf-8")
 
 
-@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("name", often(TOKENIZERS, ("words",)))
 def test_a_long_document_is_not_held_as_tokens(name):
     """Of four million tokens four are kept, and no list of them all is made: it would take 32 MB and more."""
     vocabulary = Vocabulary(("<pad>", "<unk>", "a", "b", " "))

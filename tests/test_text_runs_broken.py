@@ -140,6 +140,8 @@ def exact_losses(key, outputs, table, bias, targets, count):
     return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_have_the_language_loss_of_one_also_where_batches_do_not_fill(monkeypatch):
     monkeypatch.setattr("rnnjax.models.pretrained.sampled_losses", exact_losses)
     parts = dict(vars(TEXTS))
