@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import label_counts, load, trials
+from experiments import label_counts, lengths, load, trials
 from rnnjax.files import write_file
 
 Results = Mapping[str, list[trials.Result]]
@@ -26,11 +26,14 @@ def pictures(folder: Path, measured: Results, tried: Results) -> dict[str, Calla
     """
     found = label_counts.points(measured, tried)
     races = against_time(folder)
+    curves = lengths.curves(measured)
     drawn: dict[str, Callable[[Path], None]] = {}
     if found:
         drawn["labels.svg"] = lambda path: _draw_labels(found, path)
     if races:
         drawn["recurrences.svg"] = lambda path: _draw_races(races, path)
+    if curves:
+        drawn["lengths.svg"] = lambda path: _draw_lengths(curves, path)
     return drawn
 
 
@@ -56,7 +59,7 @@ def draw(folder: Path, measured: Results, tried: Results) -> list[Path]:
 
 
 def _draw_labels(found: list[label_counts.Point], path: Path) -> None:
-    figure, axes = _figure()
+    figure, (axes,) = _figure()
     for name in dict.fromkeys(point.name for point in found):
         mine = [point for point in found if point.name == name]
         labels, values = [point.labels for point in mine], [100 * point.accuracy for point in mine]
@@ -65,31 +68,46 @@ def _draw_labels(found: list[label_counts.Point], path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("reviews with a label")
     axes.set_ylabel("test accuracy in %")
-    _finished(figure, axes, path)
+    _finished(figure, path)
 
 
 def _draw_races(races: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
-    figure, axes = _figure()
+    figure, (axes,) = _figure()
     for name, rows in races.items():
         minutes, losses = [row["seconds"] / 60 for row in rows], [row["validation_loss"] for row in rows]
         axes.plot(minutes, losses, marker=".", label=name)
     axes.set_xlabel("minutes of training, compilation left out")
     axes.set_ylabel("validation loss, nats a character")
-    _finished(figure, axes, path)
+    _finished(figure, path)
 
 
-def _figure() -> tuple[Any, Any]:
+def _draw_lengths(curves: lengths.Curves, path: Path) -> None:
+    figure, panels = _figure(len(curves))
+    every = list(dict.fromkeys(model for models in curves.values() for model in models))
+    for axes, (group, models) in zip(panels, curves.items(), strict=True):
+        for model, points in models.items():  # a model has one color in all panels
+            steps, accuracies = zip(*points, strict=True)
+            axes.plot(steps, [100 * each for each in accuracies], f"C{every.index(model)}", marker="o", label=model)
+        axes.set_title(group)
+        axes.set_xscale("log")
+        axes.set_xlabel("steps; 64 were trained on")
+    panels[0].set_ylabel("steps that are right on test, in %")
+    _finished(figure, path)
+
+
+def _figure(panels: int = 1) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    return figure, figure.subplots()
+    figure = Figure(figsize=(6.0 if panels == 1 else 3.6 * panels, 4.0), layout="constrained")
+    return figure, list(figure.subplots(1, panels, squeeze=False, sharey=True)[0])
 
 
-def _finished(figure: Any, axes: Any, path: Path) -> None:
+def _finished(figure: Any, path: Path) -> None:
     """Saves a picture that is the same for the same results."""
     import matplotlib
 
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend()
+    for axes in figure.axes:
+        axes.grid(visible=True, alpha=0.3)
+    figure.axes[0].legend()
     with matplotlib.rc_context({"svg.hashsalt": path.name.partition(".")[0], "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", metadata={"Date": None})

@@ -22,6 +22,7 @@ from rnnjax.data.images import ImageFolderData as ImageFolderData
 from rnnjax.data.pair_config import PairData as PairData
 from rnnjax.data.pronunciations import PronunciationData as PronunciationData
 from rnnjax.data.sequence_table import SequenceTable as SequenceTable
+from rnnjax.data.state_tracking import StateTrackingData as StateTrackingData
 from rnnjax.errors import UsageError
 from rnnjax.models.config import ImageModel as ImageModel
 from rnnjax.models.config import LanguageModel as LanguageModel

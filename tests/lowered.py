@@ -26,6 +26,7 @@ from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
 from rnnjax.data.documents import SelfTrainingText
+from rnnjax.data.examples import Examples
 from rnnjax.data.forecast_preprocess import ForecastPreprocess
 from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.data.pair_config import PairConfig
@@ -35,6 +36,7 @@ from rnnjax.data.plan import Streams
 from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.data.series import Reading
 from rnnjax.data.spec import Shape, Spec
+from rnnjax.data.state_tracking import StateTrackingData
 from rnnjax.data.times import Step
 from rnnjax.data.tokens import Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
@@ -95,6 +97,12 @@ def made_up(config: Config) -> Dataset:
         preprocess = ForecastPreprocess(Reading(("a", "b")), (0.0, 0.0), (1.0, 1.0), 96, 24, Step())
         every = preprocess.windows(np.zeros((count + 96 + 24 - 1, 2)))
         return Dataset(data.name, every, every, every, preprocess)
+    if isinstance(data, StateTrackingData):
+        steps, ids = (count, data.longest), np.int32
+        states = np.broadcast_to(np.arange(count)[:, None] % 2, steps).astype(ids)
+        arrays = {"inputs": np.full(steps, 2, ids), "labels": states}
+        every = Examples(arrays, np.full(count, data.longest, ids), ("inputs", "labels"))
+        return dataclasses.replace(data.load(), train=every, validation=every, test=every)
     if isinstance(data, TextData):
         length = (data.bucket_lengths or (400,))[-1]
         words = Vocabulary(tuple(map(str, range(data.vocabulary_size))))

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from experiments import label_counts, load, plots
+from experiments import label_counts, lengths, load, plots
 from rnnjax.config import to_json
 
 
@@ -71,6 +71,30 @@ def test_pictures_are_drawn_of_what_was_measured_and_are_the_same_again(tmp_path
     assert {"gru", "lru"} <= set(texts[1])
     assert "lstm" not in texts[1], "it was not run"
     assert [path.read_bytes() for path in plots.draw(tmp_path, MEASURED, TRIED)] == before
+
+
+def tracked(**accuracies):
+    test = {f"accuracy_within_{steps}": value for steps, value in zip((64, 256), accuracies.values(), strict=False)}
+    return {"config": {"data": {"test_length": 10_000}}, "metrics": {"test": test | {"accuracy": 0.25}}}
+
+
+def test_accuracy_by_length_is_of_each_group_and_model_in_the_mean_over_seeds(tmp_path):
+    measured = {
+        "state_tracking": [tracked(a=1.0, b=1.0), tracked(a=0.5, b=0.9)],
+        "state_tracking-a5": [tracked(a=0.9, b=0.8)],
+        "state_tracking-a5-min_gru": [tracked(a=0.7, b=0.6)],
+        "state_tracking-mod5-lru": [],
+    }
+    assert lengths.curves(measured) == {
+        "parity": {"lstm": [(64, 0.75), (256, 0.95), (10_000, 0.25)]},
+        "a5": {
+            "lstm": [(64, 0.9), (256, 0.8), (10_000, 0.25)],
+            "min_gru": [(64, 0.7), (256, 0.6), (10_000, 0.25)],
+        },
+    }
+    (path,) = plots.draw(tmp_path, measured, {})
+    texts = [part.text for part in ET.fromstring(path.read_bytes()).iter() if part.tag.endswith("text")]
+    assert path.name == "lengths.svg" and {"parity", "a5", "lstm"} <= set(texts)
 
 
 def test_without_results_there_is_no_picture(tmp_path):

@@ -186,8 +186,7 @@ def _text(graph: Graph, model: TextClassifier, call: _Call) -> tuple[Any, str]:
         words, lengths = layers.convolutions_over_time(graph, model.conv, call.params["conv"], words, lengths)
     words = zero_beyond(graph, words, lengths)
     carry, outputs = recurrence(graph, model.recurrent, call.params["recurrent"], words, lengths, call.carry)
-    backward = backward_features(model.head, model.recurrent)
-    return carry, layers.head(graph, model.head, call.params["head"], outputs, lengths, backward)
+    return carry, _logits(graph, model, call.params["head"], outputs, lengths)
 
 
 def _sequence(graph: Graph, model: SequenceNet, call: _Call) -> tuple[Any, str]:
@@ -197,10 +196,13 @@ def _sequence(graph: Graph, model: SequenceNet, call: _Call) -> tuple[Any, str]:
         inputs, lengths = layers.convolutions_over_time(graph, model.conv, call.params["conv"], inputs, lengths)
     inputs = zero_beyond(graph, inputs, lengths)
     carry, outputs = recurrence(graph, model.recurrent, call.params["recurrent"], inputs, lengths, call.carry)
+    return carry, _logits(graph, model, call.params["head"], outputs, lengths)
+
+
+def _logits(graph: Graph, model: TextClassifier | SequenceNet, params: Any, outputs: str, lengths: str | None) -> str:
     if isinstance(model.head, StepHead):
-        return carry, layers.dense_layers(graph, len(model.head.dense), call.params["head"], outputs)
-    backward = backward_features(model.head, model.recurrent)
-    return carry, layers.head(graph, model.head, call.params["head"], outputs, lengths, backward)
+        return layers.dense_layers(graph, len(model.head.dense), params, outputs)
+    return layers.head(graph, model.head, params, outputs, lengths, backward_features(model.head, model.recurrent))
 
 
 def _language(graph: Graph, model: RecurrentLM, call: _Call) -> tuple[Any, str]:

@@ -51,7 +51,7 @@ def text_model(config: TextModel, spec: Spec, width: int) -> nn.Module:
         vocabulary_size=spec.vocabulary,
         embedding_features=config.embedding_features,
         recurrent=_stack(config),
-        head=PooledHead(width, config.pooling, config.dropout, config.dense),
+        head=_head(config, spec, width),
         embedding_dropout=config.embedding_dropout,
         word_dropout=config.word_dropout,
         word_dropout_of=config.word_dropout_of,
@@ -119,12 +119,9 @@ def sequence_model(config: SequenceModel, spec: Spec, width: int) -> nn.Module:
     """A model of numeric sequences; raises UsageError where the inputs are none ``[B, T, D]`` with lengths."""
     if spec.vocabulary or set(spec.inputs) != {"inputs", "lengths"} or len(spec.inputs["inputs"].shape) != 3:
         raise UsageError(_misfit(config, spec, "numeric sequences [B, T, channels] with lengths"))
-    if spec.per_step and config.conv and config.conv_pool > 1:
-        raise UsageError("an answer at each step needs all steps: give --model.conv-pool 1, or no --model.conv")
-    head = PooledHead(width, config.pooling, config.dropout, config.dense)
     return SequenceNet(
         recurrent=_stack(config),
-        head=StepHead(width, config.dropout, config.dense) if spec.per_step else head,
+        head=_head(config, spec, width),
         conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
         if config.conv
         else None,
@@ -157,11 +154,7 @@ def language_model(config: LanguageModel, spec: Spec, width: int) -> nn.Module:
             f"but {width} outputs"
         )
     layers = [RNN(_cell(config)(features), weight_dropout=config.weight_dropout) for features in config.features]
-    stack = StackedRNN(layers, config.dropout)
-    if config.blocks:
-        gates = [GatedLinear(features, DTYPES[config.dtype]) for features in config.features]
-        blocks = [part for block in zip(layers, gates, strict=True) for part in block]
-        stack = StackedRNN(blocks, config.dropout, residual=True, pre_norm=True)
+    stack = _blocks(layers, config) if config.blocks else StackedRNN(layers, config.dropout)
     return RecurrentLM(
         vocabulary_size=width,
         embedding_features=config.embedding_features,
@@ -181,7 +174,7 @@ def encoder_decoder_model(config: EncoderDecoderModel, spec: Spec, width: int) -
     encoder = TokenEncoder(
         vocabulary_size=spec.vocabulary,
         embedding_features=config.embedding_features,
-        recurrent=_layers(cell, config.encoder_features, config.bidirectional, config.dropout),
+        recurrent=StackedRNN(_layers(cell, config.encoder_features, config.bidirectional), config.dropout),
         dropout=config.dropout,
         embedding_dropout=config.embedding_dropout,
     )
@@ -218,6 +211,15 @@ def forecast_model(config: ForecastModel, spec: Spec, width: int) -> nn.Module:
     )
 
 
+def _head(config: TextModel | SequenceModel, spec: Spec, width: int) -> PooledHead | StepHead:
+    """Of a whole sequence, or where the data have a class at each step, of each; raises UsageError if some are lost."""
+    if not spec.per_step:
+        return PooledHead(width, config.pooling, config.dropout, config.dense)
+    if config.conv and config.conv_pool > 1:
+        raise UsageError("an answer at each step needs all steps: give --model.conv-pool 1, or no --model.conv")
+    return StepHead(width, config.dropout, config.dense)
+
+
 def _misfit(config: Any, spec: Spec, wanted: str) -> str:
     there = ", ".join(f"{name} {list(like.shape)} of {like.dtype.name}" for name, like in spec.inputs.items())
     return f"{type(config).__name__} reads {wanted}; these data have {there}"
@@ -243,13 +245,20 @@ def _cell(config: RecurrentModel | LanguageModel | ForecastModel | EncoderDecode
 
 
 def _stack(config: RecurrentModel) -> StackedRNN:
-    return _layers(_cell(config), config.features, config.bidirectional, config.dropout)
+    layers = _layers(_cell(config), config.features, config.bidirectional)
+    return _blocks(layers, config) if config.blocks else StackedRNN(layers, config.dropout)
 
 
-def _layers(cell: Any, features: Sequence[int], bidirectional: bool, dropout: float) -> StackedRNN:
+def _layers(cell: Any, features: Sequence[int], bidirectional: bool) -> list[nn.Module]:
     def layer(features: int) -> nn.Module:
         if bidirectional:
             return Bidirectional(RNN(cell(features)), RNN(cell(features), reverse=True))
         return RNN(cell(features))
 
-    return StackedRNN([layer(each) for each in features], dropout)
+    return [layer(each) for each in features]
+
+
+def _blocks(layers: Sequence[nn.Module], config: RecurrentModel | LanguageModel) -> StackedRNN:
+    """Each layer with a gated linear one behind it, as wide as what it makes, both pre-norm and residual."""
+    parts = [part for layer in layers for part in (layer, GatedLinear(layer.features, DTYPES[config.dtype]))]  # pyright: ignore
+    return StackedRNN(parts, config.dropout, residual=True, pre_norm=True)

@@ -68,6 +68,8 @@ class RecurrentModel(ModelConfig):
     """Precision of float32 products on accelerators, in training and in all uses of the trained model."""
     dense: tuple[int, ...] = option((), rare=True)
     """Features of hidden layers before the logits, with ReLU."""
+    blocks: bool = option(False, rare=True, off="Put the layers one above the other as they are.")
+    """Pre-norm residual blocks: a layer norm before each recurrence, a gated linear layer behind it, sums around."""
 
     def __post_init__(self):
         enough = len(self.features) >= self.least_layers and min(self.features, default=1) > 0
@@ -137,6 +139,8 @@ class ImageModel(RecurrentModel):
 class TextModel(RecurrentModel):
     """A document read token by token, after an optional stack of convolutions.
 
+    Where the data have a class at each token there is an answer at each, and nothing is pooled.
+
     An embedding's dropout has one mask for all tokens of a document. Word dropout replaces each token for itself
     (tokens), or all occurrences in a document or none (types), so that a name which it repeats cannot be learned by
     heart from the others.
@@ -186,6 +190,8 @@ class PretrainedTextModel(RecurrentModel):
     """Modules that begin from a language model each, and whether that reads from a text's end."""
     bidirectional: bool = option(True, offered=False)
     """Not used: it reads in both directions."""
+    blocks: bool = option(False, offered=False)
+    """Not used: the layers are those of the language models."""
     features: tuple[int, ...] = (256,)
     """Hidden features of each layer, in each direction."""
     pooling: tuple[Pooling, ...] = ("mean", "max", "last")

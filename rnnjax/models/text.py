@@ -8,7 +8,7 @@ from rnnjax.data.tokens import UNKNOWN
 from rnnjax.layers.conv import SequenceConvStack
 from rnnjax.layers.movable import movable
 from rnnjax.layers.precision import matmul_precision
-from rnnjax.models.head import PooledHead, backward_features
+from rnnjax.models.head import PooledHead, StepHead, backward_features
 
 Array = jax.Array
 
@@ -20,7 +20,7 @@ class TextClassifier(nn.Module):
       vocabulary_size: number of token ids.
       embedding_features: features of an embedding.
       recurrent: an RNN, Bidirectional or StackedRNN over the words, or over what ``conv`` makes of them.
-      head: from its outputs to logits.
+      head: from its outputs to logits of the document, or of each step.
       embedding_dropout: rate of dropout on embedding features with one mask for all words
         (Gal and Ghahramani 2016, arXiv:1512.05287).
       word_dropout: share of words replaced by the unknown word in training.
@@ -33,7 +33,7 @@ class TextClassifier(nn.Module):
     vocabulary_size: int
     embedding_features: int
     recurrent: nn.Module
-    head: PooledHead
+    head: PooledHead | StepHead
     embedding_dropout: float = 0.0
     word_dropout: float = 0.0
     word_dropout_of: str = "tokens"
@@ -41,7 +41,9 @@ class TextClassifier(nn.Module):
     precision: str = "default"
 
     def __call__(self, inputs: Array, *, lengths: Array, train: bool = False) -> Array:
-        """Token ids ``[B, T]`` with ``lengths [B]`` to logits ``[B, outputs]``."""
+        """Token ids ``[B, T]`` with ``lengths [B]`` to logits ``[B, outputs]``, or ``[B, T, outputs]`` where the
+        head is one of steps.
+        """
         with matmul_precision(self.precision):
             return self._logits(inputs, lengths, train)
 

@@ -55,7 +55,7 @@ class Metric(NamedTuple):
 
 def figure(name: str, value: float) -> str:
     """A figure beside a headline: ``macro f1 64.22%``, as accuracies are written, or ``auc 0.9876``."""
-    share = name.endswith(("f1", "accuracy", "exact_match"))
+    share = name.endswith(("f1", "accuracy", "exact_match")) or name.startswith("accuracy")
     return f"{name.replace('_', ' ')} {value:{'.2%' if share else '.4f'}}"
 
 

@@ -30,6 +30,10 @@ class PerStep(Task):
     Attributes:
       score: what chooses the best checkpoint: the share of steps that are right; F1 in the mean over the classes that
         occur; or F1 of whole spans as conlleval counts it, see :mod:`rnnjax.tasks.spans`.
+      within: numbers of steps; the accuracy over so many first steps of each sequence is counted too, as
+        ``accuracy_within_STEPS``. A model that reads forwards answers at each as if the sequence ended there, so that
+        it is that on sequences of this length.
+      scored_within: the one of them that the score is of, instead of all steps; 0 is none.
       label_smoothing: of the training loss, see ``--optim.label-smoothing``, which it is taken from.
       tags: the classes' names where they are tags (O, B-PER, I-PER and the like); taken from the data.
       steps: of the longest row of all splits; taken from the data.
@@ -39,6 +43,8 @@ class PerStep(Task):
     kind: ClassVar[str] = "per_step"
     per_step: ClassVar[bool] = True
     score: Score = "accuracy"
+    within: tuple[int, ...] = ()
+    scored_within: int = 0
     label_smoothing: float = 0.0
     tags: tuple[str, ...] = ()
     steps: int = 0
@@ -47,11 +53,22 @@ class PerStep(Task):
     def __post_init__(self):
         if self.score not in _HEADLINES:
             raise UsageError(f"PerStep: score must be one of {', '.join(_HEADLINES)}, got {self.score!r}")
+        if not all(isinstance(steps, int) and steps > 0 for steps in self.within):
+            raise UsageError(f"PerStep: within needs numbers of steps, 1 or more, got {self.within}")
+        if self.scored_within and (self.scored_within not in self.within or self.score != "accuracy"):
+            raise UsageError(
+                f"PerStep: scored_within must be one of within, {self.within}, by accuracy; got {self.scored_within}"
+            )
 
     @property
     def headline(self) -> Metric:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What ``score`` names."""
-        return _HEADLINES[self.score]
+        """What ``score`` names, over the steps that it is of."""
+        return _within(self.scored_within) if self.scored_within else _HEADLINES[self.score]
+
+    @property
+    def also(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The accuracy over the first steps, where that is counted."""
+        return tuple(_within(steps) for steps in self.within if steps != self.scored_within)
 
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """``loss`` in nats and ``weight`` of the steps that count; steps by class, and spans by type.
@@ -82,11 +99,14 @@ class PerStep(Task):
             "hits": by_class(counted & (predicted == labels), labels),
             "predicted": by_class(counted, predicted),
             "gold": by_class(counted, labels),
+            **(self._beginnings(predicted, labels, weights) if self.within else {}),
             **(spans.counts(predicted, labels, self.tags, weights) if self.tags else {}),
         }
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
-        """``loss``, ``accuracy`` and ``macro_f1``; of tags also ``span_f1``, ``span_precision`` and ``span_recall``."""
+        """``loss``, ``accuracy``, also within the first steps, and ``macro_f1``; of tags ``span_f1``,
+        ``span_precision`` and ``span_recall`` too.
+        """
         hits, shown = (np.asarray(part, np.float64) for part in (totals["hits"], totals["predicted"] + totals["gold"]))
         f1 = 2 * hits[shown > 0] / shown[shown > 0]
         metrics = {
@@ -94,6 +114,9 @@ class PerStep(Task):
             "accuracy": mean(hits.sum(), totals["weight"]),
             "macro_f1": float(f1.mean()) if len(f1) else 0.0,
         }
+        for place, steps in enumerate(self.within):
+            right, counted = (totals[name][place] for name in ("right_within", "counted_within"))
+            metrics[_within(steps).name] = mean(right, counted)
         if self.tags:
             from rnnjax.tasks import spans
 
@@ -169,6 +192,16 @@ class PerStep(Task):
         of_spans = {"spans": spans.page(*(totals[name] for name in _SPANS), tags=self.tags)}
         return report._replace(page={**(report.page or {}), **of_spans})
 
+    def _beginnings(self, predicted: Any, labels: Any, weights: Any) -> dict[str, Any]:
+        """Of each number of first steps, how many of them count and how many of those are right."""
+        import jax.numpy as jnp
+
+        parts = {"right_within": predicted == labels, "counted_within": labels >= 0}
+        return {
+            name: jnp.stack([(weights * part[:, :steps].sum(1)).sum() for steps in self.within])
+            for name, part in parts.items()
+        }
+
     def constant(self, train: "Examples", examples: "Examples", spec: "Spec") -> Constant:
         """The most frequent class at every step."""
         counts = np.bincount(_real_labels(train), minlength=spec.outputs)
@@ -184,6 +217,7 @@ class PerStep(Task):
         weights = np.asarray(kept.get("weights", np.ones(len(labels))), np.float64)[:, None]
         counted, right = labels >= 0, labels == predicted
         if self.score == "accuracy":
+            counted = counted & (np.arange(labels.shape[1]) < (self.scored_within or labels.shape[1]))
             return weights * np.stack([(counted & right).sum(1), counted.sum(1)], 1)
         classes = len(_names(spec))
         chosen = [(counted & right, labels), (counted, predicted), (counted, labels)]
@@ -240,6 +274,10 @@ def _labels(batch: Batch) -> Any:
     if "labels" not in batch:
         raise UsageError(f"the examples have no labels, but {', '.join(sorted(batch))}")
     return batch["labels"]
+
+
+def _within(steps: int) -> Metric:
+    return Metric(f"accuracy_within_{steps}")
 
 
 def _counted(batch: Batch) -> Any:

@@ -1,0 +1,57 @@
+"""The state of a group behind each of its elements, on words 150 times as long as those that were trained on.
+
+Without a variant it is the parity of ones; ``--variant mod5`` are sums modulo 5, ``a5`` the even permutations of five
+things. ``GROUP-MODEL`` has another model of as many parameters in the LSTM's place: ``simple_rnn``, ``min_gru`` or
+``lru`` (both in blocks with a gate), or ``attention``. What recurs linearly cannot compose permutations at lengths that
+it has not seen (Merrill et al. 2024, arXiv:2404.08819); an LSTM can.
+"""
+
+import dataclasses
+import sys
+from typing import Any
+
+from experiments.attention_reader import AttentionReader
+from rnnjax import Experiment, OptimConfig, PerStep, Target, TextModel, TrainConfig, Variant, main
+from rnnjax.data.state_tracking import StateTrackingData
+
+SMALL = {"lstm": (64,), "simple_rnn": (128,), "min_gru": (64, 64), "lru": (48, 48)}
+LARGE = {"lstm": (256,), "simple_rnn": (512,), "min_gru": (254, 254), "lru": (194, 194)}
+"""Features by cell, for as many parameters."""
+TASK = PerStep(within=(64, 256, 1024))
+ELEMENTS = {"parity": 2, "mod5": 5, "a5": 60}
+
+
+def variants(group: str) -> dict[str, Variant]:
+    """Those of a group, by name; the LSTM's has the group's alone."""
+    sizes = LARGE if group == "a5" else SMALL
+    data: dict[str, Any] = {"group": group}
+    aim: dict[str, Any] = {}
+    if group == "a5":  # learnt for sequences as long as those that were seen
+        target = Target(value=0.99, source="an LSTM can; a linear recurrence of few layers cannot")
+        aim = {"task": dataclasses.replace(TASK, scored_within=64), "target": target}
+    made = {}
+    for cell, features in sizes.items():
+        model = {"cell": cell, "features": features, "embedding_features": features[0], "blocks": len(features) > 1}
+        made[f"{group}-{cell}"] = Variant(f"{group} by {cell} with as many parameters", data, model, replace=aim)
+    made[group] = made.pop(f"{group}-lstm")
+    tokens, width = ELEMENTS[group] + 2, 152 if group == "a5" else 36
+    attention = AttentionReader(tokens, ELEMENTS[group], width, heads=4 if group == "a5" else 2)
+    made[f"{group}-attention"] = Variant(f"{group} by causal attention", data, replace={"model": attention, **aim})
+    return made
+
+
+EXPERIMENT = Experiment(
+    name="state_tracking",
+    summary="an LSTM(64) tracks the parity of 10,000 bits and has seen 64",
+    target=Target(value=0.999, source="an LSTM can; a minGRU falls to chance"),
+    cost="four epochs of 100,000 words of up to 64 elements",
+    data=StateTrackingData(),
+    model=TextModel(features=(64,), embedding_features=64),
+    task=TASK,
+    optim=OptimConfig(learning_rate=3e-3, schedule="cosine"),
+    train=TrainConfig(epochs=4, steps_per_call=16),
+    variants={name: made for group in ELEMENTS for name, made in variants(group).items() if name != "parity"},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(EXPERIMENT))
