@@ -12,6 +12,7 @@ import pytest
 import rnnjax
 from experiments import attention_reader
 from experiments.state_tracking import EXPERIMENT
+from rnnjax.data.spec import Shape, Spec
 from rnnjax.data.state_tracking import StateTrackingData, states, table
 from rnnjax.errors import UsageError
 from rnnjax.export import arguments, onnx_models
@@ -127,6 +128,23 @@ def test_blocks_of_a_linear_recurrence_are_those_of_the_language_model():
     other = language.build(window, spec.vocabulary).init(jax.random.key(0), **window.zeros())["params"]
     shapes = [jax.tree.map(jnp.shape, tree["recurrent"]) for tree in (params, other)]
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("made", [rnnjax.ImageModel(read_by="pixels"), rnnjax.SequenceModel()])
+def test_blocks_over_numbers_see_the_numbers(made, channels):
+    """Of one channel alone a layer norm would make zeros."""
+    made = dataclasses.replace(made, cell="lru", features=(6, 6), blocks=True, dense=())
+    image = isinstance(made, rnnjax.ImageModel)
+    shape = (1, 4, 4, channels) if image else (1, 9, channels)
+    like = {"inputs": Shape(shape, np.dtype(np.float32))}
+    like |= {} if image else {"lengths": Shape((1,), np.dtype(np.int32))}
+    spec = Spec(like, outputs=2, names=("a", "b"))
+    model, more = made.build(spec, 2), {} if image else {"lengths": np.array([9])}
+    inputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    variables = model.init(jax.random.key(0), inputs, **more)
+    one, other = (model.apply(variables, scale * inputs, **more) for scale in (1, 2))
+    assert np.abs(one - other).max() > 1e-2
 
 
 # Attention

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.data import image_files, image_inputs
+from rnnjax.data import image_files, image_inputs, pixel_order
 from rnnjax.data.image_lists import Reading
 from rnnjax.data.image_tree import Source
 from rnnjax.data.preprocess import Preprocess, one_where_constant, require, strings
@@ -28,6 +28,8 @@ class ImagePreprocess(Preprocess):
       mean, std: one value a channel, of pixels scaled to 0..1; a channel that is constant has std 1.
       class_names: names of the classes in the order of their numbers.
       center_crop: whether a file of another size is cropped as the evaluation's images were, or only resized.
+      order: of the pixels that the model sees, by their numbers from left to right and from above to below; empty: as
+        they lie.
       reading: how a folder says its images' classes; None: the model was not trained on a folder.
     """
 
@@ -39,7 +41,11 @@ class ImagePreprocess(Preprocess):
     std: tuple[float, ...]
     class_names: tuple[str, ...]
     center_crop: bool = False
+    order: tuple[int, ...] = ()
     reading: Reading | None = field(default=None, compare=False)
+
+    def __post_init__(self):
+        pixel_order.check(self.order, self.shape)
 
     @classmethod
     def fit(cls, images: np.ndarray, class_names: Sequence[str]) -> Self:
@@ -62,8 +68,8 @@ class ImagePreprocess(Preprocess):
         return (images.astype(jnp.float32) * _scale(images) - mean) / std
 
     def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch with normalised images."""
-        return {**batch, "inputs": self.normalize(batch["inputs"])}
+        """The batch with normalised images, their pixels in order."""
+        return {**batch, "inputs": pixel_order.reordered(self.normalize(batch["inputs"]), self.order)}
 
     def encode(self, raw: Any) -> dict[str, np.ndarray]:
         """Images ``[N, height, width, channels]`` of uint8 or floats in 0..1."""
@@ -131,8 +137,9 @@ class ImagePreprocess(Preprocess):
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         values = asdict(self) | {"kind": self.kind}
-        if self.reading is None:
-            del values["reading"]
+        for name in ("reading", "order"):
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
@@ -149,7 +156,12 @@ class ImagePreprocess(Preprocess):
         require(min(std) > 0, "std", list(std))
         names, crop = strings(values, "class_names", 2), bool(values.get("center_crop", False))
         reading = Reading.from_json(values["reading"]) if values.get("reading") else None
-        return cls((height, width, channels), mean, std, names, crop, reading)
+        order = values.get("order", [])
+        require(isinstance(order, list) and all(type(place) is int for place in order), "order", order)
+        try:
+            return cls((height, width, channels), mean, std, names, crop, tuple(order), reading)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
 
 
 def _scale(images: Any) -> float:

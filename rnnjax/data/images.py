@@ -47,14 +47,17 @@ class ImageData(DataConfig):
     """Stream images of any sizes, brought to this many pixels square; 0: all images have one size."""
     crop_least_area: float = option(0.08, rare=True)
     """Smallest share of an image's area that such a training crop shows."""
+    permutation_seed: int | None = option(None, rare=True)
+    """Show the model the pixels of all images in one order that is drawn by this seed; unset: as they lie."""
     test_split: str = option("test", rare=True)
     """The data set's split to test on, such as validation where the labels of test are not public."""
 
     def load(self) -> Any:
         """The embedded digits, or images by TFDS."""
         from rnnjax.data import sources
+        from rnnjax.data.pixel_order import permuted
 
-        return sources.images(self)
+        return permuted(sources.images(self), self.permutation_seed)
 
     def augment(self, dataset: Any) -> Any:
         """Flip, warp, shift and cutout, see :func:`rnnjax.data.augment.image_augmentation`."""
@@ -71,6 +74,7 @@ class ImageData(DataConfig):
         check(0 < self.elastic_sigma <= 100, self, "elastic_sigma", "above 0 and at most 100 pixels")
         check(self.cutout >= 0, self, "cutout", "0 or more pixels")
         choice(self, "shift_padding", Padding)
+        check(self.permutation_seed is None or self.permutation_seed >= 0, self, "permutation_seed", "0 or more")
         check(self.crop_size >= 0, self, "crop_size", "0 or more pixels")
         check(0 < self.crop_least_area <= 1, self, "crop_least_area", "above 0 and at most 1")
         check(self.test_split != "train", self, "test_split", "another split than train")
@@ -133,8 +137,9 @@ class ImageFolderData(ImageData):
     def load(self) -> Any:
         """The folder, its images decoded and resized."""
         from rnnjax.data import sources
+        from rnnjax.data.pixel_order import permuted
 
-        return sources.image_folder(self)
+        return permuted(sources.image_folder(self), self.permutation_seed)
 
     def __post_init__(self):
         super().__post_init__()

@@ -166,7 +166,13 @@ def _normalised(graph: Graph, preprocess: Preprocess, inputs: str) -> str:
     if type(preprocess) is ImagePreprocess:
         scaled = graph.add("Mul", graph.float(inputs), graph.constant(1 / 255))
         centred = graph.add("Sub", scaled, graph.constant(preprocess.mean))
-        return graph.add("Div", centred, graph.constant(preprocess.std))
+        images = graph.add("Div", centred, graph.constant(preprocess.std))
+        if not preprocess.order:
+            return images
+        height, width, channels = preprocess.shape
+        pixels = graph.reshape(images, 0, -1, channels)
+        ordered = graph.add("Gather", pixels, graph.integers(*preprocess.order), axis=1)
+        return graph.reshape(ordered, 0, height, width, channels)
     if type(preprocess) is SequencePreprocess and preprocess.mel is None:
         return inputs
     if type(preprocess).on_device is not Preprocess.on_device:

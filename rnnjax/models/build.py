@@ -120,7 +120,7 @@ def sequence_model(config: SequenceModel, spec: Spec, width: int) -> nn.Module:
     if spec.vocabulary or set(spec.inputs) != {"inputs", "lengths"} or len(spec.inputs["inputs"].shape) != 3:
         raise UsageError(_misfit(config, spec, "numeric sequences [B, T, channels] with lengths"))
     return SequenceNet(
-        recurrent=_stack(config),
+        recurrent=_stack_of_numbers(config),
         head=_head(config, spec, width),
         conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
         if config.conv
@@ -135,7 +135,7 @@ def image_model(config: ImageModel, spec: Spec, width: int) -> nn.Module:
         raise UsageError(_misfit(config, spec, "images [B, height, width, channels]"))
     kind = MirroredImageClassifier if config.mirror else ImageClassifier
     return kind(
-        recurrent=_stack(config) if config.features else None,
+        recurrent=_stack_of_numbers(config) if config.features else None,
         head=PooledHead(width, config.pooling, config.dropout, config.dense),
         conv=_convolutions(config, config.conv),
         conv_after=_convolutions(config, config.conv_after),
@@ -247,6 +247,17 @@ def _cell(config: RecurrentModel | LanguageModel | ForecastModel | EncoderDecode
 def _stack(config: RecurrentModel) -> StackedRNN:
     layers = _layers(_cell(config), config.features, config.bidirectional)
     return _blocks(layers, config) if config.blocks else StackedRNN(layers, config.dropout)
+
+
+def _stack_of_numbers(config: RecurrentModel) -> StackedRNN:
+    """That over channels of numbers: blocks begin with what a linear layer makes of them, as they do with an embedding.
+
+    A layer norm of few channels would leave little of them, of one nothing.
+    """
+    stack = _stack(config)
+    if not config.blocks:
+        return stack
+    return StackedRNN([nn.Dense(stack.features, dtype=DTYPES[config.dtype]), stack])
 
 
 def _layers(cell: Any, features: Sequence[int], bidirectional: bool) -> list[nn.Module]:
