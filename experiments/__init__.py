@@ -24,6 +24,7 @@ NAMES = (
     "addition",
     "multi30k_translation",
     "pronunciation",
+    "mnist_strings",
     "state_tracking",
     "bag_of_words",
     "image_folder",

@@ -25,11 +25,13 @@ import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
+from rnnjax.data.digit_strings import DigitStringsData
 from rnnjax.data.documents import SelfTrainingText
 from rnnjax.data.examples import Examples
 from rnnjax.data.forecast_preprocess import ForecastPreprocess
 from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.data.pair_config import PairConfig
+from rnnjax.data.pair_plan import PairPlan
 from rnnjax.data.pairs import SPLITS, Pairs
 from rnnjax.data.pairs import dataset as paired
 from rnnjax.data.plan import Streams
@@ -37,8 +39,10 @@ from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.data.series import Reading
 from rnnjax.data.spec import Shape, Spec
 from rnnjax.data.state_tracking import StateTrackingData
+from rnnjax.data.string_preprocess import StringPreprocess
 from rnnjax.data.times import Step
-from rnnjax.data.tokens import Vocabulary
+from rnnjax.data.token_sets import SPECIAL, TokenSet
+from rnnjax.data.tokens import END, Vocabulary
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.data.windows import windows
 from rnnjax.experiment import Experiment
@@ -97,6 +101,19 @@ def made_up(config: Config) -> Dataset:
         preprocess = ForecastPreprocess(Reading(("a", "b")), (0.0, 0.0), (1.0, 1.0), 96, 24, Step())
         every = preprocess.windows(np.zeros((count + 96 + 24 - 1, 2)))
         return Dataset(data.name, every, every, every, preprocess)
+    if isinstance(data, DigitStringsData):
+        side, ids = 28, np.int32
+        tokens = TokenSet("characters", Vocabulary((*SPECIAL, *"0123456789")))
+        preprocess = StringPreprocess(side, data.most * side, tokens, data.most + 1, 0.1, 0.3)
+        arrays = {
+            "inputs": np.zeros((count, preprocess.columns, side), np.uint8),
+            "targets": np.tile(np.array([*range(3, 3 + data.most), END], ids), (count, 1)),
+            "targets_lengths": np.full(count, data.most + 1, ids),
+        }
+        every = Examples(arrays, np.full(count, preprocess.columns, ids), ("inputs", "targets"))
+        return Dataset(
+            data.name, every, every, every, preprocess, plan=PairPlan(((preprocess.columns, data.most + 1),))
+        )
     if isinstance(data, StateTrackingData):
         steps, ids = (count, data.longest), np.int32
         states = np.broadcast_to(np.arange(count)[:, None] % 2, steps).astype(ids)

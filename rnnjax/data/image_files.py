@@ -81,6 +81,12 @@ def read(path: Source, shape: tuple[int, int, int], *, center: bool = False) -> 
         return _decoded(path, shape, center).pixels
 
 
+def size(path: Source) -> tuple[int, int]:
+    """The width and height of an image file, as it is to be seen; raises DataError as :func:`read` does."""
+    with _pillows_warnings():
+        return _decoded(path, (8, 8, 1), False).size
+
+
 def read_all(
     paths: Sequence[Source], shape: tuple[int, int, int], workers: int = 0, *, center: bool = False
 ) -> Generator[Decoded | DataError, None, None]:

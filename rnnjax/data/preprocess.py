@@ -192,11 +192,13 @@ def _kinds() -> tuple[type[Preprocess], ...]:
     from rnnjax.data.image_preprocess import ImagePreprocess
     from rnnjax.data.pair_preprocess import PairPreprocess
     from rnnjax.data.sequence_preprocess import SequencePreprocess
+    from rnnjax.data.string_preprocess import StringPreprocess
     from rnnjax.data.text_preprocess import TextPreprocess
     from rnnjax.data.window_preprocess import WindowPreprocess
 
     texts = TextPreprocess, PairPreprocess, WindowPreprocess
-    return ForecastPreprocess, ImagePreprocess, SequencePreprocess, *texts, Preprocess
+    images = ImagePreprocess, StringPreprocess
+    return ForecastPreprocess, *images, SequencePreprocess, *texts, Preprocess
 
 
 def strings(data: Mapping[str, Any], name: str, least: int) -> tuple[str, ...]:

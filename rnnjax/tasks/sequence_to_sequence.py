@@ -26,6 +26,7 @@ _HEADLINES = {
 }
 _SHARES = ("exact_match", "sequence_error_rate")
 _WRITTEN = "the tokens to write"
+_MOST_PIXELS = 2**14
 _TAUGHT = Metric("token_accuracy", "max", "{:.2%} (teacher-forced)")
 
 
@@ -103,8 +104,13 @@ class SequenceToSequence(Task):
         looked = jnp.round(255 * outputs["weights"]).astype(jnp.uint8)
         kept = {"written": outputs["tokens"], "targets": _widened(token_sums.targets_of(batch, _WRITTEN), longest, -1)}
         kept["weights"] = jnp.pad(looked, ((0, 0), (0, 0), (0, max(most - looked.shape[2], 0))))
-        if getattr(batch.get("inputs"), "ndim", 0) == 2:
-            kept["inputs"] = _widened(batch["inputs"], most, 0)
+        inputs: Any = batch.get("inputs")
+        if getattr(inputs, "ndim", 0) == 2:
+            kept["inputs"] = _widened(inputs, most, 0)
+        elif _drawn(inputs) and looked.shape[2]:  # an encoder may pool columns: each has the weight of its pool
+            wide = jnp.repeat(looked, inputs.shape[1] // looked.shape[2], 2)
+            kept["weights"] = jnp.pad(wide, ((0, 0), (0, 0), (0, most - wide.shape[2])))
+            kept["columns"] = jnp.pad(_grey(inputs), ((0, 0), (0, most - inputs.shape[1]), (0, 0)))
         return kept | {name: batch[name] for name in ("lengths", "reference", "group") if name in batch}
 
     def finish_kept(self, kept: Any, spec: "Spec") -> dict[str, float]:
@@ -196,7 +202,7 @@ class SequenceToSequence(Task):
             lowercase=getattr(target, "lowercase", self.lowercase),
             names=() if source is None else source.vocabulary.words,
             sizes=(
-                max((shape[1] for shape in inputs if len(shape) == 2), default=0),
+                max((shape[1] for shape in inputs if len(shape) in (2, 3)), default=0),
                 max(examples["targets"].shape[1] for examples in splits),
             ),
         )
@@ -231,6 +237,19 @@ class SequenceToSequence(Task):
         """What a run was chosen and trained by, and how its tokens are joined."""
         names = ("score", "label_smoothing", "splitter", "lowercase")
         return {name: getattr(self, name) for name in names}
+
+
+def _drawn(inputs: Any) -> bool:
+    """Whether inputs are images by columns ``[B, S, height]``, small enough that those of a split may be kept."""
+    return getattr(inputs, "ndim", 0) == 3 and inputs.shape[1] * inputs.shape[2] <= _MOST_PIXELS
+
+
+def _grey(inputs: Any) -> Any:
+    """Values ``[B, S, height]`` as uint8, the least of each example black and the largest white."""
+    import jax.numpy as jnp
+
+    least, most = (part(inputs, (1, 2), keepdims=True) for part in (jnp.min, jnp.max))
+    return jnp.round(255 * (inputs - least) / jnp.maximum(most - least, 1e-6)).astype(jnp.uint8)
 
 
 def _widened(ids: Any, width: int, fill: int) -> Any:

@@ -152,8 +152,9 @@ def report(task: "SequenceToSequence", kept: Any, spec: "Spec") -> Report:
             page.setdefault("groups", {})[name] = {"examples": len(others), **found}
             values |= {f"{name} {task.score}": found.get(task.score, found["exact_match"])}
     page["examples"] = [_shown(task, kept, pair) for pair in pairs[:_DRAWN]]
-    drawn = {"attention": _drawing(task, kept, spec, pairs[:_DRAWN])} if kept["weights"].shape[-1] else {}
-    return Report(values, page, drawn if task.names and "inputs" in kept else {}, signatures=signatures)
+    seen = "columns" in kept or (task.names and "inputs" in kept)
+    drawn = {"attention": _drawing(task, kept, spec, pairs[:_DRAWN])} if seen and kept["weights"].any() else {}
+    return Report(values, page, drawn, signatures=signatures)
 
 
 def mistakes(task: "SequenceToSequence", kept: Any, spec: "Spec", most: int) -> list[dict[str, Any]]:
@@ -187,6 +188,11 @@ def _source(task: "SequenceToSequence", kept: Any, row: int) -> list[str]:
     return [_plain(task.names[number]) for number in ids]
 
 
+def _columns(kept: Any, row: int) -> np.ndarray:
+    """The real columns of an image, ``[S, height]``."""
+    return kept["columns"][row][: kept["lengths"][row] if "lengths" in kept else None]
+
+
 def _plain(token: str) -> str:
     """A token of byte pairs in letters: bytes have letters of their own there, a blank ``Ġ``."""
     return token.replace("Ġ", "_")
@@ -196,15 +202,16 @@ def _drawing(task: "SequenceToSequence", kept: Any, spec: "Spec", pairs: Sequenc
     """What draws the attention of a few answers."""
 
     def draw(path: Path, split: str) -> None:
-        from rnnjax.tasks.attention_figure import save_attention
+        from rnnjax.tasks.attention_figure import save_attention, save_attention_over_images
 
+        images = "columns" in kept
         shown = []
         for pair in pairs:
-            source = _source(task, kept, pair.row)
+            source = _columns(kept, pair.row) if images else _source(task, kept, pair.row)
             ids = [int(number) for number in kept["written"][pair.row] if number != PADDING]
             weights = kept["weights"][pair.row][: len(ids), : len(source)] / 255
             names = [_plain(spec.names[number]) if spec.names else str(number) for number in ids]
             shown.append((source, names, weights))
-        save_attention(shown, path, f"attention, {split}")
+        (save_attention_over_images if images else save_attention)(shown, path, f"attention, {split}")
 
     return draw
