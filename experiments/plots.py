@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import label_counts, lengths, load, trials
+from experiments import fields, label_counts, lengths, load, trials
 from rnnjax.files import write_file
 
 Results = Mapping[str, list[trials.Result]]
@@ -32,6 +32,8 @@ def pictures(folder: Path, measured: Results, tried: Results) -> dict[str, Calla
         drawn["labels.svg"] = lambda path: _draw_labels(found, path)
     if races:
         drawn["recurrences.svg"] = lambda path: _draw_races(races, path)
+    if any(beside := [row for rows in fields.standings(dict(measured)).values() for row in rows if _comparable(row)]):
+        drawn["fields.svg"] = lambda path: _draw_fields(beside, path)
     if curves:
         drawn["lengths.svg"] = lambda path: _draw_lengths(curves, path)
     return drawn
@@ -95,6 +97,34 @@ def _draw_lengths(curves: lengths.Curves, path: Path) -> None:
     _finished(figure, path)
 
 
+def _comparable(row: fields.Standing) -> bool:
+    return row.ours is not None and (row.bar is not None or row.published is not None)
+
+
+def _draw_fields(rows: list[fields.Standing], path: Path) -> None:
+    """A line for each result, with a scale of its own, to the right what is better."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 0.62 * len(rows) + 0.8), layout="constrained")
+    for row, axes in zip(rows, figure.subplots(len(rows), 1, squeeze=False)[:, 0], strict=True):
+        for name, mark, color in _MARKS:
+            if (value := getattr(row, name)) is not None:
+                axes.plot([value], [0], mark, markersize=8, color=color, label=name, linestyle="none")
+        axes.set_yticks([0], [row.experiment.name], fontsize=8)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.margins(x=0.15)
+        if row.experiment.task.headline.best == "min":
+            axes.invert_xaxis()
+        for side in ("top", "left", "right"):
+            axes.spines[side].set_visible(False)
+    labelled = {str(line.get_label()): line for axes in figure.axes for line in axes.lines}
+    figure.legend(labelled.values(), labelled, loc="outside upper center", ncols=3, fontsize=8)
+    _saved(figure, path)
+
+
+_MARKS = (("bar", "|", "C7"), ("published", "d", "C1"), ("ours", "o", "C0"))
+
+
 def _figure(panels: int = 1) -> tuple[Any, list[Any]]:
     from matplotlib.figure import Figure
 
@@ -103,11 +133,15 @@ def _figure(panels: int = 1) -> tuple[Any, list[Any]]:
 
 
 def _finished(figure: Any, path: Path) -> None:
-    """Saves a picture that is the same for the same results."""
-    import matplotlib
-
     for axes in figure.axes:
         axes.grid(visible=True, alpha=0.3)
     figure.axes[0].legend()
+    _saved(figure, path)
+
+
+def _saved(figure: Any, path: Path) -> None:
+    """Saves a picture that is the same for the same results."""
+    import matplotlib
+
     with matplotlib.rc_context({"svg.hashsalt": path.name.partition(".")[0], "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", metadata={"Date": None})

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import gaps, label_counts, ladder, load, measured, pairs, plots, tables, trials
+from experiments import fields, gaps, label_counts, ladder, load, measured, pairs, plots, tables, trials
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
@@ -30,6 +30,7 @@ def sections(results: dict[str, tables.Results], tried: dict[str, tables.Results
     return {
         README: {"results": tables.short(results), "speed": markdown.short(page=README)},
         EXPERIMENTS: {
+            "fields": fields.page(results),
             "results": tables.full(results),
             "gaps": gaps.table(results, tried),
             "ladder": ladder.table(results),

@@ -64,7 +64,7 @@ def test_pictures_are_drawn_of_what_was_measured_and_are_the_same_again(tmp_path
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / "curves" / f"shakespeare_chars-{name}-seed-0.jsonl").write_text(text, encoding="utf-8")
     made = plots.draw(tmp_path, MEASURED, TRIED)
-    assert [path.name for path in made] == ["labels.svg", "recurrences.svg"]
+    assert [path.name for path in made] == ["labels.svg", "recurrences.svg", "fields.svg"]
     before = [path.read_bytes() for path in made]
     texts = [[part.text for part in ET.fromstring(content).iter() if part.tag.endswith("text")] for content in before]
     assert {"n-grams", "pretrained reader", "the same from fresh parameters"} <= set(texts[0])
