@@ -96,14 +96,22 @@ def own(root: Path, name: str, kind: str, *, fresh: bool) -> dict[str, Any] | No
 
 @contextlib.contextmanager
 def alone(root: Path) -> Iterator[None]:
-    """Makes a folder, in which no other process trains for the block.
+    """Makes a folder, in which no other process trains for the block; one that fails early leaves no empty folder.
 
     Raises:
-      RunError: if one does.
+      RunError: if another does.
     """
+    new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
-    with exclusively(root / ".lock", f"{root}: a training is at work there", instead="--workdir"):
-        yield
+    lock = root / ".lock"
+    with exclusively(lock, f"{root}: a training is at work there", instead="--workdir"):
+        try:
+            yield
+        except BaseException:
+            if new and os.listdir(root) == [lock.name]:
+                lock.unlink()
+                root.rmdir()
+            raise
 
 
 def begin(root: Path) -> None:

@@ -110,6 +110,13 @@ def test_truncated_gradients_stop_at_the_cut():
     assert not truncated[:, :3].any() and whole[:, :3].any()
 
 
+def test_a_norm_before_a_layer_sees_what_features_far_from_zero_differ_by():
+    """Layer norm leaves out what all features have in common; a difference of squares would leave its rounding."""
+    model, inputs = StackedRNN([RNN(GRUCell(FEATURES))], pre_norm=True), drawn_inputs()
+    params = model.init(jax.random.key(0), inputs)
+    close(model.apply(params, inputs + 1000), model.apply(params, inputs), 1e-3)
+
+
 @pytest.mark.parametrize("model", [lstm(), StackedRNN([lstm(), RNN(GRUCell(3))])], ids=["rnn", "stack"])
 def test_streaming_equals_the_scan(model):
     variables, inputs = initialised(model), drawn_inputs()

@@ -81,7 +81,10 @@ class StackedRNN(Portable, Answering, nn.Module):
         for depth, (layer, carry, reset) in enumerate(zip(self.layers, given.initial, given.reset, strict=True)):
             below = outputs
             if self.pre_norm:
-                outputs = nn.LayerNorm(dtype=outputs.dtype, name=f"norm_{depth}")(outputs)
+                # The fast variance is the mean square less the squared mean: little is left of features that are nearly
+                # alike.
+                norm = nn.LayerNorm(dtype=outputs.dtype, use_fast_variance=False, name=f"norm_{depth}")
+                outputs = norm(outputs)
             if depth and self.dropout:
                 outputs = nn.Dropout(self.dropout)(outputs, deterministic=not train)
             if is_recurrent(layer):
