@@ -124,6 +124,7 @@ def test_a_run_writes_draws_and_reads_new_files(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_learns_strings_as_the_single_digits_are_learnt(tmp_path):
     data = dataclasses.replace(DATA, training_strings=3000, test_strings=300, batch_size=32)
     optim = rnnjax.OptimConfig(learning_rate=3e-3, clip_norm=1.0)
