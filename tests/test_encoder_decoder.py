@@ -123,6 +123,9 @@ def test_what_cannot_be_read_or_taught_is_refused():
     with pytest.raises(UsageError, match="training needs targets"):
         model.apply(variables, SOURCES, lengths=LENGTHS, train=True)
 
+    with pytest.raises(UsageError, match="targets have up to 4 tokens with their end, and limit=3"):
+        model.clone(limit=3).apply(variables, SOURCES, targets=TARGETS, lengths=LENGTHS, train=True)
+
     class Vector(nn.Module):
         @nn.compact
         def __call__(self, inputs, *, train=False):

@@ -104,6 +104,9 @@ class EncoderDecoder(nn.Module):
           lengths: ``[B]``, of the sources.
           train: whether dropout is active, and nothing is written.
 
+        Raises:
+          UsageError: if training has no targets, or some that are longer than the limit.
+
         Returns:
           In training logits ``[B, T, V]``, of each token after those before it. Else by name the ``logits``, where
           there are targets, and what was written: ``tokens [B, L]``, ``score [B]`` and ``weights [B, L, S]``, see
@@ -112,6 +115,11 @@ class EncoderDecoder(nn.Module):
         known = targets is not None and targets.shape[1] > 0
         if train and not known:
             raise UsageError("EncoderDecoder: training needs targets [B, T], the tokens that are to be written")
+        if known and (train or self.is_initializing()) and targets.shape[1] > self.limit:  # pyright: ignore
+            raise UsageError(
+                f"EncoderDecoder: targets have up to {targets.shape[1]} tokens with their end, and limit={self.limit} "  # pyright: ignore
+                "are written at most: none so long could be right; give a larger limit"
+            )
         with matmul_precision(self.precision):
             source = self.encode(inputs, lengths, train=train)
             logits = self._taught(source, targets, train) if known else None  # pyright: ignore
