@@ -126,6 +126,7 @@ def test_the_bar_of_regions_is_the_loss_of_a_model_that_answers_with_frequencies
     assert bar.outcomes[:, 1].sum() == int(sums["weight"])
 
 
+@pytest.mark.slow
 def test_a_translation_says_whether_it_beats_the_nearest_pair(tmp_path, capsys):
     made = dataclasses.replace(experiment(parts(tmp_path / "data")), bars=True)
     made = dataclasses.replace(made, train=dataclasses.replace(made.train, epochs=1))

@@ -89,6 +89,7 @@ def test_a_data_set_that_does_not_exist_is_exit_code_1(capsys):
     assert "did you mean mnist?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_variant_is_an_experiment_of_its_own(tmp_path, capsys):
     experiment = dataclasses.replace(DIGITS, variants={"tiny": Variant("a tiny LSTM", model={"features": (4,)})})
     options = ["--train.epochs", "1", "--seeds", "0", "--runs-dir", str(tmp_path)]

@@ -41,6 +41,7 @@ def without_rate(lines):
     return [line.split(', "examples_per_second"')[0] for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [pytest.param(1, marks=LONG), 2])
 def test_a_run_from_the_cache_is_the_run_that_compiled_bit_for_bit(cache, tmp_path, devices):
     first, first_rows = fresh_fit(tmp_path / "first", devices)

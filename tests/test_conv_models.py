@@ -473,7 +473,8 @@ def test_statistics_are_averaged_with_the_parameters(digits):
     )
 
 
-@pytest.mark.parametrize("ema_decay", [pytest.param(0.0, marks=pytest.mark.slow), 0.9])
+@pytest.mark.slow
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_the_work_folder_carries_the_statistics(ema_decay, digits, tmp_path):
     program = small_program(norm_config(ema_decay=ema_decay), digits, devices=jax.devices()[:2])
     result = fit(program, 0, tmp_path / "run")

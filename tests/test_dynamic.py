@@ -100,6 +100,7 @@ def test_it_is_a_step_down_each_windows_gradient_after_its_loss(rate, decay, str
     assert found["bits"] == pytest.approx(found["loss"] / math.log(2))
 
 
+@pytest.mark.slow
 def test_a_rate_of_0_is_ordinary_evaluation_and_changes_nothing():
     experiment = language_model.EXPERIMENT
     program = Runner(experiment, experiment.data.load(), jax.devices()[:1])
@@ -113,6 +114,7 @@ def test_a_rate_of_0_is_ordinary_evaluation_and_changes_nothing():
     assert evaluation._chunk._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_a_text_that_repeats_itself_is_learnt_and_fewer_streams_learn_more():
     ids = np.tile([2, 3, 5, 7, 4, 6, 2, 2], 60)
     static = evaluation_of(ids, 2)(fresh(), "test", 0.0)["loss"]
@@ -177,6 +179,7 @@ def digests(root):
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 def test_the_command_shows_it_beside_the_static_loss_and_leaves_the_folder_as_it_was(folder, capsys):
     before = digests(folder)
 
@@ -197,6 +200,7 @@ def test_the_command_shows_it_beside_the_static_loss_and_leaves_the_folder_as_it
     assert digests(folder) == before
 
 
+@pytest.mark.slow
 def test_figures_of_a_split_that_was_trained_on_are_noted(folder, tmp_path, capsys):
     refitted = trained(tmp_path, "--train.epochs", "1", "--train.no-test", refit=True)[0]
     for root, split, noted in (
@@ -209,6 +213,7 @@ def test_figures_of_a_split_that_was_trained_on_are_noted(folder, tmp_path, caps
         assert ("this split was trained on (--data.refit)" in capsys.readouterr().err) == noted
 
 
+@pytest.mark.slow
 def test_what_the_tables_show_is_written_by_one_command(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(language_extras, "LANGUAGE", tmp_path / "language")
     assert language_extras.main(folder, rates=(0.1, 0.5, 1e30), tokens=20) == 0

@@ -121,6 +121,7 @@ def test_the_best_checkpoint_may_be_one_of_those(program, tmp_path, monkeypatch)
     assert_identical(load(tmp_path / "run").variables, seen[0.9])
 
 
+@pytest.mark.slow
 def test_patience_counts_evaluations_and_until_ends_within_an_epoch(program, tmp_path, capsys):
     impatient = program(0.5, 0.4, 0.6, 0.5, 0.4, 0.9, evaluate_every=6, patience=2, epochs=5)
     result = fit(impatient, 0, tmp_path / "impatient")

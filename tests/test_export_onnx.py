@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rnnjax import RNN, Bidirectional, LearnedCarry, StackedRNN, cells
 from rnnjax.errors import UsageError
 from rnnjax.export import onnx_models
+from tests.marks import often
 
 runtime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
@@ -43,6 +44,8 @@ LAYERS = {
     "residual": StackedRNN([RNN(cells.GRUCell(READ)), RNN(cells.LSTMCell(READ))], residual=True, pre_norm=True),
     "wider": StackedRNN([RNN(SAID["gru"]), RNN(SAID["gru"])], residual=True),
 }
+
+OFTEN = ("lstm", "gru from the end", "learned", "two kinds", "mul", "stack", "residual")
 
 
 @functools.cache
@@ -80,7 +83,7 @@ def drawn_carry(here, inputs, lengths):
     return jax.tree.map(lambda leaf: draw.normal(size=leaf.shape).astype(leaf.dtype), like)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", often(LAYERS, OFTEN))
 @settings(max_examples=12, deadline=None)
 @given(lengths=st.lists(st.integers(0, STEPS), min_size=ROWS, max_size=ROWS), seed=st.integers(0, 100))
 def test_a_layer_answers_in_onnxruntime_as_here(name, lengths, seed):

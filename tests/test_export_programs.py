@@ -44,7 +44,7 @@ MODELS = {
     "untied": (None, {"cell": "gru", "features": (4,), "embedding_features": 3}),
 }
 
-OFTEN = ("pixels", "text convolutions", "linear", "language")
+OFTEN = ("pixels", "linear", "language")
 
 
 @functools.cache

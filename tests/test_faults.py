@@ -85,6 +85,7 @@ def test_twenty_damages_and_none_is_silent(tmp_path, monkeypatch):
     assert not silent
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_is_set_aside_and_the_run_ends_as_the_unbroken_one(
     program, stopped, unbroken, capsys
 ):

@@ -146,9 +146,7 @@ def by_prefixes(layer, params, inputs, mask, resets, carry):
         [
             ("fused lstm", "forward", True),
             ("fused gru", "reverse", True),
-            ("scan", "reverse", False),
             ("associative", "forward", True),
-            ("complex", "forward", True),
         ],
     ),
 )

@@ -41,6 +41,7 @@ def finished(task, outputs, **more):
 OFTEN = "pinball"  # the richest of the three
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [OFTEN, pytest.param("squared", marks=LONG), pytest.param("absolute", marks=LONG)])
 def test_it_keeps_what_is_promised_of_tasks(loss):
     task = Forecast(loss=loss, **UNITS)

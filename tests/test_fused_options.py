@@ -172,7 +172,7 @@ FORWARD = {
 
 
 @pytest.mark.parametrize("way", FORWARD)
-@pytest.mark.parametrize("jit", ["inside", "outside"])
+@pytest.mark.parametrize("jit", often(["inside", "outside"], ["outside"]))
 def test_forward_mode_is_that_of_the_scan(way, jit):
     inputs, layer = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, 2)), "float32"), RNN(CELLS["gru"](4))
     variables = layer.init(jax.random.key(0), inputs)

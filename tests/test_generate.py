@@ -34,7 +34,7 @@ def predictor_of(preprocess=CHARACTERS, model=None, task: Task = NextToken()):  
     spec = preprocess.spec
     if model is None:
         model = LanguageModel(features=(16, 12), embedding_features=6).build(spec, spec.outputs)
-    variables = dict(model.init(jax.random.key(1), **spec.zeros()))
+    variables = dict(jax.jit(model.init)(jax.random.key(1), **spec.zeros()))
     variables.pop("carry", None)
     return Predictor(model, jax.tree.map(lambda leaf: 3 * leaf, variables), preprocess, task, spec)
 

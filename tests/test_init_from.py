@@ -88,6 +88,7 @@ def first_state(experiment: rnnjax.Experiment, folder: Path, **options):
     return state, json.loads((folder / "config.json").read_text()).get("init_from")
 
 
+@pytest.mark.slow
 def test_what_is_frozen_is_to_the_end_the_sources_averages_bit_for_bit(source, tuned):
     theirs, ours = averages(source), averages(tuned)
     kept = [path for path in ours if "conv" in path]

@@ -49,6 +49,7 @@ def result(root):
     return json.loads((root / "result.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optim",
     [

@@ -34,6 +34,7 @@ def table(path, sources, targets, columns=("en", "de", "fr")):
     return path
 
 
+@pytest.mark.slow
 def test_pairs_are_judged_alike_as_a_split_as_files_and_as_a_table_of_three_columns(run, tmp_path, capsys):
     split, _ = evaluated(run, capsys, "--split", "test")
     sources, targets = pairs(13, 2)

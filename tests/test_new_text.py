@@ -35,6 +35,7 @@ def evaluated(run, capsys, *arguments):
     return json.loads(out), err
 
 
+@pytest.mark.slow
 def test_the_text_of_a_split_has_the_metrics_of_the_split(run, tmp_path, capsys):
     held, tested = bounds(len(TEXT), 0.05, 0.1)
     train, _ = evaluated(run, capsys, "--split", "train")

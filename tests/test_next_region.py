@@ -194,6 +194,7 @@ def topics(path):
     path.write_text(" ".join(words))
 
 
+@pytest.mark.slow
 def test_a_run_learns_what_a_text_is_about_and_keeps_what_a_region_is(tmp_path, capsys):
     topics(tmp_path / "text.txt")
     experiment = Experiment(

@@ -76,6 +76,7 @@ def test_a_gated_linear_layer_is_that_of_torch():
         GatedLinear(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["min_gru", pytest.param("lru", marks=LONG)])
 def test_blocks_read_window_by_window_and_step_by_step_what_they_read_at_once(cell):
     spec = Spec({"inputs": Shape((2, 6), np.dtype(np.int32))}, 9, 9, tuple("abcdefghi"))

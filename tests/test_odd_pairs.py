@@ -134,6 +134,7 @@ def test_pairs_that_are_trained_on_and_tested_are_counted(folder):
     assert re.search(r"and 1 of 3 test pairs are trained on too", note) or note.startswith("1 of 3 test pairs are")
 
 
+@pytest.mark.slow
 def test_a_target_that_is_longer_than_may_be_written_is_cut_in_training_and_never_right(folder, tmp_path, capsys):
     made = experiment(folder, target_length=2)
     dataset = made.data.load()

@@ -126,6 +126,7 @@ def test_a_text_of_many_times_the_usual_length_is_said_where_it_costs_much(tmp_p
     assert any("the longest 100, for which every row has room in memory; --data.source-length" in n for n in notes)
 
 
+@pytest.mark.slow
 def test_weights_of_another_vocabulary_are_taken_by_the_tokens_of_each_side(run, tmp_path, capsys):
     """The same pairs, of which the words have other names there: no row of an embedding means the same here."""
     made, root = run
@@ -153,6 +154,7 @@ def test_all_pairs_of_a_source_of_a_table_are_in_one_split(tmp_path):
     assert [len(part) for part in splits.values()] == [96, 12, 12]
 
 
+@pytest.mark.slow
 def test_pairs_of_ones_own_are_trained_on_with_a_bar_and_the_score_that_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     sources, targets = pairs(120, 0)

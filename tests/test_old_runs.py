@@ -50,6 +50,7 @@ def test_its_best_checkpoint_answers_as_it_was_measured(old, program):
     np.testing.assert_allclose(predictor.logits(test["inputs"]), logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_resumed_and_ends_as_its_unbroken_twin(old, program):
     """The sums of its half epoch have an older name for the number of rows."""
     expected = json.loads((old / "expected.json").read_text())

@@ -178,6 +178,7 @@ def test_what_is_taken_along_can_be_checked_before_it_is(tmp_path, monkeypatch, 
         prepare.check(tmp_path)
 
 
+@pytest.mark.slow
 def test_real_data_are_the_same_and_fit(tmp_path, tfds_dir, monkeypatch):
     """Where there are some: all of MNIST."""
     if not (tfds_dir / "mnist").is_dir():

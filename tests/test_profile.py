@@ -81,6 +81,7 @@ def test_a_profile_that_ends_with_an_epoch_is_written(program, tmp_path, capsys)
     assert len(traces(tmp_path / "run")) == 1
 
 
+@pytest.mark.slow
 def test_a_profiler_that_is_in_use_costs_a_note(program, tmp_path, capsys):
     jax.profiler.start_trace(str(tmp_path / "other"))
     try:

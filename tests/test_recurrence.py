@@ -50,6 +50,7 @@ def test_bidirectional_merges_both_directions(merge, combine):
     assert not outputs[1, 2:].any() and not outputs[2].any()
 
 
+@pytest.mark.slow
 def test_stack_is_one_layer_after_the_other():
     model = StackedRNN([lstm(), Bidirectional(lstm(), lstm(True), "sum")], residual=True, pre_norm=True)
     variables, inputs = initialised(model), drawn_inputs()

@@ -80,6 +80,7 @@ def two_ways(**options):
     return Bidirectional(RNN(LSTMCell(FEATURES), **options), RNN(GRUCell(3), reverse=True, **options))
 
 
+@pytest.mark.slow
 def test_each_direction_has_its_own_reset_carry():
     layer, inputs = two_ways(), drawn_inputs()
     params, carry, reset = drawn(layer)

@@ -49,6 +49,7 @@ def texts():
     return predictor_of(config, made_up_texts().preprocess, Classification())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layout"),
     often(

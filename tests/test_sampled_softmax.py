@@ -53,6 +53,7 @@ def test_what_a_sample_gives_is_in_the_mean_the_sum_over_the_vocabulary():
     np.testing.assert_allclose(logits[0, ..., 0], own, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_losses_come_near_those_of_the_whole_softmax_and_are_not_above_them():
     outputs, table, bias, targets = made()
     keys = jax.random.split(jax.random.key(2), DRAWS)

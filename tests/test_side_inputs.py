@@ -97,6 +97,7 @@ IDS = np.random.default_rng(1).integers(1, 50, (3, 9)).astype(np.int32)
 LENGTHS = np.array([9, 4, 1], np.int32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [pytest.param((7,), marks=LONG), (6, 4)])
 def test_encoders_read_as_their_language_models_do(features):
     """All that the model makes of its outputs, the logits, is the same made of the encoder's."""

@@ -94,7 +94,7 @@ def test_a_stranger_writes_at_most_sixty_lines_of_public_names(name):
     assert "._" not in text, "a private name"
 
 
-@pytest.mark.parametrize("name", often(NAMES, {*NAMES} - {*LONGEST}))
+@pytest.mark.parametrize("name", often(NAMES, FAST))
 def test_it_beats_what_needs_no_model(name, finished):
     result, metric = rnnjax.fit(experiment(name), workdir=finished(name)), experiment(name).task.headline
     assert result.headline == (result.metrics["test"] or {})[metric.name]
@@ -139,6 +139,7 @@ sys.stdout.buffer.write(pickle.dumps(answers))
 """
 
 
+@pytest.mark.slow
 def test_each_is_loaded_in_a_fresh_process_and_answers_the_same(finished):
     folders = {name: str(finished(name)) for name in NAMES}
     done = subprocess.run(
@@ -160,6 +161,7 @@ def test_each_is_loaded_in_a_fresh_process_and_answers_the_same(finished):
             np.testing.assert_array_equal(theirs, ours)
 
 
+@pytest.mark.slow
 @some_strangers
 def test_two_devices_train_and_evaluate_as_one(name):
     states, sums, metrics = [], [], []

@@ -211,6 +211,7 @@ def test_documents_without_labels_count_as_nothing(home):
     assert "60 documents of unsupervised have no label" in made.understood[-1]
 
 
+@pytest.mark.slow
 def test_documents_without_labels_teach_by_the_answers_to_them(home, tmp_path):
     """Finite losses, and another classifier than without them."""
     optim = OptimConfig(adversarial=0.02, adversarial_by="answers")

@@ -334,7 +334,7 @@ SPREAD = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "cell", "axes", "implementation"), SPREAD)
+@pytest.mark.parametrize(("kind", "cell", "axes", "implementation"), often(SPREAD, SPREAD[::3]))
 def test_sharded_training_on_a_mesh_equals_one_device(kind, cell, axes, implementation):
     """Of a stack, its parameters by their named axes, on 2 x 2 devices."""
     named = {

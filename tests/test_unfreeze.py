@@ -145,6 +145,7 @@ DIGITS = rnnjax.Experiment(
 )
 
 
+@pytest.mark.slow
 def test_a_resumed_run_unfreezes_as_the_unbroken_one(tmp_path, monkeypatch):
     devices = jax.local_devices()[:1]
     monkeypatch.setattr(jax, "local_devices", lambda *_, **__: devices)
