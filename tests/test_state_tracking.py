@@ -14,7 +14,7 @@ from experiments import attention_reader
 from experiments.state_tracking import EXPERIMENT
 from rnnjax.data.spec import Shape, Spec
 from rnnjax.data.state_tracking import StateTrackingData, states, table
-from rnnjax.errors import UsageError
+from rnnjax.errors import DataError, UsageError
 from rnnjax.export import arguments, onnx_models
 from rnnjax.runs.evaluate import evaluate
 
@@ -96,6 +96,9 @@ def test_a_text_model_answers_at_each_token_and_says_how_far_it_is_right(tmp_pat
     assert loaded(["1 0 1 1", "0 1"]) == [[1, 1, 0, 1], [0, 1]]
     assert evaluate(made, tmp_path, "test")["accuracy"] == pytest.approx(accuracy)
     in_onnx_it_answers_at_each_token_too(loaded)
+    for word, said in (("1 2", "'2' is none of the elements 0 to 1"), ("0 " * 41, "41 elements is longer than .* 40")):
+        with pytest.raises(DataError, match=said):  # not taken for one that it knows, and not cut
+            loaded([word])
 
 
 def in_onnx_it_answers_at_each_token_too(loaded):

@@ -189,6 +189,7 @@ def restored(data: Mapping[str, Any], kinds: Sequence[type[Preprocess]] = ()) ->
 
 def _kinds() -> tuple[type[Preprocess], ...]:
     from rnnjax.data.forecast_preprocess import ForecastPreprocess
+    from rnnjax.data.group_words import GroupWordsPreprocess
     from rnnjax.data.image_preprocess import ImagePreprocess
     from rnnjax.data.pair_preprocess import PairPreprocess
     from rnnjax.data.sequence_preprocess import SequencePreprocess
@@ -196,7 +197,7 @@ def _kinds() -> tuple[type[Preprocess], ...]:
     from rnnjax.data.text_preprocess import TextPreprocess
     from rnnjax.data.window_preprocess import WindowPreprocess
 
-    texts = TextPreprocess, PairPreprocess, WindowPreprocess
+    texts = TextPreprocess, GroupWordsPreprocess, PairPreprocess, WindowPreprocess
     images = ImagePreprocess, StringPreprocess
     return ForecastPreprocess, *images, SequencePreprocess, *texts, Preprocess
 

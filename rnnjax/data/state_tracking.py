@@ -90,9 +90,9 @@ def states(words: np.ndarray, group: Group) -> np.ndarray:
 def dataset(config: StateTrackingData) -> Any:
     """The splits of a configuration, as :class:`rnnjax.data.Dataset`."""
     from rnnjax.data.examples import Dataset
+    from rnnjax.data.group_words import GroupWordsPreprocess
     from rnnjax.data.plan import Plan
     from rnnjax.data.spec import Shape, Spec
-    from rnnjax.data.text_preprocess import TextPreprocess
     from rnnjax.data.tokens import Vocabulary
 
     names = tuple(map(str, range(len(table(config.group)))))
@@ -104,7 +104,7 @@ def dataset(config: StateTrackingData) -> Any:
     return Dataset(
         f"{config.name} of {config.group}",
         **made,
-        preprocess=TextPreprocess(vocabulary, max(lengths.values()), names),
+        preprocess=GroupWordsPreprocess(vocabulary, max(lengths.values()), names),
         given=Spec(inputs, len(names), len(vocabulary), names, per_step=True),
         plan=Plan(tuple(sorted({*_buckets(config.longest), *lengths.values()}))),
         sample_texts=tuple(" ".join(names[number - _FIRST] for number in row[:12]) for row in _shown(made["test"])),

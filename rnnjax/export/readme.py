@@ -85,6 +85,8 @@ _PREPROCESSING = {
     "image": "Images are `uint8`, 0 to 255, of the size above: they are normalised within.",
     "text": "Documents are token ids: `preprocess.json` has the tokens in the order of their ids (0 is padding, 1 any "
     "token that is not there), the name of the tokenizer, and how many tokens of a document are kept.",
+    "group_words": "Words are token ids: `preprocess.json` has the elements in the order of their ids (0 is padding, 1 "
+    "stands for none of them).",
     "windows": "Texts are token ids: `preprocess.json` has the tokens in the order of their ids (0 is padding, 1 any "
     "token that is not there) and the name of the tokenizer.",
 }
