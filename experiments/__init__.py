@@ -26,6 +26,7 @@ NAMES = (
     "pronunciation",
     "mnist_strings",
     "state_tracking",
+    "adding",
     "bag_of_words",
     "image_folder",
     "text_table",

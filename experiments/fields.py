@@ -61,6 +61,7 @@ FIELDS: dict[str, dict[str, Beside]] = {
     },
     "Sequences": {
         "addition": Beside(published=0.99, source="Keras's example, addition_rnn"),
+        "adding": Beside(),
         "state_tracking": Beside("state_tracking-parity-attention"),
         "state_tracking-mod5": Beside("state_tracking-mod5-attention"),
         "state_tracking-a5": Beside("state_tracking-a5-attention"),

@@ -24,6 +24,7 @@ import numpy as np
 import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
+from rnnjax.data.adding import AddingData
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
 from rnnjax.data.digit_strings import DigitStringsData
 from rnnjax.data.documents import SelfTrainingText
@@ -114,6 +115,8 @@ def made_up(config: Config) -> Dataset:
         return Dataset(
             data.name, every, every, every, preprocess, plan=PairPlan(((preprocess.columns, data.most + 1),))
         )
+    if isinstance(data, AddingData):
+        return dataclasses.replace(data, training_sequences=3 * data.batch_size, test_sequences=2).load()
     if isinstance(data, StateTrackingData):
         steps, ids = (count, data.longest), np.int32
         states = np.broadcast_to(np.arange(count)[:, None] % 2, steps).astype(ids)
