@@ -11,6 +11,7 @@ import pytest
 from rnnjax.data import ImagePreprocess, TextPreprocess, reading
 from rnnjax.data.text_columns import Reading
 from rnnjax.data.text_inputs import text_inputs
+from rnnjax.data.text_lines import lines
 from rnnjax.data.tokens import TOKENIZERS, Vocabulary
 from rnnjax.errors import DataError
 from rnnjax.runs.answering import predict
@@ -47,6 +48,14 @@ def test_every_kind_of_line_end_ends_a_document(tmp_path, end):
         first, (blank, error), last = answers(found)
         assert [first, last] == expected
         assert (blank, str(error)) == (f"{name}:2", f"{name}:2: a blank line")
+
+
+def test_a_carriage_return_within_a_line_of_a_file_with_line_feeds_ends_no_line(tmp_path):
+    content = b"a b\rc\r\nd\r\r\n"
+    (tmp_path / "t.txt").write_bytes(content)
+    trained = [text.rstrip("\r\n") for text in lines(tmp_path / "t.txt")]
+    for path in (str(tmp_path / "t.txt"), "-"):
+        assert [text for _, text in answers(text_inputs([], [path], stdin(content), by_line=True))] == trained
 
 
 def test_a_text_file_is_one_document_as_in_training(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rnnjax.data import files
+from rnnjax.data.text_lines import LONGEST_LINE, byte_lines
 from rnnjax.errors import DataError
 
 Input = tuple[str, Callable[[], Any]]
@@ -64,19 +65,21 @@ def unreadable(message: str) -> Callable[[], Any]:
 def lines(path: str, stdin: Any) -> Iterator[Input]:
     """An input for each line of a text file, also one by gzip, or of stdin (``-``); a blank one is an error of its own.
 
+    Lines end as those of the training's files do, see :func:`rnnjax.data.text_lines.byte_lines`.
+
     Raises:
       DataError: if it cannot be read, is plainly no text, or has no line.
     """
     name, number = "standard input" if path == "-" else path, 0
     try:
         with contextlib.nullcontext(stdin.buffer) if path == "-" else _opened(path) as file:
-            for data in _byte_lines(file, name):
+            for number, data in enumerate(byte_lines(file), 1):
+                if len(data) > LONGEST_LINE:
+                    raise files.too_large(name, LONGEST_LINE)
                 if b"\0" in data:
                     raise DataError(f"{name}: not a UTF-8 text file (it holds NUL bytes); save it as UTF-8")
-                ended = data[:-1].rstrip(b"\r") if data.endswith(b"\n") else data.removesuffix(b"\r")
-                for part in ended.split(b"\r"):
-                    number += 1
-                    yield _of_line(part.removeprefix(b"\xef\xbb\xbf") if number == 1 else part, f"{name}:{number}")
+                text = data.rstrip(b"\r\n")
+                yield _of_line(text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text, f"{name}:{number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{name}: cannot be unpacked ({error}); pack it anew by gzip, or unpack it") from error
     except OSError as error:
@@ -89,13 +92,6 @@ def _opened(path: str) -> BinaryIO:
     """A regular file's bytes, unpacked where its name ends in ``.gz``."""
     file = files.regular(Path(path), "; give - to read standard input")
     return gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb")  # pyright: ignore[reportReturnType]
-
-
-def _byte_lines(file: BinaryIO, name: str) -> Iterator[bytes]:
-    for data in iter(lambda: file.readline(_MOST_BYTES + 1), b""):
-        if len(data) > _MOST_BYTES:
-            raise files.too_large(name, _MOST_BYTES)
-        yield data
 
 
 def _of_line(data: bytes, place: str) -> Input:

@@ -102,7 +102,7 @@ def lines(path: Path, encoding: str | None = None) -> Generator[str, None, None]
 
 def _by_bytes(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
     """Where a line feed is one byte, and that byte nothing else, each line is decoded by itself."""
-    for number, line in enumerate(_byte_lines(file), 1):
+    for number, line in enumerate(byte_lines(file), 1):
         if number == 1 and encoding == "utf-8":
             line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > LONGEST_LINE:
@@ -128,7 +128,7 @@ def _checked(path: Path, number: int, line: str, encoding: str) -> str:
     return line
 
 
-def _byte_lines(file: BinaryIO) -> Iterator[bytes]:
+def byte_lines(file: BinaryIO) -> Iterator[bytes]:
     """Lines that end with a line feed, each in memory only up to the limit.
 
     Where the whole file has none, but at its end, and has carriage returns, as from old Macs and some spreadsheets,
