@@ -1,5 +1,6 @@
 """What was written beside what is right: edits against their definition, BLEU by sacrebleu, groups by themselves."""
 
+import dataclasses
 import functools
 
 import jax
@@ -60,6 +61,8 @@ def test_a_group_counts_in_no_metric_and_is_reported_by_itself():
     report = task.report({}, whole, SPEC)
     assert report.values == {"longer exact_match": 0.0}
     assert report.page is not None and report.page["groups"]["longer"]["examples"] == 1
+    by_loss = dataclasses.replace(task, score="loss")
+    assert by_loss.report({}, whole, SPEC).values == {"longer exact_match": 0.0}  # and no loss of 0
     batch = {"targets": whole["targets"], "group": whole["group"], "mask": np.ones(3, bool)}
     logits = np.random.default_rng(0).normal(size=(3, 3, 7)).astype(np.float32)
     sums = task.sums({"logits": logits}, batch, train=False)

@@ -150,7 +150,8 @@ def report(task: "SequenceToSequence", kept: Any, spec: "Spec") -> Report:
         if others := texts(task, kept, spec, group=number):
             found = metrics(task, others)
             page.setdefault("groups", {})[name] = {"examples": len(others), **found}
-            values |= {f"{name} {task.score}": found.get(task.score, found["exact_match"])}
+            shown = task.score if task.score in found else "exact_match"  # a loss is of no texts
+            values |= {f"{name} {shown}": found[shown]}
     page["examples"] = [_shown(task, kept, pair) for pair in pairs[:_DRAWN]]
     seen = "columns" in kept or (task.names and "inputs" in kept)
     drawn = {"attention": _drawing(task, kept, spec, pairs[:_DRAWN])} if seen and kept["weights"].any() else {}
