@@ -108,6 +108,14 @@ def test_the_coldest_draws_are_the_most_probable_token(temperature):
     assert drawn.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("temperature", [1e30, 3e38, np.inf])
+def test_the_hottest_draws_are_of_all_tokens_alike_that_may_be_drawn(temperature):
+    logits, keys = jnp.tile(jnp.array([-jnp.inf, 1.0, 3.0]), (100, 1)), jax.random.split(jax.random.key(0), 100)
+    drawn: Any = jax.jit(sampling.sample)(keys, logits, jnp.float32(temperature), 0, 1.0)
+    counts = np.bincount(drawn, minlength=3)
+    assert counts[0] == 0 and counts[1] > 30 and counts[2] > 30
+
+
 def test_decoding_step_by_step_is_one_call_over_the_text():
     ids = np.random.default_rng(0).integers(0, len(VOCABULARY), (3, 21)).astype(np.int32)
     generator, step = PREDICTOR.generator, jax.jit(PREDICTOR.generator.decode)

@@ -65,7 +65,8 @@ class Generator:
         rows, given = prompt.shape
         carry, last = self._begin(rows), jnp.zeros(rows, jnp.int32)
         key, total = jax.random.key_data(seed_key(sampling.seed)), given - 1 + sampling.length
-        how = (np.float32(sampling.temperature), np.int32(sampling.top_k), np.float32(sampling.top_p))
+        temperature = np.float32(min(sampling.temperature, np.finfo(np.float32).max))
+        how = (temperature, np.int32(sampling.top_k), np.float32(sampling.top_p))
         for place in range(0, total if sampling.length else 0, STEPS):
             part = np.zeros((STEPS, rows), np.int32)
             read = prompt[:, place : place + STEPS]

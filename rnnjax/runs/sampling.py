@@ -6,8 +6,8 @@ from jax import lax
 
 Array = jax.Array
 
-_COLDEST = 1e-30
-"""Below it, the differences of logits would leave float32 when they are divided by the temperature."""
+_COLDEST, _HOTTEST = 1e-30, 1e30
+"""Outside them, differences of logits, or the inverse of the temperature, would leave float32 in the division."""
 
 
 def ranked(logits: Array, temperature: Array, top_k: Array, top_p: Array) -> tuple[Array, Array]:
@@ -23,7 +23,7 @@ def ranked(logits: Array, temperature: Array, top_k: Array, top_p: Array) -> tup
     Returns:
       Logits ``[..., V]`` in that order, ``-inf`` where a token is not kept, and the tokens' ids.
     """
-    scaled = (logits - logits.max(-1, keepdims=True)) / jnp.maximum(temperature, _COLDEST)
+    scaled = (logits - logits.max(-1, keepdims=True)) / jnp.clip(temperature, _COLDEST, _HOTTEST)
     ids = jnp.argsort(scaled, axis=-1, descending=True, stable=True)
     scaled = jnp.take_along_axis(scaled, ids, -1)
     places, size = jnp.arange(logits.shape[-1]), logits.shape[-1]
