@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import types
 
 import numpy as np
 import pytest
@@ -12,10 +13,15 @@ from rnnjax import PairData, cli
 from rnnjax.__main__ import main
 from rnnjax.config.language import Search
 from rnnjax.data.pair_files import new_pairs
+from rnnjax.data.pair_preprocess import PairPreprocess
 from rnnjax.data.pair_reading import PairReading
 from rnnjax.data.text_lines import lines
+from rnnjax.data.token_sets import TokenSet
 from rnnjax.errors import DataError, UsageError
+from rnnjax.runs import answers
+from rnnjax.runs.answering import predict
 from rnnjax.runs.evaluate import evaluate
+from rnnjax.tasks import SequenceToSequence
 from tests.test_odd_pairs import said
 from tests.translation_run import experiment, pairs, parts, trained, written
 
@@ -59,6 +65,21 @@ def test_lines_of_any_encoding_that_names_itself_and_any_ends_are_sources(encodi
     wanted = said(run, capsys, "--text", "one two", "three")[1]
     (tmp_path / "new.txt").write_bytes(ends.join(["one two", "three", ""]).encode(encoding))
     assert said(run, capsys, tmp_path / "new.txt")[:2] == (0, wanted)
+
+
+def test_a_blank_cell_of_any_table_is_named_and_leaves_an_empty_line(tmp_path):
+    words, task, path = TokenSet.fit(["one two"], "words", 10), SequenceToSequence(), tmp_path / "new.json"
+    sources = PairPreprocess(words, words, 4, 4)
+
+    def outputs(stored):
+        rows = len(stored["inputs"])
+        return {"tokens": np.tile(np.int32([[3, 2]]), (rows, 1)), "score": np.zeros(rows)}
+
+    parts = {"preprocess": sources, "spec": sources.spec, "stored": sources.encode, "outputs": outputs}
+    path.write_text(json.dumps([{"source": source} for source in ("one", " ", "two")]))
+    found = list(predict(types.SimpleNamespace(task=task, chunk=4, **parts), sources.read([str(path)], [], None)))
+    assert list(answers.lines(found, task, "plain")) == ["one", "", "one"]
+    assert found[1].error == f"{path}, row 2: the source is blank: there is nothing to answer"
 
 
 def test_sources_are_read_in_the_encoding_of_the_training(run, tmp_path, capsys):

@@ -60,7 +60,8 @@ class PairPreprocess(Preprocess):
             raise DataError("sources must be a list of strings, such as ['one text']")
         rows = self.source.ids(raw)
         if blank := next((number for number, row in enumerate(rows, 1) if not row), None):
-            raise DataError(f"source {blank} is blank: there is nothing to answer")
+            which = f"source {blank}" if len(rows) > 1 else "the source"
+            raise DataError(f"{which} is blank: there is nothing to answer")
         longest = max(map(len, rows), default=1)
         inputs, lengths = padded(rows, min(-(-longest // 8) * 8, self.source_length))
         return {"inputs": inputs, "lengths": lengths, "targets": np.zeros((len(rows), 0), np.int32)}

@@ -111,8 +111,11 @@ def _finished(
 ) -> Iterator[Prediction]:
     answers = iter(told())
     for (name, function), (_, error) in zip(part, read, strict=True):
+        place = getattr(function, "place", name)
         row, wrong, unknown = (None, error, None) if error is not None else next(answers)
-        yield Prediction(name, row, wrong, getattr(function, "place", name), unknown)
+        if error is None and wrong is not None:  # what is read knows where it stands, and what is encoded does not
+            wrong = f"{place}: {wrong}"
+        yield Prediction(name, row, wrong, place, unknown)
 
 
 def _begun(predictor: Answers, raw: list[Any], asked: Asked | None, devices: Executor) -> Callable[[], list[_Answer]]:

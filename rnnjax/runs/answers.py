@@ -67,7 +67,7 @@ def _plain(answers: Iterable[Prediction], task: Task) -> Iterator[str]:
                 yield heading
             begun = True
             yield task.shown(answer.row, answer.source)
-        elif task.writes and re.search(r":\d+$", answer.place):  # a line or a row, and no whole file
+        elif task.writes and re.search(r"(:|, row )\d+$", answer.place):  # a line or a row, and no whole file
             yield ""
 
 
