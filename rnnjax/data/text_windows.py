@@ -30,7 +30,8 @@ def decoded(name: str, data: Any) -> str:
     try:
         if b"\0" in data:
             raise UnicodeError("it holds NUL bytes")
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        return text if "\n" in text[:-1] else text.replace("\r", "\n")  # as old Macs wrote them
     except UnicodeError as error:
         raise DataError(f"{name}: not a UTF-8 text file ({error}); save it as UTF-8") from error
 
