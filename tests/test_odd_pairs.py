@@ -13,7 +13,7 @@ from experiments.addition import EXPERIMENT as ADDITION
 from experiments.multi30k_translation import EXPERIMENT as MULTI30K
 from experiments.pronunciation import EXPERIMENT as PRONUNCIATION
 from rnnjax import PairData, cli
-from rnnjax.errors import DataError
+from rnnjax.errors import DataError, UsageError
 from tests.translation_run import WORDS, experiment, pairs, parts, trained, written
 
 
@@ -132,6 +132,14 @@ def test_pairs_that_are_trained_on_and_tested_are_counted(folder):
     notes = experiment(folder).data.load().notes
     (note,) = [note for note in notes if "trained on too" in note]
     assert re.search(r"and 1 of 3 test pairs are trained on too", note) or note.startswith("1 of 3 test pairs are")
+
+
+@pytest.mark.parametrize("parts", [("val",), ("test", "train"), ("test", "test")])
+def test_what_was_trained_on_or_chose_the_best_is_no_test_part(parts):
+    with pytest.raises(
+        UsageError, match=r"--data.test-parts must be other parts than those of training and validation"
+    ):
+        PairData(test_parts=parts)
 
 
 @pytest.mark.slow

@@ -115,6 +115,9 @@ class PairData(PairConfig):
         choice(self, "score", PairScore)
         check(self.source != self.target, self, "target", "another than --data.source")
         check(bool(self.test_parts), self, "test_parts", "at least one")
+        once = len(set(self.test_parts)) == len(self.test_parts)
+        apart = once and not {self.train_part, self.validation_part} & {*self.test_parts}
+        check(apart, self, "test_parts", "other parts than those of training and validation, each named once")
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
         left = 1 - self.validation_fraction - self.test_fraction
         check(left > 0, self, "test_fraction", "such that a part is left to train on")
