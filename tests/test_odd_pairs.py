@@ -128,7 +128,7 @@ def test_an_encoding_that_is_named_is_that_of_all_files_and_of_tables(folder, tm
 
 def test_pairs_that_are_trained_on_and_tested_are_counted(folder):
     sources, targets = pairs(64, 0)
-    written(folder, "test", ["two  one one", sources[0], sources[1]], ["x", targets[0], "another answer"])
+    written(folder, "test", ["two  one one", sources[0], sources[1]], ["x", targets[0].upper(), "another answer"])
     notes = experiment(folder).data.load().notes
     (note,) = [note for note in notes if "trained on too" in note]
     assert re.search(r"and 1 of 3 test pairs are trained on too", note) or note.startswith("1 of 3 test pairs are")

@@ -125,7 +125,7 @@ def dataset(name: str, config: PairConfig, splits: Mapping[str, Pairs]) -> PairD
         made["test"],
         preprocess,
         plan=PairPlan(buckets),
-        notes=(*_notes(ids, limits), *_known(splits)),
+        notes=(*_notes(ids, limits), *_known(splits, config.lowercase)),
         sample_texts=tuple(splits["validation"].sources[:3]),
         understood=_understood(ids),
         references=tuple(references),
@@ -187,13 +187,11 @@ def _outlier(side: str, rows: Sequence[Sequence[int]], room: int) -> list[str]:
     ]
 
 
-def _known(splits: Mapping[str, Pairs]) -> list[str]:
+def _known(splits: Mapping[str, Pairs], lowercase: bool) -> list[str]:
     """How many pairs of validation and test are trained on too, a sentence if there are any."""
-    trained = {(normal(a), normal(b)) for a, b in _each(splits["train"])}
-    counts = {
-        split: sum((normal(a), normal(b)) in trained for a, b in _each(splits[split]))
-        for split in ("validation", "test")
-    }
+    read = {split: [(normal(a, lowercase), normal(b, lowercase)) for a, b in _each(splits[split])] for split in SPLITS}
+    trained = set(read["train"])
+    counts = {split: sum(pair in trained for pair in read[split]) for split in ("validation", "test")}
     listed = [f"{count:,} of {len(splits[split]):,} {split}" for split, count in counts.items() if count]
     return [f"{' and '.join(listed)} pairs are trained on too, so that their answers may be known"] if listed else []
 
