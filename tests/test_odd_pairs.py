@@ -13,6 +13,8 @@ from experiments.addition import EXPERIMENT as ADDITION
 from experiments.multi30k_translation import EXPERIMENT as MULTI30K
 from experiments.pronunciation import EXPERIMENT as PRONUNCIATION
 from rnnjax import PairData, cli
+from rnnjax.data.pair_files import new_pairs
+from rnnjax.data.pair_reading import PairReading
 from rnnjax.errors import DataError, UsageError
 from tests.translation_run import WORDS, experiment, pairs, parts, trained, written
 
@@ -124,6 +126,10 @@ def test_an_encoding_that_is_named_is_that_of_all_files_and_of_tables(folder, tm
     assert table.splits()["train"].targets[0].startswith("Fünf")
     new = table.load().preprocess.labelled(tmp_path / "pairs.tsv")
     assert new.references[0] == ("Fünf 0",)
+    written(tmp_path, "new", ["one"], ["Fünf"])  # plainly UTF-8, as predict reads it too
+    (tmp_path / "new.en").write_text("fünf\n", encoding="cp1252")
+    found = new_pairs(tmp_path / "new.en", PairReading.of(table))
+    assert (found.sources, found.targets) == (["fünf"], ["Fünf"])
 
 
 def test_pairs_that_are_trained_on_and_tested_are_counted(folder):

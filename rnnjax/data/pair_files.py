@@ -64,18 +64,22 @@ def new_pairs(path: Path, reading: PairReading) -> Pairs:
             raise DataError(f"{path}: there are several parts in it; evaluate one of them, by its source: {listed}")
         if not parts:
             raise DataError(f"{path}: there are no two files NAME.{sides[0]} and NAME.{sides[1]} in it")
-        return _parallel(path, parts[0], reading)
+        return _parallel(path, parts[0], reading, new=True)
     part = part_of(path.name, sides)
     if part:
-        return _parallel(path.parent, part, reading, packed=path.name.endswith(".gz"))
+        return _parallel(path.parent, part, reading, packed=path.name.endswith(".gz"), new=True)
     if not is_table(path):
         raise DataError(
             f"{path}: these are no pairs that can be read; give a table with the columns {sides[0]} and {sides[1]}, or "
             f"one of two parallel files NAME.{sides[0]} and NAME.{sides[1]}"
         )
-    if reading.encoding is not None and is_utf8(path):
-        reading = dataclasses.replace(reading, encoding=None)
+    reading = dataclasses.replace(reading, encoding=_of_new(path, reading.encoding))
     return _of_table(path, reading, "two of them must be called as they were in training")
+
+
+def _of_new(path: Path, encoding: str | None) -> str | None:
+    """The encoding to read a new file in: one that is plainly UTF-8 is, whatever the files of the training were."""
+    return None if encoding is not None and is_utf8(path) else encoding
 
 
 def part_of(name: str, sides: Sequence[str]) -> str:
@@ -90,14 +94,18 @@ def _parts(folder: Path, side: str) -> list[str]:
     return list(dict.fromkeys(part for name in names if (part := part_of(name, [side]))))
 
 
-def _parallel(folder: Path, part: str, reading: PairReading, wanted: str = "", *, packed: bool | None = None) -> Pairs:
-    """Two parallel files; of those that are there with and without ``.gz``, the ``packed`` ones or the others.
+def _parallel(
+    folder: Path, part: str, reading: PairReading, wanted: str = "", *, packed: bool | None = None, new: bool = False
+) -> Pairs:
+    """Two parallel files, ``new`` ones as :func:`_of_new` says; of those that are there with and without ``.gz``, the
+    ``packed`` ones or the others.
 
     Raises:
       DataError: where nobody said which of both, and as :func:`splits` does.
     """
     paths = [_file(folder, f"{part}.{side}", wanted, packed) for side in (reading.source, reading.target)]
-    sources, targets = (list(_texts(path, reading.encoding)) for path in paths)
+    encodings = [_of_new(path, reading.encoding) if new else reading.encoding for path in paths]
+    sources, targets = (list(_texts(*each)) for each in zip(paths, encodings, strict=True))
     if len(sources) != len(targets):
         raise DataError(
             f"{paths[0]} has {len(sources):,} lines and {paths[1]} {len(targets):,}; they must be as many, line by line"
