@@ -250,6 +250,7 @@ class OwnCell(LSTMCell):
         (lambda p: save(p, drawn(RNN(MinGRUCell(4))), layout="torch"), "PyTorch has no module for params/cell/"),
         (lambda p: save(p, {"params": {}, "carry": {}}, layout="torch"), "no place for the collection 'carry'"),
         (lambda p: load(p), "no such file"),
+        (lambda p: load(p.parent), "a folder; name the .safetensors file in it"),
     ],
 )
 def test_what_cannot_be_written_is_refused_in_a_sentence(call, message, tmp_path):

@@ -122,7 +122,8 @@ def load_safetensors(path: str | Path) -> Weights:
     """
     package, path = _package(), Path(path)
     if not path.is_file():
-        raise UsageError(f"{path}: no such file")
+        what = "a folder; name the .safetensors file in it" if path.is_dir() else "no such file"
+        raise UsageError(f"{path}: {what}")
     try:
         content = path.read_bytes()
         stored = package.deserialize(content)
