@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.data.document_files import document
 from rnnjax.data.examples import hold_out_rows
 from rnnjax.data.pair_config import PairData
 from rnnjax.data.pair_reading import PairReading
@@ -180,6 +181,7 @@ def _of_table(path: Path, reading: PairReading, hint: str) -> Pairs:
 
 
 def _cell(value: Any, place: str, column: str) -> str:
-    if not isinstance(value, str) or not value.strip():
+    text = document(place, column, value)
+    if not text.strip():
         raise DataError(f"{place}: no text in column {column!r}")
-    return value
+    return text
