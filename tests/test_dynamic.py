@@ -197,6 +197,11 @@ def test_the_command_shows_it_beside_the_static_loss_and_leaves_the_folder_as_it
     assert half["loss"] < static["loss"]
     one = asked("--dynamic", "0.5", "--streams", "1", "--dynamic-decay", "0.01")["dynamic"]
     assert [(row["rate"], row["streams"], row["decay"]) for row in one] == [(0.0, 1, 0.01), (0.5, 1, 0.01)]
+    assert cli.main(SHAKESPEARE, ["evaluate", "--workdir", str(folder), "--dynamic", "0.5", "--streams", "500"]) == 0
+    noted = capsys.readouterr()
+    assert "each of 500 streams has one window at most" in noted.err
+    still, adapted = json.loads(noted.out)["dynamic"]
+    assert still["loss"] == adapted["loss"]
     assert digests(folder) == before
 
 

@@ -115,6 +115,11 @@ def adapting(program: Runner, variables: Mapping[str, Any], split: str, how: Dyn
     """
     streams = program.experiment.data.batch_size if how.streams is None else how.streams
     rates = how.dynamic if how.streams is None else (0.0, *how.dynamic)
+    if streams >= len(program.dataset.split(split)):
+        terminal.note(
+            f"--dynamic: each of {streams:,} streams has one window at most, so that nothing is adapted to before the "
+            "stream ends; give fewer --streams"
+        )
     evaluation, rows = DynamicEvaluation(program.model, program.task, program.dataset, streams), []
     for rate in dict.fromkeys(rates):
         metrics = evaluation(variables, split, rate, how.dynamic_decay)
