@@ -92,6 +92,9 @@ def test_a_table_of_two_columns_is_split_without_overlap(tmp_path):
     path.write_text("en,de\na,b\n,c\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"pairs.csv:3: no text in column 'en'"):
         section(path).splits()
+    path.write_text("en,de\n" + "word,Wort\n" * 50, encoding="utf-8")
+    with pytest.raises(DataError, match=r"pairs.csv: of 1 different sources no part can be cut for validation and"):
+        section(path).splits()
     (tmp_path / "numbers.jsonl").write_text('{"en": "one", "de": 1}\n')
     with pytest.raises(DataError, match=r"numbers.jsonl:1: 'de' must be a string, got 1"):
         section(tmp_path / "numbers.jsonl").splits()

@@ -158,8 +158,14 @@ def _split_table(path: Path, config: PairData) -> dict[str, Pairs]:
     groups = np.array(
         [numbered.setdefault(normal(source, config.lowercase), len(numbered)) for source in pairs.sources]
     )
-    rest, test = hold_out_rows(len(numbered), config.test_fraction)
-    kept, held = hold_out_rows(len(rest), config.validation_fraction / (1 - config.test_fraction))
+    try:
+        rest, test = hold_out_rows(len(numbered), config.test_fraction)
+        kept, held = hold_out_rows(len(rest), config.validation_fraction / (1 - config.test_fraction))
+    except DataError as error:
+        raise DataError(
+            f"{path}: of {len(numbered):,} different sources no part can be cut for validation and another for the "
+            "test; give more pairs, or larger --data.validation-fraction and --data.test-fraction"
+        ) from error
     chosen = {"train": rest[kept], "validation": rest[held], "test": test}
     rows = {split: np.flatnonzero(np.isin(groups, numbers)) for split, numbers in chosen.items()}
     return {
