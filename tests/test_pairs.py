@@ -92,6 +92,8 @@ def test_a_table_of_two_columns_is_split_without_overlap(tmp_path):
     path.write_text("en,de\na,b\n,c\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"pairs.csv:3: no text in column 'en'"):
         section(path).splits()
+    path.write_text("en,de\nen,in\nen,rein\n" + "".join(f"word {n},Wort {n}\n" for n in range(50)), encoding="utf-8")
+    assert sum(map(len, section(path).splits().values())) == 52  # a word that is a column's name too
     path.write_text("en,de\n" + "word,Wort\n" * 50, encoding="utf-8")
     with pytest.raises(DataError, match=r"pairs.csv: of 1 different sources no part can be cut for validation and"):
         section(path).splits()

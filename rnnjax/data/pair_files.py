@@ -176,6 +176,9 @@ def _split_table(path: Path, config: PairData) -> dict[str, Pairs]:
 
 def _of_table(path: Path, reading: PairReading, hint: str) -> Pairs:
     table = read_table(path, encoding=reading.encoding)
+    if not table.header:  # names that are texts below them too are names all the same
+        named = read_table(path, encoding=reading.encoding, header=True)
+        table = named if {reading.source, reading.target} <= {*named.columns} else table
     for column in (reading.source, reading.target):
         if column not in table.columns:
             raise DataError(f"{path} has no column {column!r}; its columns are {', '.join(table.columns)}: {hint}")
