@@ -15,7 +15,7 @@ import rnnjax
 from rnnjax import ClassificationWithLanguageLoss, OptimConfig, PretrainedTextModel, TrainConfig, cli
 from rnnjax.data.corpus import DocumentsCorpus
 from rnnjax.data.documents import TextData
-from rnnjax.errors import Interrupted
+from rnnjax.errors import Interrupted, UsageError
 from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.init_from import asked
 from rnnjax.runs.log import read_metrics
@@ -131,6 +131,13 @@ def test_a_translation_stopped_is_the_unbroken_run(options, tmp_path):
         train=TrainConfig(epochs=3, steps_per_call=2, log=()),
     )
     check_broken_run(Runner(made, made.data.load(), jax.devices()[:2]), tmp_path, every=5)
+
+
+def test_a_sample_that_a_vocabulary_is_too_small_for_is_refused_before_a_run_begins():
+    task = ClassificationWithLanguageLoss()
+    with pytest.raises(UsageError, match=r"--optim.sampled-tokens must be at least 2 and fewer than the \d+ tokens of"):
+        task.prepared(DATASETS[TEXTS], OptimConfig(language_weight=0.1))
+    assert task.prepared(DATASETS[TEXTS], OptimConfig()).sampled_tokens == 1024  # of no loss
 
 
 def exact_losses(key, outputs, table, bias, targets, count):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from rnnjax.data.tokens import UNKNOWN
+from rnnjax.errors import UsageError
 from rnnjax.tasks.base import Batch
 from rnnjax.tasks.classification import Classification
 
@@ -29,10 +31,18 @@ class ClassificationWithLanguageLoss(Classification):
     sampled_tokens: int = 1024
 
     def prepared(self, dataset: "Dataset", optim: Any) -> Self:
-        """As classification is, with the weight and the sample of the optimizer's section."""
+        """As classification is, with the weight and the sample of the optimizer's section; UsageError at one that the
+        vocabulary is too small for.
+        """
         task = super().prepared(dataset, optim)
         weight = getattr(optim, "language_weight", 0.0) or self.language_weight
         sampled = getattr(optim, "sampled_tokens", 0) or self.sampled_tokens
+        others = dataset.spec.vocabulary - UNKNOWN  # all but padding
+        if weight and dataset.spec.vocabulary and not 2 <= sampled < others:
+            raise UsageError(
+                f"--optim.sampled-tokens must be at least 2 and fewer than the {others:,} tokens of {dataset.name}, "
+                f"got {sampled}; or leave out the language model's loss, --optim.language-weight 0"
+            )
         return replace(task, language_weight=weight, sampled_tokens=sampled)
 
     def objective(self, apply: Callable[..., Any], batch: Batch) -> dict[str, Any]:
