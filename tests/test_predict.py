@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from rnnjax.data import ImagePreprocess, TextPreprocess, reading
+from rnnjax.data import ImagePreprocess, TextPreprocess, text_lines
 from rnnjax.data.text_columns import Reading
 from rnnjax.data.text_inputs import text_inputs
 from rnnjax.data.text_lines import lines
@@ -135,7 +135,7 @@ def test_a_large_text_file_is_refused_before_memory_is_taken(tmp_path, monkeypat
         file.truncate(2**40)  # a hole: a terabyte of zeros that takes no room
     ((_, error),) = answers(text_inputs([], [str(tmp_path / "huge.txt")], None))
     assert str(error) == f"{tmp_path / 'huge.txt'}: more than 1,024 MiB, the most that is read at once; divide it"
-    monkeypatch.setattr(reading, "_MOST_BYTES", 5)
+    monkeypatch.setattr(text_lines, "LONGEST_LINE", 5)
     assert answers(text_inputs([], ["-"], stdin(b"a b c"))) == [("a b c", "a b c")]
     ((_, error),) = answers(text_inputs([], ["-"], stdin(b"a b c\n")))
     assert "standard input: more than " in str(error)

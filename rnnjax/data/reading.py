@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rnnjax.data import files
-from rnnjax.data.text_lines import LONGEST_LINE, byte_lines
+from rnnjax.data import files, text_lines
 from rnnjax.errors import DataError
 
 Input = tuple[str, Callable[[], Any]]
@@ -73,9 +72,9 @@ def lines(path: str, stdin: Any) -> Iterator[Input]:
     name, number = "standard input" if path == "-" else path, 0
     try:
         with contextlib.nullcontext(stdin.buffer) if path == "-" else _opened(path) as file:
-            for number, data in enumerate(byte_lines(file), 1):
-                if len(data) > LONGEST_LINE:
-                    raise files.too_large(name, LONGEST_LINE)
+            for number, data in enumerate(text_lines.byte_lines(file), 1):
+                if len(data) > text_lines.LONGEST_LINE:
+                    raise files.too_large(name, text_lines.LONGEST_LINE)
                 if b"\0" in data:
                     raise DataError(f"{name}: not a UTF-8 text file (it holds NUL bytes); save it as UTF-8")
                 text = data.rstrip(b"\r\n")

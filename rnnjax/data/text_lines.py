@@ -135,8 +135,9 @@ def byte_lines(file: BinaryIO) -> Iterator[bytes]:
     those end its lines.
     """
     first = file.readline(LONGEST_LINE + 1)
-    second = file.readline(LONGEST_LINE + 1)
-    if b"\r" in first.rstrip(b"\r\n") and not second and len(first) <= LONGEST_LINE:
+    short = len(first) <= LONGEST_LINE
+    second = file.readline(LONGEST_LINE + 1) if short else b""
+    if b"\r" in first.rstrip(b"\r\n") and not second and short:
         yield from first.splitlines(keepends=True)
     else:
         yield from filter(None, (first, second))
