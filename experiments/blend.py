@@ -15,7 +15,7 @@ from experiments import finished, same_data
 from experiments.linear import Linear
 from experiments.word_counts import BagOfWords, WordCounts
 from rnnjax import data, digests, load, terminal
-from rnnjax.data.documents import TextData
+from rnnjax.data.documents import TextData, TextTable
 from rnnjax.data.tokenized import Documents
 from rnnjax.errors import UsageError
 from rnnjax.experiment import KINDS, Listed
@@ -134,8 +134,10 @@ def _of_network(root: Path, result: Mapping[str, Any]) -> Member:
             f"{root / finished.RESULT} is of {name}, and the run there of {run.experiment}; train it again"
         )
     section = run.config.data
-    if not isinstance(section, TextData):
-        raise UsageError(f"{root} is a run of {name}, which classifies no documents by TFDS")
+    if not isinstance(section, TextData) or isinstance(section, TextTable):
+        raise UsageError(
+            f"{root} is a run of {name}, which classifies no documents by TFDS: such runs alone are weighed"
+        )
     predictor = load(root)
 
     def logits(documents: Sequence[str]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from experiments.linear import Linear
 from experiments.word_counts import BagOfWords
 from rnnjax import OptimConfig, TextModel, TrainConfig, cli, data
 from rnnjax.data import sources
-from rnnjax.data.documents import SelfTrainingText, TextData
-from rnnjax.errors import DataError
+from rnnjax.data.documents import SelfTrainingText, TextData, TextTable
+from rnnjax.errors import DataError, UsageError
 from tests.prepared_tfds import write_texts
 from tests.test_pretrained import texts
 
@@ -208,6 +209,14 @@ def test_word_counts_that_were_trained_anew_are_refused(home, capsys):
     for command in answers(home):
         assert together(*command) == 2
         said(capsys, home / "bag", "trained anew", "--fresh")
+
+
+def test_a_run_on_a_table_of_ones_own_is_refused_by_its_folder(home, monkeypatch):
+    run = blend.WorkDir(home / "network", blend.KINDS).read_run()
+    table = replace(run, config=replace(run.config, data=TextTable(path="mine.csv")))
+    monkeypatch.setattr(blend.WorkDir, "read_run", lambda self: table)
+    with pytest.raises(UsageError, match=r"network is a run of .* classifies no documents by TFDS: such runs alone"):
+        blend.member(home / "network")
 
 
 @pytest.mark.parametrize("name", ["bag", "network"])
