@@ -54,6 +54,11 @@ def test_what_is_no_text_is_refused(content, message, tmp_path):
         corpus(tmp_path, content)
 
 
+def test_a_folder_in_place_of_a_text_is_told_what_is_read(tmp_path):
+    with pytest.raises(DataError, match="not a regular file; a language model reads one UTF-8 text file: put several"):
+        data.load(CorpusData(path=str(tmp_path)))
+
+
 def test_a_text_of_one_token_again_and_again_is_pointed_out(tmp_path):
     (note,) = corpus(tmp_path, b"aaaa" * 1000).notes
     assert note == "the training text is one token again and again: there is nothing to learn of it"

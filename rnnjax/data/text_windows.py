@@ -13,6 +13,8 @@ from rnnjax.errors import DataError
 MOST_BYTES = 2**31
 """Of a text file: it is read at once."""
 
+_ONE = "; a language model reads one UTF-8 text file: put several together, as by cat"
+
 
 def text_of(path: Path) -> str:
     """The text of a UTF-8 file, a byte order mark left out, with line feeds alone at its lines' ends.
@@ -20,7 +22,7 @@ def text_of(path: Path) -> str:
     Raises:
       DataError: if it cannot be read, or is no such file.
     """
-    return decoded(str(path), files.read_bytes(path, MOST_BYTES))
+    return decoded(str(path), files.read_bytes(path, MOST_BYTES, hint=_ONE))
 
 
 def decoded(name: str, data: Any) -> str:
