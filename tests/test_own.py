@@ -30,6 +30,9 @@ def test_without_arguments_it_lists_the_kinds_with_an_example_each(arguments, ca
     shown = capsys.readouterr().out
     for name, kind in own.KINDS.items():
         assert f"python -m rnnjax {name} {kind.example}\n" in shown
+        format = "safetensors" if kind.experiment.task.writes else "onnx"  # the others are refused of what writes
+        assert f"python -m rnnjax {name} export --to {format}:" in shown
+    assert "pair export --to safetensors:" in shown
 
 
 @pytest.mark.parametrize(
