@@ -12,7 +12,7 @@ from experiments.__main__ import main as list_experiments
 from experiments.digits_rows import EXPERIMENT as DIGITS
 from experiments.image_folder import EXPERIMENT as FOLDER
 from experiments.imdb_lstm import EXPERIMENT as TEXTS
-from rnnjax import Regression, misspelt
+from rnnjax import Regression, misspelt, own
 from rnnjax.cli import COMMANDS, main
 from rnnjax.config import DataConfig, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.config.run import is_section
@@ -79,6 +79,10 @@ def test_a_rare_option_is_accepted_and_found_by_its_typo(shown, tmp_path, capsys
     assert "--optim.warmup-fraction must be at least 0 and below 1" in capsys.readouterr().err
     assert main(DIGITS, ["--optim.warmup-fracton", "0.1"]) == 2
     assert "did you mean --optim.warmup-fraction?" in capsys.readouterr().err
+
+
+def test_help_has_what_a_token_of_pairs_is(shown):
+    assert {"--data.source-splitter", "--data.target-splitter"} <= options(shown(own.PAIRS, "train", "--help"))
 
 
 def test_an_option_that_turns_something_off_says_what_happens_then(shown):

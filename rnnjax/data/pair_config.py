@@ -22,9 +22,9 @@ class PairConfig(DataConfig):
     compared with stay whole.
     """
 
-    source_splitter: Splitter = option("words", rare=True)
+    source_splitter: Splitter = "words"
     """What a token of a source is."""
-    target_splitter: Splitter = option("words", rare=True)
+    target_splitter: Splitter = "words"
     """What a token of a target is."""
     source_vocabulary: int = option(8000, rare=True)
     """Most tokens that sources have."""
@@ -66,16 +66,16 @@ class PairData(PairConfig):
 
     kind: ClassVar[str] = "pairs"
     places: ClassVar[tuple[str, ...]] = ("data_dir", "path")
-    name: str = "pairs"
+    name: str = option("pairs", rare=True)
     """Name of the data set in results."""
     data_dir: str | None = option(None, runtime=True, offered=False)
     """Not used: --data.path names the files."""
     path: str = runtime("")
-    """Folder of parallel files, or a table (.csv, .tsv, .jsonl, .parquet and the like)."""
+    """Folder of parallel files, or a table (.csv, .jsonl, .parquet, ...)."""
     source: str = "source"
-    """Ending of the files that are read, such as en; of a table the column."""
+    """Ending of files to read, or column of a table."""
     target: str = "target"
-    """Ending of the files that are written, such as de; of a table the column."""
+    """Ending of files to write, or column of a table."""
     train_part: str = option("train", rare=True)
     """Beginning of the training files."""
     validation_part: str = option("val", rare=True)
