@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling, Search
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
-from rnnjax.experiment import Experiment
+from rnnjax.experiment import Experiment, tested_otherwise
 from rnnjax.runs import commands, environment
 from rnnjax.runs.settings import with_settings
 from rnnjax.training import hosts
@@ -203,7 +203,10 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           chain: First train the runs that this one begins from, where they are not finished.
         """
         del config  # it was read before: the defaults above are its
-        chosen = dataclasses.replace(experiment, **offered.chosen(options))
+        chosen = experiment.with_parts(**offered.chosen(options))
+        if experiment.target and not chosen.target:
+            aim = experiment.target.shown(experiment.task)
+            terminal.note(f"the target, {aim}, is {tested_otherwise(experiment, chosen)}: it is left out here")
         command = functools.partial(commands.train, chosen, seeds, runs_dir, fresh, init_from, init_parts, chain)
         if not chosen.parallel.several_hosts:
             return command
@@ -300,7 +303,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
           config: A run's config.json or result.json: its settings are the defaults.
         """
         del config
-        chosen = dataclasses.replace(experiment, **offered.chosen(options))
+        chosen = experiment.with_parts(**offered.chosen(options))
         return lambda: _endable(functools.partial(commands.plan, chosen, machine, find_batch, json_file), own)
 
     def export(

@@ -192,8 +192,14 @@ class Experiment(Listed):
 
     def replaced(self, config: Config) -> Self:
         """The experiment with other sections."""
-        sections = {section.name: getattr(config, section.name) for section in dataclasses.fields(Config)}
-        return dataclasses.replace(self, **sections)
+        return self.with_parts(
+            **{section.name: getattr(config, section.name) for section in dataclasses.fields(Config)}
+        )
+
+    def with_parts(self, **parts: Any) -> Self:
+        """The experiment with other parts, and without its target where that is not of what these are tested on."""
+        made = dataclasses.replace(self, **parts)
+        return made if tested_otherwise(self, made) is None else dataclasses.replace(made, target=None)
 
     def settled(self, dataset: Any) -> Self:
         """The experiment with the task that its data ask for, where it leaves that to them."""
@@ -207,6 +213,20 @@ class Experiment(Listed):
             if getattr(chosen, section.name)
         }
         return dataclasses.replace(self, **changed | dict(chosen.replace), summary=chosen.summary)
+
+
+def tested_otherwise(wanted: Experiment, made: Experiment) -> str | None:
+    """What of an experiment differs by which something else is tested, as a sentence says it; None: nothing does."""
+    if made.task.headline.name != wanted.task.headline.name:
+        return f"of {wanted.task.headline.name}"
+    if type(made.data) is not type(wanted.data):
+        return "of other data"
+    for entry in dataclasses.fields(wanted.data) if is_section(wanted.data) else ():
+        value = getattr(wanted.data, entry.name)
+        if getattr(made.data, entry.name) != value and (entry.name == "name" or entry.metadata.get("of_target")):
+            option = f"--data.{entry.name}".replace("_", "-")
+            return f"of {option} {value}" if value is not None else f"of data without {option}"
+    return None
 
 
 def known_task(kind: str | None) -> Task | None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from experiments.digits_rows import EXPERIMENT as DIGITS
+from experiments.state_tracking import EXPERIMENT as STATES
 from rnnjax.cli import main
 from rnnjax.experiment import Variant
 from rnnjax.runs.fitting import run as fit
@@ -150,6 +151,18 @@ def test_the_summary_names_what_comes_next(tmp_path, capsys):
     assert "MISSED" in shown, "one epoch does not reach the target, and that is said"
     for word in ("evaluate --workdir", "predict", "--fresh", "tensorboard --logdir", "result.json", "curves.png"):
         assert word in shown
+
+
+def test_a_target_that_is_of_other_data_is_left_out(tmp_path, capsys):
+    assert main(DIGITS, [*SMALL, "--data.permutation-seed", "3", "--runs-dir", str(tmp_path)]) == 0
+    shown = capsys.readouterr()
+    assert "the target, 97%, is of data without --data.permutation-seed: it is left out here" in shown.err
+    assert "MISSED" not in shown.out
+    assert json.loads(next(tmp_path.rglob("result.json")).read_text())["target"] is None
+    longer = STATES.with_parts(data=dataclasses.replace(STATES.data, test_length=300))
+    other = STATES.with_parts(task=dataclasses.replace(STATES.task, scored_within=64))
+    assert longer.target is None is other.target
+    assert STATES.with_parts(data=dataclasses.replace(STATES.data, training_words=7)).target == STATES.target
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ def option(
     of_task: bool = False,
     local: bool = False,
     offered: bool = True,
+    of_target: bool = False,
 ) -> Any:
     """A field with what the command line should know of it.
 
@@ -33,6 +34,7 @@ def option(
       of_task: the option is offered where the task has a field of that name.
       local: the field says something of this machine, which ``--config`` takes from no other run.
       offered: False: there is no such option, since nothing here reads the field.
+      of_target: what is tested depends on it, so that an experiment's target holds for its own value alone.
     """
     known = {
         "rare": rare,
@@ -41,6 +43,7 @@ def option(
         "of_task": of_task,
         "local": local,
         "not_offered": not offered,
+        "of_target": of_target,
     }
     return field(default=default, metadata={name: value for name, value in known.items() if value})
 

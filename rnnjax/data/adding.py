@@ -24,7 +24,7 @@ class AddingData(DataConfig):
     """Name of the data set in results."""
     data_dir: str | None = option(None, runtime=True, offered=False)
     """Not used: the sequences are drawn."""
-    steps: int = 1000
+    steps: int = option(1000, of_target=True)
     """Numbers of a sequence."""
     training_sequences: int = 20_000
     """Sequences to train on and to validate by."""

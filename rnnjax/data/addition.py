@@ -28,9 +28,9 @@ class AdditionData(PairConfig):
     """Name of the data set in results."""
     data_dir: str | None = option(None, runtime=True, offered=False)
     """Not used: the sums are made up."""
-    digits: int = 3
+    digits: int = option(3, of_target=True)
     """Most digits of a number."""
-    order: Order = "most-first"
+    order: Order = option("most-first", of_target=True)
     """How an answer is written: its most significant digit first, as usual, or its least significant one."""
     training_pairs: int = 50_000
     """Sums to train on."""

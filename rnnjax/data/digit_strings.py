@@ -30,9 +30,9 @@ class DigitStringsData(ImageData):
     crop_size: int = option(0, offered=False)
     crop_least_area: float = option(0.08, offered=False)
     permutation_seed: int | None = option(None, offered=False)
-    fewest: int = 3
+    fewest: int = option(3, of_target=True)
     """Digits of the shortest string."""
-    most: int = 6
+    most: int = option(6, of_target=True)
     """Digits of the longest string."""
     training_strings: int = 40_000
     """Strings to train on."""

@@ -47,7 +47,7 @@ class ImageData(DataConfig):
     """Stream images of any sizes, brought to this many pixels square; 0: all images have one size."""
     crop_least_area: float = option(0.08, rare=True)
     """Smallest share of an image's area that such a training crop shows."""
-    permutation_seed: int | None = option(None, rare=True)
+    permutation_seed: int | None = option(None, rare=True, of_target=True)
     """Show the model the pixels of all images in one order that is drawn by this seed; unset: as they lie."""
     test_split: str = option("test", rare=True)
     """The data set's split to test on, such as validation where the labels of test are not public."""

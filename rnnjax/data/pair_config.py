@@ -30,7 +30,7 @@ class PairConfig(DataConfig):
     """Most tokens that sources have."""
     target_vocabulary: int = option(8000, rare=True)
     """Most tokens that targets have."""
-    lowercase: bool = option(False, rare=True, off="Keep capital letters.")
+    lowercase: bool = option(False, rare=True, off="Keep capital letters.", of_target=True)
     """Take both sides to lower case."""
     source_length: int = option(0, rare=True)
     """Most tokens that are read; 0: as many as the longest training source has."""
@@ -72,17 +72,17 @@ class PairData(PairConfig):
     """Not used: --data.path names the files."""
     path: str = runtime("")
     """Folder of parallel files, or a table (.csv, .jsonl, .parquet, ...)."""
-    source: str = "source"
+    source: str = option("source", of_target=True)
     """Ending of files to read, or column of a table."""
-    target: str = "target"
+    target: str = option("target", of_target=True)
     """Ending of files to write, or column of a table."""
     train_part: str = option("train", rare=True)
     """Beginning of the training files."""
     validation_part: str = option("val", rare=True)
     """Beginning of the files to choose the best by."""
-    test_parts: tuple[str, ...] = option(("test",), rare=True)
+    test_parts: tuple[str, ...] = option(("test",), rare=True, of_target=True)
     """Beginnings of the files to test on."""
-    test_fraction: float = option(0.1, rare=True)
+    test_fraction: float = option(0.1, rare=True, of_target=True)
     """Share of a table's rows to test on."""
     score: PairScore = option("task", rare=True)
     """What chooses the best and is compared with the bar; task: as the experiment says."""

@@ -45,7 +45,7 @@ class StateTrackingData(DataConfig):
     """Words to train on."""
     validation_length: int = 256
     """Elements of each of the 256 words to choose the best by."""
-    test_length: int = 10_000
+    test_length: int = option(10_000, of_target=True)
     """Elements of each of the 64 words to test on."""
 
     def load(self) -> Any:

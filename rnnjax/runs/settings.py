@@ -48,7 +48,7 @@ def with_settings(experiment: Experiment, path: Path, options: Sequence[str] = (
     if values.get("init_from"):
         terminal.note(f"--config {path}: that run began from weights of another run; only --init-from takes them again")
     seed = values.get("seed")
-    return dataclasses.replace(experiment, **parts, **({} if seed is None else {"seeds": (seed,)}))
+    return experiment.with_parts(**parts, **({} if seed is None else {"seeds": (seed,)}))
 
 
 def _note_other_places(path: Path, theirs: Any, mine: Mapping[str, Any], options: Sequence[str]) -> None:
