@@ -27,6 +27,7 @@ NAMES = (
     "mnist_strings",
     "state_tracking",
     "adding",
+    "ett_forecast",
     "bag_of_words",
     "image_folder",
     "text_table",

@@ -66,6 +66,16 @@ FIELDS: dict[str, dict[str, Beside]] = {
         "state_tracking-mod5": Beside("state_tracking-mod5-attention"),
         "state_tracking-a5": Beside("state_tracking-a5-attention"),
     },
+    "Series": {
+        "ett_forecast": Beside(published=0.368, source="SegRNN, arXiv:2308.11200"),
+        "ett_forecast-etth1_192": Beside(published=0.408, source="SegRNN"),
+        "ett_forecast-etth1_336": Beside(published=0.444, source="SegRNN"),
+        "ett_forecast-etth1_720": Beside(published=0.446, source="SegRNN"),
+        "ett_forecast-etth2_96": Beside(published=0.297, source="iTransformer, arXiv:2310.06625"),
+        "ett_forecast-etth2_192": Beside(published=0.380, source="iTransformer"),
+        "ett_forecast-etth2_336": Beside(published=0.428, source="iTransformer"),
+        "ett_forecast-etth2_720": Beside(published=0.427, source="iTransformer"),
+    },
 }
 """What is compared, by field, in the order in which it is shown."""
 

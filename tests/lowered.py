@@ -99,8 +99,9 @@ def made_up(config: Config) -> Dataset:
         spec = Spec(like, outputs=4, names=classes)
         return Dataset(data.name, every, every, every, given=spec, plan=Plan((64,)), target="class")
     if isinstance(data, ForecastTable):
-        preprocess = ForecastPreprocess(Reading(("a", "b")), (0.0, 0.0), (1.0, 1.0), 96, 24, Step())
-        every = preprocess.windows(np.zeros((count + 96 + 24 - 1, 2)))
+        look_back, horizon = data.look_back or 96, data.horizon or 24
+        preprocess = ForecastPreprocess(Reading(("a", "b")), (0.0, 0.0), (1.0, 1.0), look_back, horizon, Step())
+        every = preprocess.windows(np.zeros((count + look_back + horizon - 1, 2)))
         return Dataset(data.name, every, every, every, preprocess)
     if isinstance(data, DigitStringsData):
         side, ids = 28, np.int32

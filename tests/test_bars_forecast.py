@@ -114,3 +114,13 @@ def test_other_tasks_have_none_of_these_bars(tmp_path):
     question = asked(tmp_path, seasonal())._replace(task=Classification())
     for maker in (forecast.last_value, forecast.seasonal_naive, forecast.nlinear, forecast.dlinear):
         assert maker(question) is None
+
+
+def test_the_mean_season_is_that_of_all_whole_seasons_of_the_window(tmp_path):
+    question = asked(tmp_path, seasonal(), look_back=11)  # two whole seasons and three rows before them
+    inputs, targets = arrays(question.examples)
+    made = (inputs[:, 3:6] + inputs[:, 7:10]) / 2
+    bar = forecast.seasonal_mean(question)
+    assert bar is not None and "of 2 seasons of 4 rows" in bar.note
+    assert bar.metrics["mse"] == pytest.approx(((made - targets) ** 2).mean(), rel=1e-5)
+    assert forecast.seasonal_mean(asked(tmp_path, seasonal(), look_back=7)) is None

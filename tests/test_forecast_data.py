@@ -36,7 +36,7 @@ def written(path, values):
 
 
 def loaded(tmp_path, values, **options):
-    section = ForecastTable(path=written(tmp_path / "t.csv", values), look_back=4, horizon=3, **options)
+    section = ForecastTable(path=written(tmp_path / "t.csv", values), **{"look_back": 4, "horizon": 3, **options})
     return data.load(section)
 
 

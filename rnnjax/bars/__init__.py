@@ -12,6 +12,7 @@ BARS: tuple[Maker, ...] = (
     nearest.bar,
     forecast.last_value,
     forecast.seasonal_naive,
+    forecast.seasonal_mean,
     forecast.nlinear,
     forecast.dlinear,
 )

@@ -1,4 +1,4 @@
-"""Plain forecasts of the same windows: the last value, the last season, and linear maps of the window."""
+"""Plain forecasts of the same windows: the last value, seasons of the window, and linear maps of it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,16 +32,12 @@ def last_value(asked: Asked) -> Bar | None:
 
 def seasonal_naive(asked: Asked) -> Bar | None:
     """Each column does what it did a season before; None where no season is known or the look-back is shorter."""
-    if (horizon := _horizon(asked)) is None:
-        return None
-    inputs = asked.dataset.train["inputs"]
-    look_back, said = inputs.shape[1], getattr(asked.dataset.preprocess, "season", 0)
-    season = said or period(getattr(inputs, "series", inputs[0]), look_back)
-    if not 0 < season <= look_back:
-        return None
-    rows = look_back - season + np.arange(horizon) % season
-    note = f"a season of {season} rows" + ("" if said else ", found by the training rows")
-    return _bar("last season", lambda windows: windows[:, rows], asked, note)
+    return _seasons("last season", asked, least=1, most=1)
+
+
+def seasonal_mean(asked: Asked) -> Bar | None:
+    """Each column does what it did in the mean of the window's seasons; None where it has not two whole ones."""
+    return _seasons("mean season", asked, least=2)
 
 
 def nlinear(asked: Asked) -> Bar | None:
@@ -94,6 +90,26 @@ def _horizon(asked: Asked) -> int | None:
         return None
     inputs, targets = train["inputs"].shape, train["targets"].shape
     return targets[1] if len(inputs) == len(targets) == 3 and inputs[2] == targets[2] else None
+
+
+def _seasons(name: str, asked: Asked, *, least: int, most: int | None = None) -> Bar | None:
+    """The bar of the mean over the last ``most`` whole seasons of a window, which has ``least`` of them; else None."""
+    if (horizon := _horizon(asked)) is None:
+        return None
+    inputs = asked.dataset.train["inputs"]
+    look_back, said = inputs.shape[1], getattr(asked.dataset.preprocess, "season", 0)
+    season = said or period(getattr(inputs, "series", inputs[0]), look_back)
+    if not 0 < season * least <= look_back:
+        return None
+    count = most or look_back // season
+    steps = np.arange(horizon) % season
+
+    def make(windows: Array) -> Array:
+        whole = windows[:, look_back - count * season :]
+        return whole.reshape(len(whole), count, season, -1).mean(1)[:, steps]
+
+    note = f"{f'of {count} seasons' if count > 1 else 'a season'} of {season} rows"
+    return _bar(name, make, asked, note + ("" if said else ", found by the training rows"))
 
 
 def _bar(name: str, make: Make, asked: Asked, note: str = "") -> Bar:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from rnnjax.data.spec import Spec
 
 Loss = Literal["squared", "absolute", "pinball"]
+Score = Literal["loss", "mse", "mae"]
 _HEADLINES = {"squared": "mse", "absolute": "mae", "pinball": "pinball"}
+_SUMS = {headline: loss for loss, headline in _HEADLINES.items()}
 _FEWEST_RUNS = 6
 """All of so many runs on one side are a two-sided p of 2 / 2^6, the first below 0.05."""
 _SHOWN = 4
@@ -31,8 +33,9 @@ class Forecast(Task):
     units; the report tells those in the data's own.
 
     Attributes:
-      loss: what is differentiated, and what chooses the best checkpoint: squared or absolute error, or the pinball loss
-        (Koenker and Bassett 1978), a mean over the quantiles.
+      loss: what is differentiated: squared or absolute error, or the pinball loss (Koenker and Bassett 1978), a mean
+        over the quantiles.
+      score: the headline, which chooses the best checkpoint: the loss, or the mean squared or absolute error.
       quantiles: of the pinball loss, rising; the one nearest to 0.5 is the forecast that squared and absolute errors
         are of.
       columns: what is forecast, in the order of the outputs.
@@ -42,6 +45,7 @@ class Forecast(Task):
     kind: ClassVar[str] = "forecast"
     forecasts: ClassVar[bool] = True
     loss: Loss = "squared"
+    score: Score = "loss"
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     columns: tuple[str, ...] = ()
     mean: tuple[float, ...] = (0.0,)
@@ -50,6 +54,8 @@ class Forecast(Task):
     def __post_init__(self):
         if self.loss not in _HEADLINES:
             raise UsageError(f"the loss of a forecast is one of {', '.join(_HEADLINES)}, got {self.loss!r}")
+        if self.score not in ("loss", "mse", "mae"):
+            raise UsageError(f"the score of a forecast is one of loss, mse, mae, got {self.score!r}")
         rising = all(a < b for a, b in itertools.pairwise(self.quantiles))
         if not (self.quantiles and rising and self.quantiles[0] > 0 and self.quantiles[-1] < 1):
             raise UsageError(f"quantiles must be rising, between 0 and 1, got {self.quantiles}")
@@ -62,8 +68,8 @@ class Forecast(Task):
 
     @property
     def headline(self) -> Metric:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The metric that is the loss."""
-        return Metric(_HEADLINES[self.loss], "min", "{:.4f}")
+        """The metric that is the loss, or the error that is asked for."""
+        return Metric(_HEADLINES[self.loss] if self.score == "loss" else self.score, "min", "{:.4f}")
 
     @property
     def also(self) -> tuple[Metric, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -156,7 +162,7 @@ class Forecast(Task):
 
         def one(output: Any, target: Any) -> Any:
             alone = {"targets": target[None], "mask": jnp.ones(1, bool)}
-            return self.sums(output[None], alone, train=False)["loss"]
+            return self.sums(output[None], alone, train=False)[_SUMS[self.headline.name]].mean()
 
         return {"error": jax.vmap(one)(outputs, batch["targets"])}
 
@@ -219,6 +225,7 @@ class Forecast(Task):
         """The loss, and what the data told."""
         return {
             "loss": self.loss,
+            **({} if self.score == "loss" else {"score": self.score}),
             "quantiles": list(self.quantiles),
             "columns": list(self.columns),
             "mean": list(self.mean),
