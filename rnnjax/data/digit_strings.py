@@ -30,6 +30,7 @@ class DigitStringsData(ImageData):
     crop_size: int = option(0, offered=False)
     crop_least_area: float = option(0.08, offered=False)
     permutation_seed: int | None = option(None, offered=False)
+    distorted_validation: bool = option(False, offered=False)
     fewest: int = option(3, of_target=True)
     """Digits of the shortest string."""
     most: int = option(6, of_target=True)

@@ -49,6 +49,8 @@ class ImageData(DataConfig):
     """Smallest share of an image's area that such a training crop shows."""
     permutation_seed: int | None = option(None, rare=True, of_target=True)
     """Show the model the pixels of all images in one order that is drawn by this seed; unset: as they lie."""
+    distorted_validation: bool = option(False, rare=True, off="Validate on the held-out images as they are.")
+    """Validate on distorted copies of the held-out images, which tell settings apart where these no longer do."""
     test_split: str = option("test", rare=True)
     """The data set's split to test on, such as validation where the labels of test are not public."""
 
@@ -77,6 +79,8 @@ class ImageData(DataConfig):
         check(self.permutation_seed is None or self.permutation_seed >= 0, self, "permutation_seed", "0 or more")
         check(self.crop_size >= 0, self, "crop_size", "0 or more pixels")
         check(0 < self.crop_least_area <= 1, self, "crop_least_area", "above 0 and at most 1")
+        fixed = not (self.distorted_validation and self.crop_size)
+        check(fixed, self, "distorted_validation", "left out where images are streamed by --data.crop-size")
         check(self.test_split != "train", self, "test_split", "another split than train")
 
 
@@ -97,6 +101,7 @@ class ImageFolderData(ImageData):
     """Folder or .zip with a sub-folder a class, or with train, val and test of such, or with labels.csv."""
     crop_size: int = option(0, offered=False)
     crop_least_area: float = option(0.08, offered=False)
+    distorted_validation: bool = option(False, offered=False)
     test_split: str = option("test", offered=False)
     height: int = 32
     """Pixels to which every image is resized."""

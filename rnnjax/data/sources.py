@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnjax.data import cache, documents_corpus, folder, shards, streamed, tfds, tokenized
+from rnnjax.data.distortions import distorted
 from rnnjax.data.documents import TextData
 from rnnjax.data.examples import SPLITS, Dataset, Examples, hold_out, labelled
 from rnnjax.data.image_preprocess import ImagePreprocess
@@ -71,9 +72,12 @@ def _decode(found: Any, split: str) -> dict[str, np.ndarray]:
 
 def _image_dataset(name: str, train: Examples, test: Examples, config: ImageData, class_names: Any) -> Dataset:
     kept, held = hold_out(train["labels"], config.validation_fraction)
-    fitted = train.take(kept)
+    fitted, validation = train.take(kept), train.take(held)
+    if config.distorted_validation:
+        arrays = {**validation.arrays, "inputs": distorted(np.asarray(validation["inputs"]))}
+        validation = dataclasses.replace(validation, arrays=arrays)
     preprocess = ImagePreprocess.fit(np.asarray(fitted["inputs"]), class_names)
-    return Dataset(name, fitted, train.take(held), test, preprocess)
+    return Dataset(name, fitted, validation, test, preprocess)
 
 
 def documents(config: TextData) -> tuple[str, Sequence[str], dict[str, tokenized.Documents]]:
