@@ -74,6 +74,11 @@ FIELDS: dict[str, dict[str, Beside]] = {
         "state_tracking-a5": Beside("state_tracking-a5-attention"),
     },
     "Series": {
+        "japanese_vowels": Beside(published=0.989, source="11 LSTMs together; MiniRocket 98.4%"),
+        "basic_motions": Beside(published=1.0, source="MiniRocket, sktime's own test"),
+        "pickup_gesture": Beside(published=0.83, source="ROCKET, results_ucr.csv of angus924/rocket"),
+        "arrow_head": Beside(published=0.814, source="ROCKET"),
+        "osu_leaf": Beside(published=0.941, source="ROCKET"),
         "ett_forecast": Beside(published=0.368, source="SegRNN, arXiv:2308.11200"),
         "ett_forecast-etth1_192": Beside(published=0.408, source="SegRNN"),
         "ett_forecast-etth1_336": Beside(published=0.444, source="SegRNN"),

@@ -25,6 +25,7 @@ import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
 from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
 from rnnjax.data.adding import AddingData
+from rnnjax.data.aeon_sets import AeonData
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
 from rnnjax.data.digit_strings import DigitStringsData
 from rnnjax.data.documents import SelfTrainingText
@@ -90,7 +91,7 @@ def made_up(config: Config) -> Dataset:
         last = np.full(count * data.window + 1, tokens - 1, np.int32)  # of a word that any task predicts
         every = windows(last, data.window)
         return Dataset(data.name, every, every, every, preprocess, plan=Streams())
-    if isinstance(data, SequenceTable):
+    if isinstance(data, SequenceTable | AeonData):
         shape, classes = (count, 64, 3), tuple(map(str, range(4)))
         every = labelled(
             np.zeros(shape, np.float32), (np.arange(count) % 4).astype(np.int32), np.full(count, 64, np.int32)
