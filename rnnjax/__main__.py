@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rnnjax import cli, terminal
 from rnnjax.errors import UsageError
-from rnnjax.experiment import Experiment
-from rnnjax.own import KINDS
+from rnnjax.own import KINDS, Kind
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,16 +51,16 @@ def _list() -> int:
             f"  {name:<10}{kind.what}",
             f"            {command} {kind.example}",
             f"            {command} evaluate; {command} predict FILES; {command} train --help",
-            f"            {command} export --to {_format(kind.experiment)}: for programs without this package",
+            f"            {command} export --to {_format(kind)}: for programs without this package",
             f"            {command} plan PATH --for MACHINE: what training needs there",
         ]
     terminal.answer("\n".join([*lines, "", cli.EXIT_CODES]))
     return 0
 
 
-def _format(experiment: Experiment) -> str:
+def _format(kind: Kind) -> str:
     """What models of this kind are exported to: ONNX, but for those that search for what they write."""
-    return "safetensors" if experiment.task.writes else "onnx"
+    return "safetensors" if kind.experiment.task.writes else "onnx"
 
 
 def _names() -> str:
