@@ -122,7 +122,7 @@ def few_programs():
 @pytest.mark.parametrize("part", range(PARTS))
 def test_of_odd_tables_comes_a_data_set_or_our_error_and_of_the_oddest_a_result(part, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RNNJAX_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(beside, "seconds_for", lambda training: 1.0)  # each bar has a second, and a sample for it
+    monkeypatch.setattr(beside, "seconds_for", lambda training, own: 1.0)  # each bar has a second, and a sample for it
     loaded = []
     for seed in range(part * TABLES, (part + 1) * TABLES):
         path = written(tmp_path, seed)
