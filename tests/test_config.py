@@ -131,8 +131,8 @@ def test_sections_that_json_leaves_out_take_their_defaults():
         (lambda: c.TextModel(conv_pool=0), "--model.conv-pool must be positive, got 0"),
         (lambda: c.TextModel(conv_kernel=-1), "--model.conv-kernel must be positive, got -1"),
         (lambda: c.ImageModel(conv=(8, -1)), "conv must be positive numbers of channels"),
-        (lambda: c.ImageModel(features=(), conv=(8,)), "pooling must be of mean and max over pixels"),
-        (lambda: c.ImageModel(conv_after=(8,)), "pooling must be of mean and max over pixels"),
+        (lambda: c.ImageModel(features=(), conv=(8,)), "pooling must be of mean, max and attention over pixels"),
+        (lambda: c.ImageModel(conv_after=(8,)), "pooling must be of mean, max and attention over pixels"),
         (
             lambda: c.ImageModel(features=(), conv=(8,), conv_after=(8,), pooling=("mean",)),
             "conv-after must be empty where there is no recurrent layer, got (8,)",
@@ -186,7 +186,7 @@ def test_sections_that_json_leaves_out_take_their_defaults():
             lambda: c.ImageModel(cell="ltsm"),
             f"cell must be one of {', '.join(typing.get_args(Cell))}, got 'ltsm'",
         ),
-        (lambda: c.ImageModel(pooling=("last", "min")), "pooling must be at least one of last, mean, max"),
+        (lambda: c.ImageModel(pooling=("last", "min")), "pooling must be at least one of last, mean, max, attention"),
     ],
 )
 def test_a_value_that_cannot_be_right_is_named(make, message):

@@ -37,6 +37,8 @@ MODELS = {
     "no recurrence": (toy.IMAGES, {"features": (), "conv": (2, 3), "pooling": ("max",), "pool_early": True}),
     "text": (toy.TEXTS, {"bidirectional": True, "dense": (5,), "pooling": ("mean", "max", "last")}),
     "text forwards": (toy.TEXTS, {"features": (3, 4), "pooling": ("last",)}),
+    "attention": (toy.TEXTS, {"bidirectional": True, "pooling": ("attention", "last")}),
+    "attention over pixels": (toy.IMAGES, {"conv": (2,), "conv_after": (2,), "pooling": ("attention",)}),
     "backwards": (toy.TEXTS, {"bidirectional": True, "pooling": ("last",)}),
     "text convolutions": (toy.TEXTS, {"conv": (3, 4), "conv_kernel": 4, "conv_pool": 2, "cell": "reset_before_gru"}),
     "linear": (toy.TEXTS, {"cell": "lru", "pooling": ("last",)}),
@@ -44,7 +46,7 @@ MODELS = {
     "untied": (None, {"cell": "gru", "features": (4,), "embedding_features": 3}),
 }
 
-OFTEN = ("pixels", "linear", "language")
+OFTEN = ("pixels", "attention", "linear", "language")
 
 
 @functools.cache

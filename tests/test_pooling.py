@@ -122,3 +122,27 @@ def test_attention():
         np.testing.assert_array_equal(ours, clean)
     with pytest.raises(UsageError, match="features must be positive"):
         AttentionPool(0)
+
+
+def test_a_head_that_attends_weighs_the_real_steps_alone():
+    """Against NumPy row by row, beside another pooling; of half precision in float32."""
+    outputs, mask = OUTPUTS[:, 0], np.array([[True, True, False, True, False], [False] * 5])
+    head = PooledHead(3, ("attention", "max"))
+    params = jax.tree.map(lambda leaf: leaf + 0.1, head.init(jax.random.key(0), outputs, mask, train=False))
+    p = params["params"]
+    real = outputs[0][mask[0]].astype(np.float64)
+    scores = np.tanh(real @ p["attention"]["hidden"]["kernel"] + p["attention"]["hidden"]["bias"])
+    scores = scores @ p["attention"]["query"]["kernel"][:, 0]
+    pooled = np.concatenate([np.exp(scores) / np.exp(scores).sum() @ real, real.max(0)])
+    wanted = np.stack([pooled, np.zeros(8)]) @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"]
+    run = jax.jit(lambda params, outputs: head.apply(params, outputs, mask, train=False))
+    np.testing.assert_allclose(run(params, outputs), wanted, rtol=1e-5, atol=1e-5)
+    longer = np.concatenate([outputs, np.full((2, 3, 4), 99, np.float32)], 1)
+    wider = np.concatenate([mask, np.zeros((2, 3), bool)], 1)
+    np.testing.assert_allclose(head.apply(params, longer, wider, train=False), wanted, rtol=1e-5, atol=1e-5)
+    half = jnp.asarray(outputs, jnp.bfloat16)
+    assert run(params, half).dtype == jnp.float32
+    np.testing.assert_allclose(run(params, half), run(params, half.astype(jnp.float32)), rtol=1e-6)
+    gradients = jax.grad(lambda params, outputs: jnp.sin(run(params, outputs)).sum(), argnums=(0, 1))(params, outputs)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    assert not np.asarray(gradients[1])[~mask].any()

@@ -25,11 +25,13 @@ def dense(graph: Graph, params: Params, inputs: str) -> str:
 def head(graph: Graph, module: PooledHead, params: Params, outputs: str, lengths: str | None, backward: int) -> str:
     """``[B, T, H]`` to logits ``[B, outputs]``; ``backward`` as in :func:`rnnjax.layers.pooling.pool`."""
     real = None if lengths is None else mask(graph, outputs, lengths)
-    kinds = {"mean": _mean, "max": _max}
-    pooled = [
-        _last(graph, outputs, lengths, backward) if kind == "last" else kinds[kind](graph, outputs, lengths, real)
-        for kind in module.pooling
-    ]
+    kinds = {
+        "last": lambda: _last(graph, outputs, lengths, backward),
+        "mean": lambda: _mean(graph, outputs, lengths, real),
+        "max": lambda: _max(graph, outputs, lengths, real),
+        "attention": lambda: _attention(graph, params["attention"], outputs, real),
+    }
+    pooled = [kinds[kind]() for kind in module.pooling]
     values = pooled[0] if len(pooled) == 1 else graph.add("Concat", *pooled, axis=-1)
     return dense_layers(graph, len(module.dense), params, values)
 
@@ -58,6 +60,16 @@ def _max(graph: Graph, outputs: str, lengths: str | None, real: str | None) -> s
         return graph.add("ReduceMax", outputs, axes=[1], keepdims=0)
     shown = graph.add("Where", _column(graph, real), outputs, graph.constant(_LOWEST))
     return graph.where(_some(graph, lengths), graph.add("ReduceMax", shown, axes=[1], keepdims=0))
+
+
+def _attention(graph: Graph, params: Params, outputs: str, real: str | None) -> str:
+    """As :class:`rnnjax.AttentionPool`; a row without a real step has weights, but of zeros."""
+    outputs = outputs if real is None else graph.where(_column(graph, real), outputs)
+    scores = dense(graph, params["query"], graph.add("Tanh", dense(graph, params["hidden"], outputs)))
+    if real is not None:
+        scores = graph.add("Where", _column(graph, real), scores, graph.constant(_LOWEST))
+    weights = graph.add("Softmax", scores, axis=1)
+    return graph.add("ReduceSum", graph.add("Mul", weights, outputs), graph.integers(1), keepdims=0)
 
 
 def _some(graph: Graph, lengths: str) -> str:

@@ -18,7 +18,7 @@ else:
 
 Dtype = Literal["float32", "bfloat16"]
 Precision = Literal["default", "highest", "tensorfloat32", "bfloat16"]
-Pooling = Literal["last", "mean", "max"]
+Pooling = Literal["last", "mean", "max", "attention"]
 ReadBy = Literal["rows", "pixels"]
 WordDropout = Literal["tokens", "types"]
 
@@ -42,6 +42,8 @@ class ModelConfig:
 @dataclass(frozen=True, kw_only=True)
 class RecurrentModel(ModelConfig):
     """What image and text classifiers share: a stack of recurrent layers and a pooled head.
+
+    Pooling by attention is a mean of all steps, weighed by what is learned of each (Yang et al. 2016).
 
     A cell of one's own is a class, made as ``Cell(features, dtype=dtype)``. A dtype of bfloat16 is for accelerators: a
     CPU is slower with it.
@@ -132,7 +134,7 @@ class ImageModel(RecurrentModel):
             check(not self.conv_after, self, "conv_after", "empty where there is no recurrent layer")
         if self.conv_after or not self.features:
             known = "last" not in self.pooling
-            check(known, self, "pooling", "of mean and max over pixels: there is no last pixel")
+            check(known, self, "pooling", "of mean, max and attention over pixels: there is no last pixel")
 
 
 @dataclass(frozen=True, kw_only=True)

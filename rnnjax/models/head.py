@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.layers.pooling import pool
+from rnnjax.layers.pooling import AttentionPool, pool
 
 Array = jax.Array
 
@@ -17,7 +17,8 @@ class PooledHead(nn.Module):
 
     Attributes:
       outputs: number of logits.
-      pooling: any of ``last``, ``mean`` and ``max``; several are concatenated.
+      pooling: any of ``last``, ``mean``, ``max`` and ``attention``; several are concatenated. The first three are those
+        of :func:`rnnjax.layers.pooling.pool`, attention is :class:`rnnjax.AttentionPool`, as wide as the outputs are.
       dropout: rate of dropout on the pooled features.
       dense: features of the hidden layers before the logits, each followed by ReLU.
     """
@@ -32,7 +33,16 @@ class PooledHead(nn.Module):
         """``[B, T, H]`` and ``mask [B, T]`` (or None) to logits ``[B, outputs]``; ``backward`` as in :func:`pool`."""
         # Sums over time and logits need float32, whatever the layers below compute in.
         outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
-        pooled = jnp.concatenate([pool(outputs, mask, kind, backward=backward) for kind in self.pooling], axis=-1)
+        attention = AttentionPool(outputs.shape[-1], name="attention") if "attention" in self.pooling else None
+        pooled = jnp.concatenate(
+            [
+                attention(outputs, mask)
+                if attention is not None and kind == "attention"
+                else pool(outputs, mask, kind, backward=backward)
+                for kind in self.pooling
+            ],
+            axis=-1,
+        )
         pooled = nn.Dropout(self.dropout)(pooled, deterministic=not train)
         for features in self.dense:
             pooled = nn.relu(nn.Dense(features)(pooled))
