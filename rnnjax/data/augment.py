@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 Array = jax.Array
 Augment = Callable[[Array, Mapping[str, Array]], dict[str, Array]]
-"""Keys ``[B]`` and a batch's stored arrays ``[B, ...]`` to arrays of the same shapes and dtypes."""
+"""Keys ``[B]`` and a batch's stored arrays ``[B, ...]`` to arrays of the same shapes and dtypes; or, of recordings, to
+the features that the preprocessing would make of them.
+"""
 
 Operation = Callable[[Array, Array], Array]
 """Keys ``[B]`` and images ``[B, height, width, C]`` to images of the same shape and dtype."""

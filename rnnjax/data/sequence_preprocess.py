@@ -77,8 +77,8 @@ class SequencePreprocess(Preprocess):
         return (features - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
     def on_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch; of recordings, with normalised features in place of samples."""
-        if self.mel is None:
+        """The batch; of recordings, with normalised features in place of samples, unless augmentation made them."""
+        if self.mel is None or batch["inputs"].dtype == np.float32:
             return dict(batch)
         return {**batch, "inputs": self.normalize(self.mel(batch["inputs"]))}
 

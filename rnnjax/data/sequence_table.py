@@ -5,7 +5,7 @@ import string
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from rnnjax.config.checks import check, choice, option, positive, runtime
+from rnnjax.config.checks import check, choice, option, positive, rate, runtime
 from rnnjax.config.data import DataConfig
 
 Target = Literal["auto", "class", "labels", "number", "steps"]
@@ -78,6 +78,14 @@ class SequenceTable(DataConfig):
     """Of a recording, milliseconds from frame to frame."""
     mels: int = option(40, rare=True)
     """Of a recording, bands of the mel scale."""
+    scaling: float = option(0.0, rare=True)
+    """Augment: make a sequence larger or smaller by up to this share, a recording louder or softer."""
+    jitter: float = option(0.0, rare=True)
+    """Augment: add noise of so many standard deviations of each channel."""
+    mask_time: float = option(0.0, rare=True)
+    """Augment: blank a span of up to this share of a sequence's steps."""
+    mask_channels: float = option(0.0, rare=True)
+    """Augment: blank a band of up to this share of the channels, or of a recording's bands."""
     buckets: tuple[int, ...] = option((), rare=True)
     """Padded lengths in steps, rising; none given: by the data."""
 
@@ -86,6 +94,12 @@ class SequenceTable(DataConfig):
         from rnnjax.data import own_sequences
 
         return own_sequences.load(self)
+
+    def augment(self, dataset: Any) -> Any:
+        """Scaling, jitter and masks, see :func:`rnnjax.data.sequence_augment.sequence_augmentation`."""
+        from rnnjax.data.sequence_augment import sequence_augmentation
+
+        return sequence_augmentation(self, dataset.preprocess)
 
     def for_task(self, task: Any) -> Self:
         """The same with what such a task learns as the target."""
@@ -103,6 +117,9 @@ class SequenceTable(DataConfig):
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
         for name in ("frame_ms", "hop_ms", "mels"):
             positive(self, name)
+        check(0 <= self.jitter < float("inf"), self, "jitter", "0 or more standard deviations, and finite")
+        for name in ("scaling", "mask_time", "mask_channels"):
+            rate(self, name)
         check(self.max_length is None or self.max_length > 0, self, "max_length", "positive")
         rising = list(self.buckets) == sorted(set(self.buckets)) and min(self.buckets, default=1) > 0
         check(rising, self, "buckets", "positive and rising")

@@ -1,0 +1,116 @@
+"""Augmentation of numeric sequences and recordings on the device, inside the compiled step.
+
+Keys are those of :mod:`rnnjax.data.augment`: by example and epoch. Padding and missing values stay what they are.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.data.augment import Augment
+
+if TYPE_CHECKING:
+    from rnnjax.data.sequence_table import SequenceTable
+
+Array = jax.Array
+Operation = Callable[[Array, Array, Array], Array]
+"""Keys ``[B]``, values ``[B, T, C]`` of mean 0 and their lengths ``[B]`` to values of the same shape."""
+
+
+def sequence_augmentation(config: "SequenceTable", preprocess: Any) -> Augment | None:
+    """What training sequences undergo, in this order: scaling, jitter, a mask in time and one of channels; or None.
+
+    All are of normalised values, and of a recording of its normalised features; its scaling is of its samples.
+
+    Args:
+      config: says how much of each.
+      preprocess: a :class:`rnnjax.data.sequence_preprocess.SequencePreprocess`.
+    """
+    # By the number of its key, so that no operation's place here changes what another draws.
+    operations = {
+        1: random_jitter(config.jitter) if config.jitter else None,
+        2: random_time_mask(config.mask_time) if config.mask_time else None,
+        3: random_channel_mask(config.mask_channels) if config.mask_channels else None,
+    }
+    chosen = {number: operation for number, operation in operations.items() if operation is not None}
+    if not (chosen or config.scaling):
+        return None
+
+    def augment(keys: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
+        factors = random_factors(_numbered(keys, 0), config.scaling)[:, None, None] if config.scaling else 1
+        stored, lengths, mel = batch["inputs"], batch["lengths"], preprocess.mel
+        values = stored * factors if mel is None else preprocess.normalize(mel(stored * factors))
+        values = values[..., : len(preprocess.channels)]
+        for number, operation in chosen.items():
+            values = operation(_numbered(keys, number), values, lengths)
+        real = jnp.arange(stored.shape[1]) < lengths[:, None]
+        if mel is not None:
+            return {**batch, "inputs": jnp.where(real[..., None], values, 0)}
+        return {**batch, "inputs": _put(stored, values, real, preprocess.missing)}
+
+    return augment
+
+
+def _numbered(keys: Array, number: int) -> Array:
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+
+
+def _put(stored: Array, values: Array, real: Array, missing: tuple[int, ...]) -> Array:
+    """Values in place of the stored ones at real steps, but where one is missing, as the channels behind them say."""
+    channels = values.shape[-1]
+    there = jnp.broadcast_to(real[..., None], values.shape)
+    for place, channel in enumerate(missing, channels):
+        there = there.at[..., channel].set(real & (stored[..., place] == 0))
+    return stored.at[..., :channels].set(jnp.where(there, values, stored[..., :channels]))
+
+
+def random_factors(keys: Array, most: float) -> Array:
+    """A factor for each key, uniform between ``1 - most`` and ``1 + most`` (after Um et al. 2017, arXiv:1706.00527)."""
+    return 1 + most * jax.vmap(lambda key: jax.random.uniform(key, minval=-1.0))(keys)
+
+
+def random_jitter(std: float) -> Operation:
+    """Adds Gaussian noise, independent at each step and channel (Um et al. 2017)."""
+
+    def jitter_one(key: Array, values: Array, length: Array) -> Array:
+        del length
+        return values + std * jax.random.normal(key, values.shape, values.dtype)
+
+    return jax.vmap(jitter_one)
+
+
+def random_time_mask(most: float) -> Operation:
+    """Sets a span of up to ``most`` of a sequence's real steps to the mean, never all (Park et al. 2019, SpecAugment).
+
+    Its number of steps is uniform from 0 to that share, and its place among those that it fits in (arXiv:1904.08779,
+    section 2).
+    """
+
+    def mask_one(key: Array, values: Array, length: Array) -> Array:
+        longest = jnp.clip(jnp.floor(most * length).astype(jnp.int32), 0, jnp.maximum(length - 1, 0))
+        return jnp.where(_span(key, values.shape[0], length, longest)[:, None], 0, values)
+
+    return jax.vmap(mask_one)
+
+
+def random_channel_mask(most: float) -> Operation:
+    """Sets a band of up to ``most`` of the channels, never all, to the mean at all steps; see the mask in time."""
+
+    def mask_one(key: Array, values: Array, length: Array) -> Array:
+        del length
+        channels = values.shape[1]
+        inside = _span(key, channels, jnp.asarray(channels), jnp.asarray(min(int(most * channels), channels - 1)))
+        return jnp.where(inside, 0, values)
+
+    return jax.vmap(mask_one)
+
+
+def _span(key: Array, size: int, length: Array, longest: Array) -> Array:
+    """Places ``[size]`` of a span of 0 to ``longest`` places within the first ``length``."""
+    of_width, of_first = jax.random.split(key)
+    width = jax.random.randint(of_width, (), 0, longest + 1)
+    first = jax.random.randint(of_first, (), 0, length - width + 1)
+    places = jnp.arange(size)
+    return (places >= first) & (places < first + width)
