@@ -36,6 +36,7 @@ NAMES = (
     "arrow_head",
     "osu_leaf",
     "ett_forecast",
+    "spoken_digits",
     "bag_of_words",
     "image_folder",
     "text_table",

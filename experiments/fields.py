@@ -73,6 +73,10 @@ FIELDS: dict[str, dict[str, Beside]] = {
         "state_tracking-mod5": Beside("state_tracking-mod5-attention"),
         "state_tracking-a5": Beside("state_tracking-a5-attention"),
     },
+    "Speech": {
+        "spoken_digits": Beside(),
+        "spoken_digits-official": Beside(),
+    },
     "Series": {
         "japanese_vowels": Beside(published=0.989, source="11 LSTMs together; MiniRocket 98.4%"),
         "basic_motions": Beside(published=1.0, source="MiniRocket, sktime's own test"),

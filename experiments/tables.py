@@ -41,8 +41,11 @@ def measured(experiment: Listed, results: Results) -> str:
 def standing(experiment: Listed, results: dict[str, Results]) -> tuple[str, Results]:
     """What was measured of an experiment, and in which results.
 
-    Without any of its own it is that of the best of its variants with the same target, which is named.
+    Of several folds it is the mean over all that there are. Without any of its own it is that of the best of its
+    variants with the same target, which is named.
     """
+    if experiment.folds:
+        return _of_folds(experiment, results)
     if found := results.get(experiment.name, []):
         return measured(experiment, found), found
     variants = {name: results.get(f"{experiment.name}-{name}", []) for name in experiment.variants}
@@ -55,6 +58,14 @@ def standing(experiment: Listed, results: dict[str, Results]) -> tuple[str, Resu
         return measured(experiment, []), []
     best = max(alike, key=lambda name: experiment.task.headline.score(mean(experiment, alike[name])))
     return f"{measured(experiment, alike[best])} (variant {best})", alike[best]
+
+
+def _of_folds(experiment: Listed, results: dict[str, Results]) -> tuple[str, Results]:
+    names = [experiment.name, *(f"{experiment.name}-{fold}" for fold in experiment.folds)]
+    there = [name for name in names if results.get(name)]
+    found = [result for name in there for result in results[name]]
+    said = f"{len(names)} folds" if len(there) == len(names) else f"{len(there)} of {len(names)} folds"
+    return measured(experiment, found) + (f" (mean of {said})" if found else ""), found
 
 
 def mean(experiment: Listed, results: Results) -> float:

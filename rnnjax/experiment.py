@@ -22,6 +22,7 @@ from rnnjax.data.images import ImageFolderData as ImageFolderData
 from rnnjax.data.pair_config import PairData as PairData
 from rnnjax.data.pronunciations import PronunciationData as PronunciationData
 from rnnjax.data.sequence_table import SequenceTable as SequenceTable
+from rnnjax.data.spoken_digits import SpokenDigits as SpokenDigits
 from rnnjax.data.state_tracking import StateTrackingData as StateTrackingData
 from rnnjax.errors import UsageError
 from rnnjax.models.config import ImageModel as ImageModel
@@ -90,6 +91,7 @@ class Listed:
       task: what the model's outputs mean.
       program: how its command line is called; ``python -m experiments.NAME`` by default.
       variants: the same with other settings, by name.
+      folds: those of them that test on other parts of the same data: tables show the mean over these and itself.
     """
 
     name: str = "experiment"
@@ -99,6 +101,7 @@ class Listed:
     task: Task = field(default_factory=Classification)
     program: str = ""
     variants: Mapping[str, Any] = field(default_factory=dict)
+    folds: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -128,7 +131,7 @@ class Listed:
             known = f"its variants are {', '.join(self.variants)}" if self.variants else "it has none"
             hint = f"did you mean {near[0]}?" if near else known
             raise UsageError(f"{self.name} has no variant {name!r}; {hint}")
-        return dataclasses.replace(self._varied(self.variants[name]), name=f"{self.name}-{name}", variants={})
+        return dataclasses.replace(self._varied(self.variants[name]), name=f"{self.name}-{name}", variants={}, folds=())
 
     def _varied(self, chosen: Any) -> Self:
         """The same with the settings of a variant: here, fields by name."""

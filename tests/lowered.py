@@ -23,7 +23,7 @@ import numpy as np
 
 import experiments
 from rnnjax.config import Config, ImageFolderData, TextData
-from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled
+from rnnjax.data import Dataset, ImagePreprocess, Plan, TextPreprocess, labelled, sequences
 from rnnjax.data.adding import AddingData
 from rnnjax.data.aeon_sets import AeonData
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
@@ -32,14 +32,18 @@ from rnnjax.data.documents import SelfTrainingText
 from rnnjax.data.examples import Examples
 from rnnjax.data.forecast_preprocess import ForecastPreprocess
 from rnnjax.data.forecast_table import ForecastTable
+from rnnjax.data.log_mel import LogMel
 from rnnjax.data.pair_config import PairConfig
 from rnnjax.data.pair_plan import PairPlan
 from rnnjax.data.pairs import SPLITS, Pairs
 from rnnjax.data.pairs import dataset as paired
 from rnnjax.data.plan import Streams
+from rnnjax.data.sequence_preprocess import SequencePreprocess
 from rnnjax.data.sequence_table import SequenceTable
+from rnnjax.data.sequence_targets import Targets
 from rnnjax.data.series import Reading
 from rnnjax.data.spec import Shape, Spec
+from rnnjax.data.spoken_digits import SpokenDigits
 from rnnjax.data.state_tracking import StateTrackingData
 from rnnjax.data.string_preprocess import StringPreprocess
 from rnnjax.data.times import Step
@@ -91,6 +95,16 @@ def made_up(config: Config) -> Dataset:
         last = np.full(count * data.window + 1, tokens - 1, np.int32)  # of a word that any task predicts
         every = windows(last, data.window)
         return Dataset(data.name, every, every, every, preprocess, plan=Streams())
+    if isinstance(data, SpokenDigits):
+        mel, digits = LogMel.of(8000, data.frame_ms, data.hop_ms, data.mels), tuple("0123456789")
+        bands, targets = tuple(map(str, range(data.mels))), Targets("class", digits, ("label",), 10)
+        statistics = (0.0,) * data.mels, (1.0,) * data.mels
+        preprocess = SequencePreprocess(
+            bands, *statistics, (), (64,), None, targets, sequences.Reading(rate=mel.rate), mel
+        )
+        silence = np.zeros(64 * mel.hop, np.int16)
+        every = preprocess.examples([sequences.Series("", "", silence, (digits[n % 10],)) for n in range(count)])
+        return Dataset(data.name, every, every, every, preprocess, plan=Plan((64,)), target="class")
     if isinstance(data, SequenceTable | AeonData):
         shape, classes = (count, 64, 3), tuple(map(str, range(4)))
         every = labelled(

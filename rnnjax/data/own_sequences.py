@@ -31,8 +31,11 @@ def load(config: SequenceTable) -> Dataset:
     """
     if not config.path:
         raise UsageError("say where your sequences are: --data.path FILE (a table, .ts, a folder or a zip)")
-    path = Path(config.path).expanduser()
-    found = _read(path, config)
+    return dataset(read(config), config)
+
+
+def dataset(found: Found, config: SequenceTable) -> Dataset:
+    """A data set of sequences that were read; raises DataError where they are too few to train and test on."""
     trained = [number for number in range(len(found.series)) if number not in set(found.test)]
     targets, said = sequence_targets.choose(found, config.target, trained)
     sequence_targets.check_names(targets, found)
@@ -62,7 +65,7 @@ def load(config: SequenceTable) -> Dataset:
     understood = (*found.understood, *said, *lines, *_lengths_said(lengths, parts, mel, config), *splits.understood)
     understood += _missing_said(preprocess, parts)
     return Dataset(
-        path.resolve().name,
+        Path(config.path).expanduser().resolve().name,
         examples["train"],
         examples["validation"],
         examples["test"],
@@ -74,7 +77,9 @@ def load(config: SequenceTable) -> Dataset:
     )
 
 
-def _read(path: Path, config: SequenceTable) -> Found:
+def read(config: SequenceTable) -> Found:
+    """The sequences that a configuration names; raises DataError where they cannot be read."""
+    path = Path(config.path).expanduser()
     reading = Reading(
         layout=config.layout,
         id_column=config.id_column,
