@@ -8,9 +8,11 @@ import pytest
 
 import rnnjax
 from rnnjax.config import TextModel
+from rnnjax.data import own_sequences
 from rnnjax.errors import UsageError
 from rnnjax.tasks import Classification, Regression, Task
 from tests.marks import often
+from tests.sequences_made import NAMES, SERIES, long_table
 from tests.small import made_up_texts
 from tests.strangers.own_cell import ASK, TEST, X, Y
 from tests.test_generate import PREDICTOR
@@ -68,6 +70,18 @@ def test_a_classifier_answers_from_its_file_as_before(name, layout, request, tmp
     model, variables = loaded
     arguments = ours.preprocess(raw)
     np.testing.assert_array_equal(model.apply(variables, **arguments), ours.apply(ours.variables, **arguments))
+
+
+@pytest.mark.parametrize("each_step", [False, True])
+def test_a_model_of_sequences_answers_from_its_file_as_before(each_step, tmp_path):
+    table = long_table(tmp_path / "s.csv", target=lambda n, t: NAMES[(t if each_step else n) % 2])
+    preprocess = own_sequences.load(rnnjax.SequenceTable(path=str(table))).preprocess
+    config = rnnjax.SequenceModel(features=(4,), pooling=("attention", "max"))
+    ours = predictor_of(config, preprocess, Classification())
+    rnnjax.save_safetensors(tmp_path / "m.safetensors", ours)
+    loaded = rnnjax.load_safetensors(tmp_path / "m.safetensors").predictor
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded.logits(SERIES[:2]), ours.logits(SERIES[:2]))
 
 
 def test_a_language_model_goes_on_from_its_file_as_before(tmp_path):

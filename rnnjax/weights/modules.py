@@ -28,6 +28,8 @@ _HOMES |= {
     "PooledHead": "rnnjax.models.head",
     "RecurrentLM": "rnnjax.models.language",
     "SegmentForecaster": "rnnjax.models.forecast",
+    "SequenceNet": "rnnjax.models.sequence",
+    "StepHead": "rnnjax.models.head",
     "TextClassifier": "rnnjax.models.text",
     "TokenEncoder": "rnnjax.models.encoder_decoder",
 }
