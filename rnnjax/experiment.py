@@ -225,10 +225,13 @@ def tested_otherwise(wanted: Experiment, made: Experiment) -> str | None:
     if type(made.data) is not type(wanted.data):
         return "of other data"
     for entry in dataclasses.fields(wanted.data) if is_section(wanted.data) else ():
+        if entry.name != "name" and not entry.metadata.get("of_target"):
+            continue  # such as arrays, which are neither equal nor unequal as a whole
         value = getattr(wanted.data, entry.name)
-        if getattr(made.data, entry.name) != value and (entry.name == "name" or entry.metadata.get("of_target")):
+        if getattr(made.data, entry.name) != value:
             option = f"--data.{entry.name}".replace("_", "-")
-            return f"of {option} {value}" if value is not None else f"of data without {option}"
+            said = " ".join(value) if isinstance(value, tuple) else value
+            return f"of {option} {said}" if said not in (None, "") else f"of data without {option}"
     return None
 
 

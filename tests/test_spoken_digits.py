@@ -11,6 +11,7 @@ from experiments import tables
 from experiments.spoken_digits import EXPERIMENT
 from rnnjax.data.spoken_digits import DIGITS, SPEAKERS, SpokenDigits
 from rnnjax.errors import DataError, UsageError
+from rnnjax.experiment import tested_otherwise
 from tests.sequences_made import wav_bytes
 
 NAMES = [f"{digit}_{speaker}_{number}" for digit in DIGITS for speaker in SPEAKERS for number in (0, 7, 12)]
@@ -70,7 +71,10 @@ def test_every_speaker_is_tested_on_and_validated_on_once():
     assert [fold.data.hold_out for fold in folds] == [(name,) for name in SPEAKERS]
     assert {fold.target for fold in folds} == {EXPERIMENT.target}
     assert EXPERIMENT.variant("theo").folds == ()
-    assert EXPERIMENT.with_parts(data=dataclasses.replace(EXPERIMENT.data, hold_out=())).target is None
+    official = EXPERIMENT.with_parts(data=dataclasses.replace(EXPERIMENT.data, hold_out=()))
+    assert official.target is None
+    assert tested_otherwise(EXPERIMENT, official) == "of --data.hold-out george"
+    assert tested_otherwise(EXPERIMENT.variant("official"), EXPERIMENT) == "of data without --data.hold-out"
 
 
 @pytest.mark.parametrize(
