@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling, Search
 from rnnjax.errors import Interrupted, RnnjaxError, SaveError, UsageError
-from rnnjax.experiment import Experiment, tested_otherwise
+from rnnjax.experiment import Experiment, otherwise_tested
 from rnnjax.runs import commands, environment
 from rnnjax.runs.settings import with_settings
 from rnnjax.training import hosts
@@ -206,7 +206,7 @@ def _parse(experiment: Experiment, arguments: list[str], own: bool) -> Callable[
         chosen = experiment.with_parts(**offered.chosen(options))
         if experiment.target and not chosen.target:
             aim = experiment.target.shown(experiment.task)
-            terminal.note(f"the target, {aim}, is {tested_otherwise(experiment, chosen)}: it is left out here")
+            terminal.note(f"the target, {aim}, is {otherwise_tested(experiment, chosen)}: it is left out here")
         command = functools.partial(commands.train, chosen, seeds, runs_dir, fresh, init_from, init_parts, chain)
         if not chosen.parallel.several_hosts:
             return command

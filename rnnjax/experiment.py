@@ -9,13 +9,17 @@ from typing import Any, Self
 from rnnjax.config import Config, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.config.checks import check
 from rnnjax.config.run import Kinds, classes_within, is_section
+from rnnjax.data.adding import AddingData as AddingData
 from rnnjax.data.addition import AdditionData as AdditionData
+from rnnjax.data.aeon_sets import AeonData as AeonData
 from rnnjax.data.arrays import Arrays as Arrays
 from rnnjax.data.corpus import CorpusData as CorpusData
 from rnnjax.data.corpus import DocumentsCorpus as DocumentsCorpus
+from rnnjax.data.digit_strings import DigitStringsData as DigitStringsData
 from rnnjax.data.documents import SelfTrainingText as SelfTrainingText
 from rnnjax.data.documents import TextData as TextData
 from rnnjax.data.documents import TextTable as TextTable
+from rnnjax.data.ett import EttData as EttData
 from rnnjax.data.forecast_table import ForecastTable as ForecastTable
 from rnnjax.data.images import ImageData as ImageData
 from rnnjax.data.images import ImageFolderData as ImageFolderData
@@ -202,7 +206,7 @@ class Experiment(Listed):
     def with_parts(self, **parts: Any) -> Self:
         """The experiment with other parts, and without its target where that is not of what these are tested on."""
         made = dataclasses.replace(self, **parts)
-        return made if tested_otherwise(self, made) is None else dataclasses.replace(made, target=None)
+        return made if otherwise_tested(self, made) is None else dataclasses.replace(made, target=None)
 
     def settled(self, dataset: Any) -> Self:
         """The experiment with the task that its data ask for, where it leaves that to them."""
@@ -218,7 +222,7 @@ class Experiment(Listed):
         return dataclasses.replace(self, **changed | dict(chosen.replace), summary=chosen.summary)
 
 
-def tested_otherwise(wanted: Experiment, made: Experiment) -> str | None:
+def otherwise_tested(wanted: Experiment, made: Experiment) -> str | None:
     """What of an experiment differs by which something else is tested, as a sentence says it; None: nothing does."""
     if made.task.headline.name != wanted.task.headline.name:
         return f"of {wanted.task.headline.name}"

@@ -7,6 +7,7 @@ import typing
 
 import pytest
 
+import experiments
 from rnnjax import config as c
 from rnnjax.errors import UsageError
 from rnnjax.experiment import KINDS, Experiment
@@ -273,3 +274,8 @@ def test_every_identity_field_is_compared(section):
             object.__setattr__(changed, field.name, ("changed", value))
             differences = c.identity_differences(config, dataclasses.replace(config, **{section: changed}))
             assert len(differences) == (0 if field.metadata.get("runtime") else 1), field.name
+
+
+@pytest.mark.parametrize("name", [name for name in experiments.NAMES if hasattr(experiments.load(name), "data")])
+def test_a_work_folder_of_an_experiment_names_its_data_without_the_experiment(name):
+    assert type(experiments.load(name).data) in KINDS["data"]

@@ -11,7 +11,7 @@ from experiments import tables
 from experiments.spoken_digits import EXPERIMENT
 from rnnjax.data.spoken_digits import DIGITS, SPEAKERS, SpokenDigits
 from rnnjax.errors import DataError, UsageError
-from rnnjax.experiment import tested_otherwise
+from rnnjax.experiment import otherwise_tested
 from tests.sequences_made import wav_bytes
 
 NAMES = [f"{digit}_{speaker}_{number}" for digit in DIGITS for speaker in SPEAKERS for number in (0, 7, 12)]
@@ -73,8 +73,8 @@ def test_every_speaker_is_tested_on_and_validated_on_once():
     assert EXPERIMENT.variant("theo").folds == ()
     official = EXPERIMENT.with_parts(data=dataclasses.replace(EXPERIMENT.data, hold_out=()))
     assert official.target is None
-    assert tested_otherwise(EXPERIMENT, official) == "of --data.hold-out george"
-    assert tested_otherwise(EXPERIMENT.variant("official"), EXPERIMENT) == "of data without --data.hold-out"
+    assert otherwise_tested(EXPERIMENT, official) == "of --data.hold-out george"
+    assert otherwise_tested(EXPERIMENT.variant("official"), EXPERIMENT) == "of data without --data.hold-out"
 
 
 @pytest.mark.parametrize(
