@@ -1,7 +1,9 @@
 """Eight simulated CPU devices for every test, and the conditions under which they run."""
 
 import gc
+import json
 import os
+from collections import defaultdict
 from pathlib import Path
 
 # Compiling is most of what the tests take, and a test of numbers does not need the fastest program: half the time.
@@ -47,6 +49,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _compiled_plainly = plainly
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are slow are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow what was measured to take long, unless it is there to be always run, or is measured again."""
+    measured = {} if os.environ.get("RNNJAX_TEST_SECONDS") else json.loads(_SECONDS.read_text(encoding="utf-8"))
+    for item in items:
+        if item.nodeid in measured and not item.get_closest_marker("always"):
+            item.add_marker(pytest.mark.slow)
+
+
+_SECONDS = Path(__file__).with_name("seconds.json")
+"""The tests that take long: RNNJAX_TEST_SECONDS=tests/seconds.json python -m pytest measures them again."""
+_LONG = 2.5
+_taken: dict[str, float] = defaultdict(float)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Appends the names of skipped tests to the file RNNJAX_TEST_SKIPPED: pytest @FILE runs them where all is there.
 
@@ -56,6 +73,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if path and report.skipped and "PYTEST_XDIST_WORKER" not in os.environ:
         with open(path, "a", encoding="utf-8") as names:
             names.write(f"{report.nodeid}\n")
+    if report.when == "call":  # what a fixture takes is another test's if this one is left out
+        _taken[report.nodeid] += report.duration
+
+
+def pytest_sessionfinish() -> None:
+    """Writes the tests that took long to the file RNNJAX_TEST_SECONDS; those that did not run stay as they are."""
+    path = os.environ.get("RNNJAX_TEST_SECONDS")
+    if path and "PYTEST_XDIST_WORKER" not in os.environ:
+        known = json.loads(_SECONDS.read_text(encoding="utf-8"))
+        others = {name: taken for name, taken in known.items() if name not in _taken}
+        long = {name: round(taken, 1) for name, taken in _taken.items() if taken >= _LONG}
+        Path(path).write_text(json.dumps(others | long, indent=0, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @pytest.fixture

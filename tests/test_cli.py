@@ -240,6 +240,7 @@ def test_predict_answers_what_it_can_and_names_the_rest(images, tmp_path, capsys
     assert [a["label"] for a in answers] == [str(n) for n in logits.argmax(-1)]
 
 
+@pytest.mark.always
 def test_predict_texts_from_the_command_line_a_file_and_stdin(texts, tmp_path, capsys, monkeypatch):
     (tmp_path / "lines.txt").write_text("b b b\n\nש a ש\n", encoding="utf-8")
     (tmp_path / "binary").write_bytes(b"a\0b")

@@ -32,6 +32,7 @@ def written(model, variables, sources, lengths):
     return jax.jit(lambda *given: model.apply(variables, given[0], lengths=given[1]))(sources, lengths)
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("attention", often(KINDS, ("additive",)))
 def test_steps_of_decoding_are_those_of_training(attention):
     model, variables = made(attention, GRUCell if attention == "none" else LSTMCell, tied=attention == "additive")

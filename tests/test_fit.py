@@ -85,6 +85,7 @@ def assert_same_run(ours, theirs):
     assert set(results[0]) == set(results[1]) and "metrics" in kept[0]
 
 
+@pytest.mark.always
 def test_it_returns_what_the_run_found(whole):
     result = rnnjax.fit(EXPERIMENT, workdir=whole)
     assert result.record == json.loads((whole / "result.json").read_text())

@@ -176,6 +176,7 @@ def test_options_of_the_data_say_the_loss():
 SMALL = ["--data.look-back", "8", "--data.horizon", "3", "--model.features", "4", "--train.epochs", "2"]
 
 
+@pytest.mark.always
 def test_one_command_trains_and_the_next_forecasts_the_rows_after_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "t.csv", made(120))

@@ -81,6 +81,7 @@ def plateau():
     return small_program(dataclasses.replace(CONFIG, optim=optim, train=train), devices=jax.devices()[:2])
 
 
+@pytest.mark.always
 @pytest.mark.parametrize(
     ("kind", "every"),
     [("digits", 3), pytest.param("texts", 1, marks=pytest.mark.slow), pytest.param("plateau", 3, marks=LONG)],

@@ -13,6 +13,7 @@ def test_every_experiment_is_stored():
     assert list(GOLDEN["steps"]) == list(EXPERIMENTS)
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_train_step_is_lowered_to_what_it_was(name):
     if made_with() != GOLDEN["made_with"]:

@@ -65,6 +65,7 @@ def test_a_plan_takes_its_path_as_training_does(capsys):
     assert "there is no chip 'v9'" in capsys.readouterr().err
 
 
+@pytest.mark.always
 def test_a_table_is_trained_on_and_the_next_commands_are_called_as_this_one_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     written(tmp_path / "mine.csv", many(60))

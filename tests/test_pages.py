@@ -79,6 +79,7 @@ SNIPPETS = [
 ]
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_a_snippet_runs_by_itself_in_an_empty_folder(code, tmp_path):
     path = tmp_path / "snippet.py"

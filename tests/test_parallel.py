@@ -33,6 +33,7 @@ def assert_identical(ours, theirs):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.always
 @both_kinds
 @pytest.mark.parametrize("masks", ["full", "uneven"])
 def test_eight_devices_train_as_one(config, masks):

@@ -122,6 +122,7 @@ def by_name(case: Case) -> str:
     return case.name
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("case", STORED_TORCH, ids=by_name)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_equals_stored_torch(case, dtype):

@@ -92,6 +92,7 @@ def outcome(program, root):
     return saved.state, rows, json.loads((root / "result.json").read_text())["metrics"]
 
 
+@pytest.mark.always
 def test_a_run_stopped_and_resumed_is_the_unbroken_run(program, root, tmp_path):
     stops = 0
     while True:
