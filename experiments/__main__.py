@@ -2,10 +2,11 @@
 
 import difflib
 import sys
+import textwrap
 from collections.abc import Iterator
 
 from experiments import NAMES, load, trials
-from experiments.tables import Results, fastest, read_results, standing
+from experiments.tables import NOT_YET, Results, fastest, read_results, standing
 from rnnjax.experiment import Listed
 from rnnjax.runs.display import duration
 
@@ -33,18 +34,17 @@ def _overview() -> Iterator[str]:
     own = [experiment for experiment in every if experiment.target is None]
     yield from _aligned([[experiment.name, experiment.summary] for experiment in own])
     yield "With a target on test, and what was measured (its variants: python -m experiments NAME):"
-    yield from _aligned(
-        [
-            [
-                experiment.name,
-                experiment.target.shown(experiment.task),
-                standing(experiment, results)[0],
-                experiment.summary,
-            ]
-            for experiment in every
-            if experiment.target is not None
-        ]
-    )
+    rows = [
+        [experiment.name, experiment.target.shown(experiment.task), shown, experiment.summary]
+        for experiment in every
+        if experiment.target is not None and (shown := standing(experiment, results)[0]) != NOT_YET
+    ]
+    yield from _aligned(rows)
+    left = {experiment.name for experiment in every} - {name for name, *_ in (*rows, *([one.name] for one in own))}
+    if left:
+        yield "Not yet measured:"
+        listed = ", ".join(name for name in NAMES if name in left)
+        yield from textwrap.wrap(listed, 100, initial_indent="  ", subsequent_indent="  ")
     yield "Run one by python -m experiments.NAME; its options are shown by python -m experiments.NAME train --help."
 
 

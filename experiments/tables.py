@@ -11,6 +11,7 @@ from rnnjax.experiment import Listed
 from rnnjax.runs.display import duration
 
 RESULTS = Path(__file__).resolve().parent / "results"
+NOT_YET = "not yet measured"
 LANGUAGE = RESULTS / "language"
 """What ``python -m experiments.language_extras`` writes, a file a run."""
 
@@ -29,7 +30,7 @@ def read_results(folder: Path = RESULTS) -> dict[str, Results]:
 def measured(experiment: Listed, results: Results) -> str:
     """Mean of the headline metric on test with its spread over seeds, and whether the target was reached."""
     if not results:
-        return "not yet measured"
+        return NOT_YET
     headline = experiment.task.headline
     values = [result["metrics"]["test"][headline.name] for result in results]
     middle = mean(experiment, results)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import choice, option, runtime
-from rnnjax.data.forecast_table import ForecastTable
+from rnnjax.data.forecast_table import ForecastTable, Gaps, Missing
 from rnnjax.errors import DataError, UsageError
 
 Name = Literal["ETTh1", "ETTh2"]
@@ -33,6 +33,12 @@ class EttData(ForecastTable):
     """Rows that a forecast is made from."""
     horizon: int | None = option(96, of_target=True)
     """Rows that are forecast; published are 96, 192, 336 and 720."""
+    time_column: str | None = option(None, offered=False)
+    columns: tuple[str, ...] = option((), offered=False)
+    validation_fraction: float = option(0.2, offered=False)
+    test_fraction: float = option(0.2, offered=False)
+    missing: Missing = option("refuse", offered=False)
+    gaps: Gaps = option("refuse", offered=False)
     season: int = option(_DAY, rare=True)
     """Rows of a season, for the bars that repeat it."""
 

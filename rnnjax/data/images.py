@@ -31,11 +31,11 @@ class ImageData(DataConfig):
     """Augment: shift by up to this many pixels."""
     shift_padding: Padding = option("zeros", rare=True)
     """What moves in at the border: zeros, or the image reflected there."""
-    max_rotation: float = 0.0
+    max_rotation: float = option(0.0, rare=True)
     """Augment: turn by up to this many degrees either way."""
     max_zoom: float = option(0.0, rare=True)
     """Augment: zoom in or out by up to this share."""
-    elastic: float = 0.0
+    elastic: float = option(0.0, rare=True)
     """Augment: distort by displacements of this many pixels."""
     elastic_sigma: float = option(4.0, rare=True)
     """Smoothness of that distortion: standard deviation in pixels of the Gaussian over the displacements."""
