@@ -11,6 +11,7 @@ from rnnjax.errors import DataError, UsageError
 Name = Literal["ETTh1", "ETTh2"]
 ROWS = 17_420
 COLUMNS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
+_PAGE = "github.com/zhouhaoyi/ETDataset"
 _DAY, _MONTH = 24, 30 * 24
 
 
@@ -50,13 +51,13 @@ class EttData(ForecastTable):
           DataError: if the file is not there, or not the published one by its columns and rows.
         """
         if not self.path:
-            raise UsageError(
-                f"say where {self.name}.csv of github.com/zhouhaoyi/ETDataset lies: --data.path FOLDER (its ETT-small)"
-            )
+            raise UsageError(f"say where {self.name}.csv of {_PAGE} lies: --data.path FOLDER (its ETT-small)")
         path = Path(self.path).expanduser()
         path = path / f"{self.name}.csv" if path.is_dir() else path
         if path.stem != self.name:
             raise DataError(f"{path}: the data asked for are {self.name}; give {self.name}.csv, or --data.name")
+        if not path.exists():
+            raise DataError(f"{path}: no such file; it is in the folder ETT-small of {_PAGE}")
         made = replace(self, path=str(path))
         dataset = ForecastTable.load(made)
         held = dataset.preprocess.columns
