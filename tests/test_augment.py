@@ -10,6 +10,7 @@ from scipy import ndimage
 from rnnjax import data
 from rnnjax.config import ImageData
 from rnnjax.data.augment import (
+    augmented,
     example_keys,
     image_augmentation,
     random_cutout,
@@ -289,3 +290,31 @@ def test_one_device_and_many_see_the_same_images():
         sums.append(program.train(program.parallel.replicate(program.create_state(0)), fed)[1])
     np.testing.assert_allclose(sums[0]["loss"], sums[1]["loss"], rtol=1e-4)
     np.testing.assert_allclose(sums[0]["grad_norm"], sums[1]["grad_norm"], rtol=1e-3)
+
+
+def test_alternate_flips_show_both_sides_in_two_epochs_and_change_nothing_else():
+    config = ImageData(name="made up", alternate_flip=True, max_shift=1)
+    alternating, plain = image_augmentation(config, (0.1,)), augmentation(max_shift=1)
+    key = jax.random.key(3)
+    epochs = [
+        np.asarray(augmented(alternating, key, np.uint32(epoch), IDS, {"inputs": IMAGES})["inputs"])
+        for epoch in range(4)
+    ]
+    turned = []
+    for epoch, made in enumerate(epochs):
+        drawn = example_keys(key, np.uint32(epoch), IDS)
+        straight, mirrored = (np.asarray(plain(drawn, images)) for images in (IMAGES, IMAGES[:, :, ::-1]))
+        is_turned = (made == mirrored).all((1, 2, 3))
+        assert ((made == straight).all((1, 2, 3)) ^ is_turned).all()
+        turned.append(is_turned)
+    assert 0.2 < turned[0].mean() < 0.8
+    np.testing.assert_array_equal(turned[0], ~turned[1])
+    np.testing.assert_array_equal(turned[:2], turned[2:])
+    with pytest.raises(UsageError, match=r"alternate-flip must be left out beside --data\.flip"):
+        ImageData(name="made up", flip=True, alternate_flip=True)
+
+
+def test_alternate_flips_alone_are_an_augmentation():
+    alone = image_augmentation(ImageData(name="made up", alternate_flip=True), (0.1,))
+    made = np.asarray(augmented(alone, jax.random.key(0), np.uint32(0), IDS, {"inputs": IMAGES})["inputs"])
+    assert (made == IMAGES).all((1, 2, 3)).any() and (made != IMAGES).any()

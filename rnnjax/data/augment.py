@@ -7,6 +7,7 @@ an example looks like in an epoch depends neither on the batch it is in nor on t
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jax
@@ -35,6 +36,34 @@ def example_keys(key: Array, epoch: Array, ids: Array) -> Array:
     return jax.vmap(lambda example: jax.random.fold_in(key, example))(ids)
 
 
+def augmented(augment: Augment, key: Array, epoch: Array, ids: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
+    """A batch of examples of these numbers as an augmentation makes it in an epoch, by the run's key."""
+    if isinstance(augment, Alternating):
+        batch = augment.turned(example_keys(key, jnp.zeros_like(epoch), ids), epoch, batch)
+    return augment(example_keys(key, epoch, ids), batch)
+
+
+@dataclass(frozen=True)
+class Alternating:
+    """Images that are mirrored in every other epoch, and what else they undergo.
+
+    Which half of them are mirrored in the first epoch is drawn; so two epochs in a row show both sides of each (Jordan
+    2024, arXiv:2404.00498, section 3.6).
+    """
+
+    rest: Augment
+
+    def turned(self, keys: Array, epoch: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """The batch with those mirrored whose turn it is, by keys ``[B]`` that are the same in every epoch."""
+        turn = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, 4)))(keys) ^ (epoch % 2 == 1)
+        images = batch["inputs"]
+        return {**batch, "inputs": jnp.where(turn[:, None, None, None], images[:, :, ::-1], images)}
+
+    def __call__(self, keys: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
+        """What else they undergo."""
+        return self.rest(keys, batch)
+
+
 def image_augmentation(config: "ImageData", mean: Sequence[float]) -> Augment | None:
     """What training images undergo, in this order: flip, warp, shift, cutout; None where that is nothing.
 
@@ -52,7 +81,7 @@ def image_augmentation(config: "ImageData", mean: Sequence[float]) -> Augment | 
         2: random_cutout(config.cutout, mean) if config.cutout else None,
     }
     chosen = {number: operation for number, operation in operations.items() if operation is not None}
-    if not chosen:
+    if not chosen and not config.alternate_flip:
         return None
 
     def augment(keys: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
@@ -62,7 +91,7 @@ def image_augmentation(config: "ImageData", mean: Sequence[float]) -> Augment | 
             images = operation(jax.vmap(jax.random.fold_in, (0, None))(keys, number), images)
         return {**batch, "inputs": images}
 
-    return augment
+    return Alternating(augment) if config.alternate_flip else augment
 
 
 def random_shift(most: int, padding: str = "zeros") -> Operation:

@@ -26,6 +26,7 @@ class DigitStringsData(ImageData):
     elastic: float = option(0.0, offered=False)
     elastic_sigma: float = option(4.0, offered=False)
     flip: bool = option(False, offered=False)
+    alternate_flip: bool = option(False, offered=False)
     cutout: int = option(0, offered=False)
     crop_size: int = option(0, offered=False)
     crop_least_area: float = option(0.08, offered=False)

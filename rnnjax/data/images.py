@@ -41,6 +41,8 @@ class ImageData(DataConfig):
     """Smoothness of that distortion: standard deviation in pixels of the Gaussian over the displacements."""
     flip: bool = option(False, off="Mirror no training images.")
     """Augment: mirror every other image left to right."""
+    alternate_flip: bool = option(False, rare=True, off="Mirror no images in turn.")
+    """Augment: mirror each image left to right in every other epoch."""
     cutout: int = 0
     """Augment: side in pixels of a square that is blanked."""
     crop_size: int = option(0, rare=True)
@@ -75,6 +77,7 @@ class ImageData(DataConfig):
         check(0 <= self.elastic < float("inf"), self, "elastic", "0 or more pixels, and finite")
         check(0 < self.elastic_sigma <= 100, self, "elastic_sigma", "above 0 and at most 100 pixels")
         check(self.cutout >= 0, self, "cutout", "0 or more pixels")
+        check(not (self.flip and self.alternate_flip), self, "alternate_flip", "left out beside --data.flip")
         choice(self, "shift_padding", Padding)
         check(self.permutation_seed is None or self.permutation_seed >= 0, self, "permutation_seed", "0 or more")
         check(self.crop_size >= 0, self, "crop_size", "0 or more pixels")

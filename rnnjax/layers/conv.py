@@ -64,7 +64,7 @@ class ConvStack(nn.Module):
                 self.kernel_size,
                 dtype=self.dtype,
                 use_bias=not self.batch_norm,
-                conv_general_dilated=_convolution,  # pyright: ignore[reportArgumentType]
+                conv_general_dilated=convolution,  # pyright: ignore[reportArgumentType]
             )(images)
             if pools and self.pool_early:
                 images = max_pool(images, self.pool)
@@ -184,7 +184,7 @@ def _padding(kernel: Array) -> list[tuple[int, int]]:
     return [((width - 1) // 2, width // 2) for width in kernel.shape[:-2]]
 
 
-def _convolution(inputs: Array, kernel: Array, strides: Any, padding: Any, **options: Any) -> Array:
+def convolution(inputs: Array, kernel: Array, strides: Any, padding: Any, **options: Any) -> Array:
     """What ``nn.Conv`` calls; here always with stride 1 and padding to the same size."""
     del strides, padding, options
     return same_convolution(inputs, kernel)
@@ -222,7 +222,7 @@ class SequenceConvStack(nn.Module):
                     channels,
                     (self.kernel_size,),
                     dtype=self.dtype,
-                    conv_general_dilated=_convolution,  # pyright: ignore[reportArgumentType]
+                    conv_general_dilated=convolution,  # pyright: ignore[reportArgumentType]
                 )(inputs)
             )
             # Zero is the least that ReLU gives, so it changes no maximum over a window with a real step.

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from rnnjax.data.augment import Augment, example_keys
+from rnnjax.data.augment import Augment, augmented
 from rnnjax.data.spec import nested
 from rnnjax.layers.carried import CARRY
 from rnnjax.tasks import Task
@@ -101,7 +101,7 @@ def _train_step(recipe: Recipe, length: Any, state: TrainState, data: Arrays, st
         rows, carry = given
         batch = _gather(recipe, data, rows, length)
         if recipe.augment is not None:
-            batch = recipe.augment(example_keys(key, step["epoch"], rows["ids"]), batch)
+            batch = augmented(recipe.augment, key, step["epoch"], rows["ids"], batch)
         own = dropout if number is None else jax.random.fold_in(dropout, number)
         divisor = (lambda weight: 1) if number is not None else functools.partial(_whole_weight, recipe)
         gradients, (sums, after) = _gradients(
