@@ -8,6 +8,7 @@ import pytest
 from rnnjax import RNN, Bidirectional, GRUCell, LSTMCell, PooledHead, ProjectedLSTMCell, StackedRNN, TextClassifier
 from rnnjax.errors import UsageError
 from rnnjax.layers.pooling import AttentionPool, pool
+from rnnjax.models.sequence import SequenceNet
 
 RANDOM = np.random.default_rng(0)
 OUTPUTS = RANDOM.normal(size=(2, 3, 5, 4)).astype(np.float32) - 3  # below zero, so that padding would win a maximum
@@ -146,3 +147,16 @@ def test_a_head_that_attends_weighs_the_real_steps_alone():
     gradients = jax.grad(lambda params, outputs: jnp.sin(run(params, outputs)).sum(), argnums=(0, 1))(params, outputs)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     assert not np.asarray(gradients[1])[~mask].any()
+
+
+def test_a_centred_sequence_has_none_of_its_channels_means_and_padding_counts_for_nothing():
+    values = np.random.default_rng(0).normal(2, 1, (3, 7, 2)).astype(np.float32)
+    lengths = np.array([7, 4, 0])
+    plain, centred = (
+        SequenceNet(RNN(GRUCell(4)), PooledHead(3, ("mean", "last")), centered=flag) for flag in (False, True)
+    )
+    variables = plain.init(jax.random.key(0), values)
+    by_hand = np.stack([row - row[:length].sum(0) / max(length, 1) for row, length in zip(values, lengths, strict=True)])
+    wanted = plain.apply(variables, by_hand, lengths=lengths)
+    np.testing.assert_allclose(centred.apply(variables, values, lengths=lengths), wanted, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(wanted[0], plain.apply(variables, values, lengths=lengths)[0])

@@ -9,6 +9,7 @@ import pytest
 from rnnjax.config import Config, TrainConfig
 from rnnjax.data import own_sequences
 from rnnjax.data.augment import example_keys
+from rnnjax.data.sequence_augment import random_band_warp
 from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment, SequenceModel
@@ -20,7 +21,7 @@ VALUES = np.random.default_rng(0).uniform(1, 2, (ROWS, STEPS, CHANNELS)).astype(
 LENGTHS = np.random.default_rng(1).integers(1, STEPS + 1, ROWS).astype(np.int32)
 REAL = np.arange(STEPS) < LENGTHS[:, None]
 IDS = np.arange(ROWS, dtype=np.int32)
-EVERYTHING = {"scaling": 0.3, "jitter": 0.2, "mask_time": 0.5, "mask_channels": 0.6}
+EVERYTHING = {"scaling": 0.3, "warp_time": 0.2, "jitter": 0.2, "mask_time": 0.5, "mask_channels": 0.6}
 
 
 @dataclasses.dataclass
@@ -77,6 +78,33 @@ def test_jitter_has_its_standard_deviation_and_is_independent():
     noise = (augmented(jitter=0.2) - VALUES)[REAL]
     np.testing.assert_allclose(noise.std(0), 0.2, rtol=0.1)
     assert abs(np.corrcoef(noise.T) - np.eye(CHANNELS)).max() < 0.1
+
+
+def test_a_warp_in_time_keeps_the_ends_and_the_order_and_moves_no_step_further_than_its_share():
+    ramp = np.broadcast_to(np.arange(STEPS, dtype=np.float32)[None, :, None], VALUES.shape)
+    made = augmented(stored=ramp, warp_time=0.2)
+    last = LENGTHS - 1
+    np.testing.assert_array_equal(made[:, 0], 0)
+    np.testing.assert_allclose(made[np.arange(ROWS), last], ramp[np.arange(ROWS), last], atol=1e-5)
+    moved = np.where(REAL, made[..., 0] - ramp[..., 0], 0)
+    assert (np.diff(made[..., 0], axis=1)[REAL[:, 1:]] >= 0).all()
+    # A step moves by less than the place in the middle does, in the sequence that is made; 4 is the steepest slope.
+    assert (np.abs(moved) <= 4 * 0.2 * last[:, None] + 1e-5).all()
+    assert (moved[:, 1:-1] > 0.3).any() and (moved[:, 1:-1] < -0.3).any()
+
+
+def test_a_warp_of_bands_stretches_them_by_one_factor_and_repeats_the_highest():
+    bands = np.broadcast_to(np.arange(10, dtype=np.float32), (ROWS, STEPS, 10))
+    keys = example_keys(jax.random.key(3), np.asarray(0), IDS)
+    made = np.asarray(random_band_warp(0.3)(keys, bands, LENGTHS))
+    factors = made[:, 0, 1]
+    np.testing.assert_allclose(made, np.minimum(factors[:, None, None] * bands, 9), rtol=1e-5)
+    assert 0.7 <= factors.min() < 0.72 and 1.28 < factors.max() < 1.3
+
+
+def test_bands_of_numbers_are_not_warped():
+    with pytest.raises(UsageError, match=r"--data\.warp-bands is of a recording's bands"):
+        augmented(warp_bands=0.1)
 
 
 def spans(blank):
@@ -174,6 +202,8 @@ def test_evaluation_is_untouched_and_training_is_not(kind, recordings, tmp_path)
         ({"jitter": -1.0}, "jitter must be 0 or more standard deviations"),
         ({"jitter": float("nan")}, "jitter must be 0 or more standard deviations"),
         ({"scaling": 1.0}, "scaling must be at least 0 and below 1"),
+        ({"warp_time": 1.0}, "warp-time must be at least 0 and below 1"),
+        ({"warp_bands": -0.1}, "warp-bands must be at least 0 and below 1"),
         ({"mask_time": 1.0}, "mask-time must be at least 0 and below 1"),
         ({"mask_channels": -0.1}, "mask-channels must be at least 0 and below 1"),
     ],

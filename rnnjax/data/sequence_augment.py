@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.data.augment import Augment
+from rnnjax.errors import UsageError
 
 if TYPE_CHECKING:
     from rnnjax.data.sequence_table import SequenceTable
@@ -20,16 +21,25 @@ Operation = Callable[[Array, Array, Array], Array]
 
 
 def sequence_augmentation(config: "SequenceTable", preprocess: Any) -> Augment | None:
-    """What training sequences undergo, in this order: scaling, jitter, a mask in time and one of channels; or None.
+    """What training sequences undergo: scaling, warps in time and of bands, jitter, masks in both; in this order.
+
+    It is None where that is nothing.
 
     All are of normalised values, and of a recording of its normalised features; its scaling is of its samples.
 
     Args:
       config: says how much of each.
       preprocess: a :class:`rnnjax.data.sequence_preprocess.SequencePreprocess`.
+
+    Raises:
+      UsageError: if the bands of what is no recording are to be warped: no channel is near another one.
     """
+    if config.warp_bands and preprocess.mel is None:
+        raise UsageError("--data.warp-bands is of a recording's bands, and these sequences are numbers; leave it out")
     # By the number of its key, so that no operation's place here changes what another draws.
     operations = {
+        4: random_time_warp(config.warp_time) if config.warp_time else None,
+        5: random_band_warp(config.warp_bands) if config.warp_bands else None,
         1: random_jitter(config.jitter) if config.jitter else None,
         2: random_time_mask(config.mask_time) if config.mask_time else None,
         3: random_channel_mask(config.mask_channels) if config.mask_channels else None,
@@ -79,6 +89,52 @@ def random_jitter(std: float) -> Operation:
         return values + std * jax.random.normal(key, values.shape, values.dtype)
 
     return jax.vmap(jitter_one)
+
+
+def random_time_warp(most: float) -> Operation:
+    """Plays a sequence's beginning faster and its end slower, or the other way round (Park et al. 2019, SpecAugment).
+
+    A place drawn between its first and last step moves by up to ``most`` of the sequence, and what is on either side is
+    stretched with it; the length stays. What falls between two steps is interpolated.
+    """
+
+    def warp_one(key: Array, values: Array, length: Array) -> Array:
+        of_place, of_shift = jax.random.split(key)
+        last = jnp.maximum(length - 1, 1).astype(jnp.float32)
+        place = last * jax.random.uniform(of_place, minval=0.2, maxval=0.8)
+        moved = jnp.clip(place + most * last * jax.random.uniform(of_shift, minval=-1.0), 0.05 * last, 0.95 * last)
+        steps = jnp.arange(values.shape[0], dtype=jnp.float32)
+        slope = (last - place) / (last - moved)
+        source = jnp.where(steps < moved, steps * place / moved, place + (steps - moved) * slope)
+        return _at(values, jnp.clip(source, 0, length - 1))
+
+    return jax.vmap(warp_one)
+
+
+def random_band_warp(most: float) -> Operation:
+    """Moves each band of a recording to another pitch: a voice from a longer or shorter vocal tract.
+
+    Band b is taken from b times a factor of ``1 - most`` to ``1 + most``, interpolated; above the highest band it is
+    repeated. It is done on the mel scale (after Jaitly and Hinton 2013, "Vocal tract length perturbation improves
+    speech recognition", whose warp is of hertz).
+    """
+
+    def warp_one(key: Array, values: Array, length: Array) -> Array:
+        del length
+        bands = values.shape[1]
+        factor = 1 + most * jax.random.uniform(key, minval=-1.0)
+        source = jnp.clip(factor * jnp.arange(bands, dtype=jnp.float32), 0, bands - 1)
+        return _at(values.T, source).T
+
+    return jax.vmap(warp_one)
+
+
+def _at(values: Array, places: Array) -> Array:
+    """Rows of ``values [n, ...]`` at places that may lie between two of them, by linear interpolation."""
+    before = jnp.floor(places).astype(jnp.int32)
+    after = jnp.minimum(before + 1, values.shape[0] - 1)
+    share = (places - before)[:, None]
+    return values[before] * (1 - share) + values[after] * share
 
 
 def random_time_mask(most: float) -> Operation:

@@ -80,6 +80,10 @@ class SequenceTable(DataConfig):
     """Of a recording, bands of the mel scale."""
     scaling: float = option(0.0, rare=True)
     """Augment: make a sequence larger or smaller by up to this share, a recording louder or softer."""
+    warp_time: float = option(0.0, rare=True)
+    """Augment: move a step in the middle by up to this share of the sequence."""
+    warp_bands: float = option(0.0, rare=True)
+    """Augment: raise or lower a recording's bands by up to this share of their height."""
     jitter: float = option(0.0, rare=True)
     """Augment: add noise of so many standard deviations of each channel."""
     mask_time: float = option(0.0, rare=True)
@@ -96,7 +100,7 @@ class SequenceTable(DataConfig):
         return own_sequences.load(self)
 
     def augment(self, dataset: Any) -> Any:
-        """Scaling, jitter and masks, see :func:`rnnjax.data.sequence_augment.sequence_augmentation`."""
+        """Scaling, warps, jitter and masks, see :func:`rnnjax.data.sequence_augment.sequence_augmentation`."""
         from rnnjax.data.sequence_augment import sequence_augmentation
 
         return sequence_augmentation(self, dataset.preprocess)
@@ -118,7 +122,7 @@ class SequenceTable(DataConfig):
         for name in ("frame_ms", "hop_ms", "mels"):
             positive(self, name)
         check(0 <= self.jitter < float("inf"), self, "jitter", "0 or more standard deviations, and finite")
-        for name in ("scaling", "mask_time", "mask_channels"):
+        for name in ("scaling", "warp_time", "warp_bands", "mask_time", "mask_channels"):
             rate(self, name)
         check(self.max_length is None or self.max_length > 0, self, "max_length", "positive")
         rising = list(self.buckets) == sorted(set(self.buckets)) and min(self.buckets, default=1) > 0

@@ -234,6 +234,8 @@ class SequenceModel(RecurrentModel):
     """Steps that a kernel of these convolutions sees."""
     conv_pool: int = option(2, rare=True)
     """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
+    centered: bool = option(False, rare=True, off="Leave the channels' means in a sequence.")
+    """Subtract from each channel its mean over the sequence, as a microphone's or a voice's colour."""
 
     def build(self, spec: "Spec", width: int) -> Any:
         """An :class:`rnnjax.models.sequence.SequenceNet`."""

@@ -20,12 +20,15 @@ class SequenceNet(nn.Module):
       head: from its outputs to those of a whole sequence, or to those of each step.
       conv: what comes before the recurrence, or None.
       precision: of float32 products on accelerators, see :func:`rnnjax.layers.precision.matmul_precision`.
+      centered: whether each channel's mean over the steps of its sequence is subtracted from it (of spectra: cepstral
+        mean subtraction, Atal 1974, doi:10.1121/1.1914702), which removes what colours all of a recording.
     """
 
     recurrent: nn.Module
     head: PooledHead | StepHead
     conv: SequenceConvStack | None = None
     precision: str = "default"
+    centered: bool = False
 
     def __call__(self, inputs: Array, *, lengths: Array | None = None, train: bool = False) -> Array:
         """Values ``[B, T, D]`` with ``lengths [B]`` to ``[B, outputs]``, or ``[B, T, outputs]`` where the head is one
@@ -40,6 +43,9 @@ class SequenceNet(nn.Module):
         mask = jnp.arange(inputs.shape[1]) < lengths[:, None]
         # What stands in the padding is no part of any answer, nor of a perturbation's norm.
         inputs = movable(self, "values", jnp.where(mask[..., None], inputs, 0), mask[..., None])
+        if self.centered:
+            mean = inputs.sum(1, keepdims=True) / jnp.maximum(lengths, 1)[:, None, None]
+            inputs = jnp.where(mask[..., None], inputs - mean, 0)
         if self.conv is not None:
             inputs, mask = self.conv(inputs, mask)
             lengths = mask.sum(-1)
