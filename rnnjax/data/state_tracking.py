@@ -26,8 +26,8 @@ _FIRST = 2
 class StateTrackingData(DataConfig):
     """Random words of a group with the state at each step, drawn by a seed that is no run's.
 
-    Training words have from 2 to --data.longest elements, as many of each length. Those of validation and test are
-    longer than any of them.
+    Training words have from 2 to --data.longest elements, as many of 2 to 4 as of 4 to 8 and of each further octave:
+    long words tell nothing while short ones are not known. Those of validation and test are longer than any of them.
     """
 
     kind: ClassVar[str] = "state_tracking"
@@ -132,7 +132,9 @@ def _words(split: str, length: int, config: StateTrackingData) -> Any:
     rng = np.random.default_rng((_SEEDS[split], config.longest))
     count = _COUNTS.get(split, config.training_words)
     words = rng.integers(len(table(config.group)), size=(count, length), dtype=np.int32)
-    steps = rng.integers(2, length + 1, count) if split == "train" else np.full(count, length)
+    steps = np.full(count, length)
+    if split == "train":
+        steps = np.exp(rng.uniform(np.log(2), np.log(length + 1), count)).astype(steps.dtype)
     behind = np.arange(length) >= steps[:, None]
     arrays = {
         "inputs": np.where(behind, 0, words + _FIRST).astype(np.int32),
