@@ -156,7 +156,9 @@ def test_a_centred_sequence_has_none_of_its_channels_means_and_padding_counts_fo
         SequenceNet(RNN(GRUCell(4)), PooledHead(3, ("mean", "last")), centered=flag) for flag in (False, True)
     )
     variables = plain.init(jax.random.key(0), values)
-    by_hand = np.stack([row - row[:length].sum(0) / max(length, 1) for row, length in zip(values, lengths, strict=True)])
+    by_hand = np.stack(
+        [row - row[:length].sum(0) / max(length, 1) for row, length in zip(values, lengths, strict=True)]
+    )
     wanted = plain.apply(variables, by_hand, lengths=lengths)
     np.testing.assert_allclose(centred.apply(variables, values, lengths=lengths), wanted, rtol=1e-5, atol=1e-6)
     assert not np.allclose(wanted[0], plain.apply(variables, values, lengths=lengths)[0])
