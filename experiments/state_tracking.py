@@ -15,8 +15,7 @@ from rnnjax import Experiment, OptimConfig, PerStep, Target, TextModel, TrainCon
 from rnnjax.data.state_tracking import StateTrackingData
 
 SMALL = {"lstm": (64,), "simple_rnn": (128,), "min_gru": (64, 64), "lru": (48, 48)}
-LARGE = {"lstm": (256,), "simple_rnn": (512,), "min_gru": (254, 254), "lru": (194, 194)}
-"""Features by cell, for as many parameters."""
+LARGE = {"lstm": (256,), "simple_rnn": (512,), "min_gru": (254, 254), "lru": (194, 194)}  # as many parameters
 TASK = PerStep(within=(64, 256, 1024))
 COST = "four epochs of 100,000 words of 2 to 64 elements"
 ELEMENTS = {"parity": 2, "mod5": 5, "a5": 60}
@@ -29,12 +28,9 @@ def variants(group: str) -> dict[str, Variant]:
     aim: dict[str, Any] = {}
     if group == "a5":  # learnt for sequences as long as those that were seen, and by more of them
         data["training_words"] = 300_000
-        target = Target(value=0.99, source="an LSTM can; a linear recurrence of few layers cannot")
-        aim = {
-            "task": dataclasses.replace(TASK, scored_within=64),
-            "target": target,
-            "cost": COST.replace("100", "300"),
-        }
+        aim["cost"] = COST.replace("100", "300")
+        aim["task"] = dataclasses.replace(TASK, scored_within=64)
+        aim["target"] = Target(value=0.99, source="an LSTM can; a linear recurrence of few layers cannot")
     made = {}
     for cell, features in sizes.items():
         model = {"cell": cell, "features": features, "embedding_features": features[0], "blocks": len(features) > 1}
