@@ -149,16 +149,17 @@ def test_a_head_that_attends_weighs_the_real_steps_alone():
     assert not np.asarray(gradients[1])[~mask].any()
 
 
-def test_a_centred_sequence_has_none_of_its_channels_means_and_padding_counts_for_nothing():
-    values = np.random.default_rng(0).normal(2, 1, (3, 7, 2)).astype(np.float32)
+def test_a_sequence_of_instance_norm_is_normalised_by_itself_and_padding_counts_for_nothing():
+    values = np.random.default_rng(0).normal(2, 3, (3, 7, 2)).astype(np.float32)
     lengths = np.array([7, 4, 0])
-    plain, centred = (
-        SequenceNet(RNN(GRUCell(4)), PooledHead(3, ("mean", "last")), centered=flag) for flag in (False, True)
+    plain, normed = (
+        SequenceNet(RNN(GRUCell(4)), PooledHead(3, ("mean", "last")), instance_norm=flag) for flag in (False, True)
     )
     variables = plain.init(jax.random.key(0), values)
-    by_hand = np.stack(
-        [row - row[:length].sum(0) / max(length, 1) for row, length in zip(values, lengths, strict=True)]
-    )
+    by_hand = np.zeros_like(values)
+    for row, length in enumerate(lengths[:2]):
+        real = values[row, :length].astype(np.float64)
+        by_hand[row, :length] = (real - real.mean(0)) / np.sqrt(real.var(0) + 1e-3)
     wanted = plain.apply(variables, by_hand, lengths=lengths)
-    np.testing.assert_allclose(centred.apply(variables, values, lengths=lengths), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(normed.apply(variables, values, lengths=lengths), wanted, rtol=1e-4, atol=1e-5)
     assert not np.allclose(wanted[0], plain.apply(variables, values, lengths=lengths)[0])

@@ -9,7 +9,7 @@ import pytest
 from rnnjax.config import Config, TrainConfig
 from rnnjax.data import own_sequences
 from rnnjax.data.augment import example_keys
-from rnnjax.data.sequence_augment import random_band_warp
+from rnnjax.data.sequence_augment import random_band_warp, with_noise
 from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.errors import UsageError
 from rnnjax.experiment import Experiment, SequenceModel
@@ -102,9 +102,21 @@ def test_a_warp_of_bands_stretches_them_by_one_factor_and_repeats_the_highest():
     assert 0.7 <= factors.min() < 0.72 and 1.28 < factors.max() < 1.3
 
 
-def test_bands_of_numbers_are_not_warped():
-    with pytest.raises(UsageError, match=r"--data\.warp-bands is of a recording's bands"):
-        augmented(warp_bands=0.1)
+@pytest.mark.parametrize("name", ["warp_bands", "noise"])
+def test_what_is_of_recordings_is_refused_for_numbers(name):
+    with pytest.raises(UsageError, match=rf"--data\.{name.replace('_', '-')} is of recordings"):
+        augmented(**{name: 0.1})
+
+
+def test_noise_is_as_loud_as_a_share_of_each_recording_and_padding_stays_silent():
+    samples = np.random.default_rng(0).integers(-900, 900, (ROWS, STEPS, 80)).astype(np.int16)
+    samples[~REAL] = 0
+    made = np.asarray(with_noise(example_keys(jax.random.key(3), np.asarray(0), IDS), samples, LENGTHS, 0.5))
+    np.testing.assert_array_equal(made[~REAL], 0)
+    rows = zip(made - samples, samples.astype(np.float64), LENGTHS, strict=True)
+    shares = np.array([added[:length].std() / heard[:length].std() for added, heard, length in rows])
+    assert 0.0004 < shares.min() < 0.002 and 0.4 < shares.max() < 0.55
+    assert 0.01 < np.median(shares) < 0.025  # of three powers of ten below a half
 
 
 def spans(blank):
@@ -202,6 +214,7 @@ def test_evaluation_is_untouched_and_training_is_not(kind, recordings, tmp_path)
         ({"jitter": -1.0}, "jitter must be 0 or more standard deviations"),
         ({"jitter": float("nan")}, "jitter must be 0 or more standard deviations"),
         ({"scaling": 1.0}, "scaling must be at least 0 and below 1"),
+        ({"noise": float("inf")}, "noise must be 0 or more, and finite"),
         ({"warp_time": 1.0}, "warp-time must be at least 0 and below 1"),
         ({"warp_bands": -0.1}, "warp-bands must be at least 0 and below 1"),
         ({"mask_time": 1.0}, "mask-time must be at least 0 and below 1"),

@@ -21,7 +21,7 @@ Operation = Callable[[Array, Array, Array], Array]
 
 
 def sequence_augmentation(config: "SequenceTable", preprocess: Any) -> Augment | None:
-    """What training sequences undergo: scaling, warps in time and of bands, jitter, masks in both; in this order.
+    """What training sequences undergo, in this order: noise, scaling, warps in time and of bands, jitter, and masks.
 
     It is None where that is nothing.
 
@@ -34,8 +34,11 @@ def sequence_augmentation(config: "SequenceTable", preprocess: Any) -> Augment |
     Raises:
       UsageError: if the bands of what is no recording are to be warped: no channel is near another one.
     """
-    if config.warp_bands and preprocess.mel is None:
-        raise UsageError("--data.warp-bands is of a recording's bands, and these sequences are numbers; leave it out")
+    for name in ("warp_bands", "noise"):
+        if getattr(config, name) and preprocess.mel is None:
+            raise UsageError(
+                f"--data.{name.replace('_', '-')} is of recordings, and these sequences are numbers; leave it out"
+            )
     # By the number of its key, so that no operation's place here changes what another draws.
     operations = {
         4: random_time_warp(config.warp_time) if config.warp_time else None,
@@ -45,13 +48,14 @@ def sequence_augmentation(config: "SequenceTable", preprocess: Any) -> Augment |
         3: random_channel_mask(config.mask_channels) if config.mask_channels else None,
     }
     chosen = {number: operation for number, operation in operations.items() if operation is not None}
-    if not (chosen or config.scaling):
+    if not (chosen or config.scaling or config.noise):
         return None
 
     def augment(keys: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
         factors = random_factors(_numbered(keys, 0), config.scaling)[:, None, None] if config.scaling else 1
         stored, lengths, mel = batch["inputs"], batch["lengths"], preprocess.mel
-        values = stored * factors if mel is None else preprocess.normalize(mel(stored * factors))
+        heard = with_noise(_numbered(keys, 6), stored, lengths, config.noise) if config.noise else stored
+        values = stored * factors if mel is None else preprocess.normalize(mel(heard * factors))
         values = values[..., : len(preprocess.channels)]
         for number, operation in chosen.items():
             values = operation(_numbered(keys, number), values, lengths)
@@ -79,6 +83,24 @@ def _put(stored: Array, values: Array, real: Array, missing: tuple[int, ...]) ->
 def random_factors(keys: Array, most: float) -> Array:
     """A factor for each key, uniform between ``1 - most`` and ``1 + most`` (after Um et al. 2017, arXiv:1706.00527)."""
     return 1 + most * jax.vmap(lambda key: jax.random.uniform(key, minval=-1.0))(keys)
+
+
+def with_noise(keys: Array, blocks: Array, lengths: Array, most: float) -> Array:
+    """Adds white noise to recordings ``[B, T, hop]``, as loud as up to a share ``most`` of each.
+
+    Loudness is the root of the mean square over a recording; the share is uniform in its logarithm over three powers of
+    ten, since what a room and a microphone add differs as much.
+    """
+
+    def add(key: Array, samples: Array, length: Array) -> Array:
+        of_share, of_noise = jax.random.split(key)
+        real = (jnp.arange(samples.shape[0]) < length)[:, None]
+        heard = samples.astype(jnp.float32)
+        loudness = jnp.sqrt(jnp.where(real, heard**2, 0).sum() / jnp.maximum(length * samples.shape[1], 1))
+        share = most * 10.0 ** -jax.random.uniform(of_share, maxval=3.0)
+        return heard + jnp.where(real, share * loudness * jax.random.normal(of_noise, samples.shape), 0)
+
+    return jax.vmap(add)(keys, blocks, lengths)
 
 
 def random_jitter(std: float) -> Operation:

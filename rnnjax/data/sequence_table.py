@@ -80,6 +80,8 @@ class SequenceTable(DataConfig):
     """Of a recording, bands of the mel scale."""
     scaling: float = option(0.0, rare=True)
     """Augment: make a sequence larger or smaller by up to this share, a recording louder or softer."""
+    noise: float = option(0.0, rare=True)
+    """Augment: add white noise of up to this share of a recording's loudness."""
     warp_time: float = option(0.0, rare=True)
     """Augment: move a step in the middle by up to this share of the sequence."""
     warp_bands: float = option(0.0, rare=True)
@@ -100,7 +102,7 @@ class SequenceTable(DataConfig):
         return own_sequences.load(self)
 
     def augment(self, dataset: Any) -> Any:
-        """Scaling, warps, jitter and masks, see :func:`rnnjax.data.sequence_augment.sequence_augmentation`."""
+        """Noise, scaling, warps, jitter and masks, see :func:`rnnjax.data.sequence_augment.sequence_augmentation`."""
         from rnnjax.data.sequence_augment import sequence_augmentation
 
         return sequence_augmentation(self, dataset.preprocess)
@@ -122,6 +124,7 @@ class SequenceTable(DataConfig):
         for name in ("frame_ms", "hop_ms", "mels"):
             positive(self, name)
         check(0 <= self.jitter < float("inf"), self, "jitter", "0 or more standard deviations, and finite")
+        check(0 <= self.noise < float("inf"), self, "noise", "0 or more, and finite")
         for name in ("scaling", "warp_time", "warp_bands", "mask_time", "mask_channels"):
             rate(self, name)
         check(self.max_length is None or self.max_length > 0, self, "max_length", "positive")

@@ -126,7 +126,7 @@ def sequence_model(config: SequenceModel, spec: Spec, width: int) -> nn.Module:
         if config.conv
         else None,
         precision=config.precision,
-        centered=config.centered,
+        instance_norm=config.instance_norm,
     )
 
 

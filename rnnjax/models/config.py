@@ -234,8 +234,8 @@ class SequenceModel(RecurrentModel):
     """Steps that a kernel of these convolutions sees."""
     conv_pool: int = option(2, rare=True)
     """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
-    centered: bool = option(False, rare=True, off="Leave the channels' means in a sequence.")
-    """Subtract from each channel its mean over the sequence, as a microphone's or a voice's colour."""
+    instance_norm: bool = option(False, rare=True, off="Leave a sequence's own mean and deviation in it.")
+    """Each channel has mean 0 and variance 1 over the sequence: what colours all of it is removed."""
 
     def build(self, spec: "Spec", width: int) -> Any:
         """An :class:`rnnjax.models.sequence.SequenceNet`."""

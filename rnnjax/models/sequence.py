@@ -20,15 +20,15 @@ class SequenceNet(nn.Module):
       head: from its outputs to those of a whole sequence, or to those of each step.
       conv: what comes before the recurrence, or None.
       precision: of float32 products on accelerators, see :func:`rnnjax.layers.precision.matmul_precision`.
-      centered: whether each channel's mean over the steps of its sequence is subtracted from it (of spectra: cepstral
-        mean subtraction, Atal 1974, doi:10.1121/1.1914702), which removes what colours all of a recording.
+      instance_norm: whether each channel has mean 0 and variance 1 over the steps of its sequence, which removes what
+        colours all of a recording (Viikki and Laurila 1998, doi:10.1016/S0167-6393(98)00033-8).
     """
 
     recurrent: nn.Module
     head: PooledHead | StepHead
     conv: SequenceConvStack | None = None
     precision: str = "default"
-    centered: bool = False
+    instance_norm: bool = False
 
     def __call__(self, inputs: Array, *, lengths: Array | None = None, train: bool = False) -> Array:
         """Values ``[B, T, D]`` with ``lengths [B]`` to ``[B, outputs]``, or ``[B, T, outputs]`` where the head is one
@@ -43,11 +43,18 @@ class SequenceNet(nn.Module):
         mask = jnp.arange(inputs.shape[1]) < lengths[:, None]
         # What stands in the padding is no part of any answer, nor of a perturbation's norm.
         inputs = movable(self, "values", jnp.where(mask[..., None], inputs, 0), mask[..., None])
-        if self.centered:
-            mean = inputs.sum(1, keepdims=True) / jnp.maximum(lengths, 1)[:, None, None]
-            inputs = jnp.where(mask[..., None], inputs - mean, 0)
+        if self.instance_norm:
+            inputs = _instance_norm(inputs, mask)
         if self.conv is not None:
             inputs, mask = self.conv(inputs, mask)
             lengths = mask.sum(-1)
         _, outputs = self.recurrent(inputs, lengths=lengths, train=train)
         return self.head(outputs, mask, train=train, backward=backward_features(self.head, self.recurrent))
+
+
+def _instance_norm(values: Array, mask: Array) -> Array:
+    """Values ``[B, T, D]``, 0 where the mask ``[B, T]`` is, less their means and over their deviations in time."""
+    there, steps = mask[..., None], jnp.maximum(mask.sum(-1), 1)[:, None, None]
+    moved = jnp.where(there, values - values.sum(1, keepdims=True) / steps, 0)
+    # A constant channel has no deviation; what is added is little beside that of normalised values, which is about 1.
+    return moved / jnp.sqrt((moved**2).sum(1, keepdims=True) / steps + 1e-3)
