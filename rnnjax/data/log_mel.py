@@ -31,15 +31,18 @@ class LogMel:
       rate: samples a second.
       frame, hop: samples that a frame sees, and from one frame to the next.
       bands: of the mel scale.
+      decibels: below a recording's loudest frame and band that are told apart, and it is loudness 0; None: its samples
+        say how loud it is, and silence is what 16 bits cannot say.
     """
 
     rate: int
     frame: int
     hop: int
     bands: int
+    decibels: float | None = None
 
     @classmethod
-    def of(cls, rate: int, frame_ms: float, hop_ms: float, bands: int) -> Self:
+    def of(cls, rate: int, frame_ms: float, hop_ms: float, bands: int, decibels: float | None = None) -> Self:
         """Of frames in milliseconds; raises UsageError where a frame or hop has no sample, or a hop is longer."""
         frame, hop = (round(rate * ms / 1000) for ms in (frame_ms, hop_ms))
         if not 0 < hop <= frame:
@@ -47,7 +50,7 @@ class LogMel:
                 f"--data.hop-ms {hop_ms:g} and --data.frame-ms {frame_ms:g} are {hop} and {frame} samples at {rate:,} "
                 "Hz; a hop needs one, and a frame may not be shorter"
             )
-        return cls(rate, frame, hop, bands)
+        return cls(rate, frame, hop, bands, decibels)
 
     @property
     def fft(self) -> int:
@@ -89,9 +92,12 @@ class LogMel:
         energy = jnp.real(spectrum) ** 2 + jnp.imag(spectrum) ** 2
         # Energies differ by powers of ten: products in half precision would lose the quiet bands.
         bands = jnp.matmul(energy, jnp.asarray(self.filters(), jnp.float32), precision=jax.lax.Precision.HIGHEST)
-        return jnp.log(bands + _FLOOR)
+        if self.decibels is None:
+            return jnp.log(bands + _FLOOR)
+        loudest = bands.max((-2, -1), keepdims=True) + _FLOOR
+        return jnp.log(bands / loudest + 10 ** (-self.decibels / 10))
 
-    def to_json(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
 
@@ -100,6 +106,9 @@ class LogMel:
         """The inverse of :meth:`to_json`; raises ValueError or TypeError at what is none."""
         made = cls(**values)
         for name, value in made.to_json().items():
-            require(type(value) is int and value > 0, name, value)
+            if name == "decibels":
+                require(value is None or (type(value) in (int, float) and 0 < value < math.inf), name, value)
+            else:
+                require(type(value) is int and value > 0, name, value)
         require(made.hop <= made.frame, "hop", made.hop)
         return made

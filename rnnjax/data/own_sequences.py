@@ -48,7 +48,9 @@ def dataset(found: Found, config: SequenceTable) -> Dataset:
     )
     parts = {name: [found.series[number] for number in getattr(splits, name)] for name in ("train", "validation")}
     parts["test"] = [found.series[number] for number in splits.test]
-    mel = LogMel.of(found.reading.rate, config.frame_ms, config.hop_ms, config.mels) if found.reading.rate else None
+    mel = None
+    if found.reading.rate:
+        mel = LogMel.of(found.reading.rate, config.frame_ms, config.hop_ms, config.mels, config.decibels)
     lengths = _lengths(parts, mel, config.max_length)
     longest = max(int(lengths[name].max()) for name in parts)
     buckets = config.buckets or bucket_lengths(lengths["train"], longest)
@@ -148,6 +150,7 @@ def _fitted(
         names = tuple(f"mel {band}" for band in range(1, mel.bands + 1))
         nothing = ((0.0,) * mel.bands, (1.0,) * mel.bands, ())
         line = f"{mel.bands} log-mel bands of frames of {config.frame_ms:g} ms, one every {config.hop_ms:g} ms"
+        line += f", {mel.decibels:g} dB below its loudest" if mel.decibels else ""
         made = SequencePreprocess(names, *nothing, buckets, config.max_length, targets, found.reading, mel)
         return made, [line]
     steps = np.concatenate([one.steps[: config.max_length] for one in train])

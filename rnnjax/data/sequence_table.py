@@ -80,6 +80,8 @@ class SequenceTable(DataConfig):
     """Of a recording, bands of the mel scale."""
     scaling: float = option(0.0, rare=True)
     """Augment: make a sequence larger or smaller by up to this share, a recording louder or softer."""
+    decibels: float | None = option(None, rare=True)
+    """Of a recording, decibels that are told apart below its loudest, which is then 0; unset: as loud as it is."""
     noise: float = option(0.0, rare=True)
     """Augment: add white noise of up to this share of a recording's loudness."""
     warp_time: float = option(0.0, rare=True)
@@ -124,6 +126,7 @@ class SequenceTable(DataConfig):
         for name in ("frame_ms", "hop_ms", "mels"):
             positive(self, name)
         check(0 <= self.jitter < float("inf"), self, "jitter", "0 or more standard deviations, and finite")
+        check(self.decibels is None or 0 < self.decibels < float("inf"), self, "decibels", "positive, and finite")
         check(0 <= self.noise < float("inf"), self, "noise", "0 or more, and finite")
         for name in ("scaling", "warp_time", "warp_bands", "mask_time", "mask_channels"):
             rate(self, name)
