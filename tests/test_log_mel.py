@@ -62,3 +62,25 @@ def test_every_band_has_a_frequency_and_json_brings_it_back():
 def test_a_hop_without_samples_or_longer_than_a_frame_is_refused(frame, hop):
     with pytest.raises(UsageError, match=r"--data\.hop-ms"):
         LogMel.of(8000, frame, hop, 40)
+
+
+def test_relative_to_its_loudest_a_recording_is_the_same_however_loud_and_silence_is_finite():
+    mel = LogMel.of(8000, 25, 10, 20, 40.0)
+    tone = 800 * np.sin(2 * np.pi * 440 * np.arange(1000) / 8000) + 30 * RNG.normal(size=1000)
+    quiet, loud = (np.asarray(mel(mel.blocks((factor * tone).astype(np.int16)))) for factor in (1, 30))
+    np.testing.assert_allclose(quiet, loud, atol=0.05)
+    energy = np.exp(by_hand((30 * tone).astype(np.int16), LogMel.of(8000, 25, 10, 20))) - 1e-6
+    np.testing.assert_allclose(loud, np.log(energy / energy.max() + 1e-4), atol=2e-3)
+    assert quiet.min() >= np.log(1e-4) - 1e-4 and quiet.max() == pytest.approx(np.log(1 + 1e-4), abs=1e-5)
+    silence = np.asarray(mel(np.zeros((5, mel.hop), np.int16)))
+    np.testing.assert_allclose(silence, np.log(1e-4), atol=1e-4)
+    assert LogMel.from_json(json.loads(json.dumps(mel.to_json()))) == mel
+
+
+def test_of_an_older_run_the_loudness_counts_and_decibels_must_be_positive():
+    values = LogMel.of(8000, 25, 10, 20).to_json()
+    del values["decibels"]
+    assert LogMel.from_json(values).decibels is None
+    for wrong in (0, -3.0, "40", True, float("nan")):
+        with pytest.raises(ValueError, match="decibels"):
+            LogMel.from_json({**values, "decibels": wrong})
