@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from rnnjax.config.checks import check, choice, option, runtime
-from rnnjax.config.data import DataConfig
+from rnnjax.data.augmented_sequences import AugmentedSequences
 from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.errors import DataError, UsageError
 
@@ -39,7 +39,7 @@ SETS: dict[str, Sizes] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AeonData(DataConfig):
+class AeonData(AugmentedSequences):
     """A small set of labelled series of the UCR and UEA archives, in the published split.
 
     JapaneseVowels is 12 channels of speech, whose speaker is asked for, and BasicMotions 6 channels of a smart watch;

@@ -13,14 +13,14 @@ from rnnjax.data.augment import Augment
 from rnnjax.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnnjax.data.sequence_table import SequenceTable
+    from rnnjax.data.augmented_sequences import AugmentedSequences
 
 Array = jax.Array
 Operation = Callable[[Array, Array, Array], Array]
 """Keys ``[B]``, values ``[B, T, C]`` of mean 0 and their lengths ``[B]`` to values of the same shape."""
 
 
-def sequence_augmentation(config: "SequenceTable", preprocess: Any) -> Augment | None:
+def sequence_augmentation(config: "AugmentedSequences", preprocess: Any) -> Augment | None:
     """What training sequences undergo, in this order: noise, scaling, warps in time and of bands, jitter, and masks.
 
     It is None where that is nothing.
@@ -34,27 +34,31 @@ def sequence_augmentation(config: "SequenceTable", preprocess: Any) -> Augment |
     Raises:
       UsageError: if the bands of what is no recording are to be warped: no channel is near another one.
     """
-    for name in ("warp_bands", "noise"):
-        if getattr(config, name) and preprocess.mel is None:
+    # What recordings alone undergo: other sequences may have no such option.
+    recorded = {name: getattr(config, name, 0.0) for name in ("warp_bands", "noise")}
+    for name, much in recorded.items():
+        if much and preprocess.mel is None:
             raise UsageError(
                 f"--data.{name.replace('_', '-')} is of recordings, and these sequences are numbers; leave it out"
             )
     # By the number of its key, so that no operation's place here changes what another draws.
     operations = {
         4: random_time_warp(config.warp_time) if config.warp_time else None,
-        5: random_band_warp(config.warp_bands) if config.warp_bands else None,
+        5: random_band_warp(recorded["warp_bands"]) if recorded["warp_bands"] else None,
         1: random_jitter(config.jitter) if config.jitter else None,
         2: random_time_mask(config.mask_time) if config.mask_time else None,
         3: random_channel_mask(config.mask_channels) if config.mask_channels else None,
     }
     chosen = {number: operation for number, operation in operations.items() if operation is not None}
-    if not (chosen or config.scaling or config.noise):
+    if not (chosen or config.scaling or recorded["noise"]):
         return None
+
+    noise = recorded["noise"]
 
     def augment(keys: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
         factors = random_factors(_numbered(keys, 0), config.scaling)[:, None, None] if config.scaling else 1
         stored, lengths, mel = batch["inputs"], batch["lengths"], preprocess.mel
-        heard = with_noise(_numbered(keys, 6), stored, lengths, config.noise) if config.noise else stored
+        heard = with_noise(_numbered(keys, 6), stored, lengths, noise) if noise else stored
         values = stored * factors if mel is None else preprocess.normalize(mel(heard * factors))
         values = values[..., : len(preprocess.channels)]
         for number, operation in chosen.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from rnnjax.config.checks import check, choice, option, positive, rate, runtime
-from rnnjax.config.data import DataConfig
+from rnnjax.data.augmented_sequences import AugmentedSequences
 
 Target = Literal["auto", "class", "labels", "number", "steps"]
 Layout = Literal["auto", "long", "wide"]
@@ -16,7 +16,7 @@ TARGET_OF = {"classification": "class", "multi_label": "labels", "regression": "
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequenceTable(DataConfig):
+class SequenceTable(AugmentedSequences):
     """Numeric sequences of one's own, each with one or several channels.
 
     --data.path is a long table (a row a step: an id, a time, values, a label), a wide one (a row a sequence: a column a
@@ -78,22 +78,12 @@ class SequenceTable(DataConfig):
     """Of a recording, milliseconds from frame to frame."""
     mels: int = option(40, rare=True)
     """Of a recording, bands of the mel scale."""
-    scaling: float = option(0.0, rare=True)
-    """Augment: make a sequence larger or smaller by up to this share, a recording louder or softer."""
     decibels: float | None = option(None, rare=True)
     """Of a recording, decibels that are told apart below its loudest, which is then 0; unset: as loud as it is."""
     noise: float = option(0.0, rare=True)
     """Augment: add white noise of up to this share of a recording's loudness."""
-    warp_time: float = option(0.0, rare=True)
-    """Augment: move a step in the middle by up to this share of the sequence."""
     warp_bands: float = option(0.0, rare=True)
     """Augment: raise or lower a recording's bands by up to this share of their height."""
-    jitter: float = option(0.0, rare=True)
-    """Augment: add noise of so many standard deviations of each channel."""
-    mask_time: float = option(0.0, rare=True)
-    """Augment: blank a span of up to this share of a sequence's steps."""
-    mask_channels: float = option(0.0, rare=True)
-    """Augment: blank a band of up to this share of the channels, or of a recording's bands."""
     buckets: tuple[int, ...] = option((), rare=True)
     """Padded lengths in steps, rising; none given: by the data."""
 
@@ -102,12 +92,6 @@ class SequenceTable(DataConfig):
         from rnnjax.data import own_sequences
 
         return own_sequences.load(self)
-
-    def augment(self, dataset: Any) -> Any:
-        """Noise, scaling, warps, jitter and masks, see :func:`rnnjax.data.sequence_augment.sequence_augmentation`."""
-        from rnnjax.data.sequence_augment import sequence_augmentation
-
-        return sequence_augmentation(self, dataset.preprocess)
 
     def for_task(self, task: Any) -> Self:
         """The same with what such a task learns as the target."""
@@ -125,11 +109,9 @@ class SequenceTable(DataConfig):
         check(0 < self.test_fraction < 1, self, "test_fraction", "between 0 and 1")
         for name in ("frame_ms", "hop_ms", "mels"):
             positive(self, name)
-        check(0 <= self.jitter < float("inf"), self, "jitter", "0 or more standard deviations, and finite")
         check(self.decibels is None or 0 < self.decibels < float("inf"), self, "decibels", "positive, and finite")
         check(0 <= self.noise < float("inf"), self, "noise", "0 or more, and finite")
-        for name in ("scaling", "warp_time", "warp_bands", "mask_time", "mask_channels"):
-            rate(self, name)
+        rate(self, "warp_bands")
         check(self.max_length is None or self.max_length > 0, self, "max_length", "positive")
         rising = list(self.buckets) == sorted(set(self.buckets)) and min(self.buckets, default=1) > 0
         check(rising, self, "buckets", "positive and rising")
