@@ -8,7 +8,6 @@ most in validation is to hear each recording relative to its loudest: the noise 
 
 The recordings are those of github.com/Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0), a folder or a zip of it:
 
-    python -m experiments.spoken_digits --data.path recordings.zip
     python -m experiments.spoken_digits --data.path recordings.zip --variant theo
 """
 
@@ -30,15 +29,16 @@ EXPERIMENT = Experiment(
     bars=True,
     cost="20 epochs of 2,000 recordings of half a second",
     data=SpokenDigits(
-        batch_size=64, decibels=40.0, warp_time=0.1, warp_bands=0.1, jitter=0.1, mask_time=0.2, mask_channels=0.2
+        batch_size=64,
+        decibels=40.0,
+        noise=0.1,
+        warp_time=0.1,
+        warp_bands=0.1,
+        jitter=0.1,
+        mask_time=0.2,
+        mask_channels=0.2,
     ),
-    model=SequenceModel(
-        conv=(64, 128),
-        features=(128,),
-        bidirectional=True,
-        pooling=("attention",),
-        dropout=0.4,
-    ),
+    model=SequenceModel(conv=(64, 128), features=(128,), bidirectional=True, pooling=("attention",), dropout=0.4),
     optim=OptimConfig(
         learning_rate=2e-3,
         schedule="cosine",
