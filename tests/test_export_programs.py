@@ -18,8 +18,10 @@ from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.export import arguments, onnx_models, stablehlo, streaming
 from rnnjax.layers import measured
+from rnnjax.layers.fast_conv import FastConvStack
 from rnnjax.layers.implementations import reporting
 from rnnjax.models.config import LanguageModel
+from rnnjax.models.sequence import SequenceNet
 from rnnjax.runs.predict import Predictor
 from rnnjax.tasks import Classification, NextToken
 from tests import toy
@@ -204,6 +206,21 @@ def test_onnx_refuses_by_name_what_a_model_has_that_it_cannot_say():
     held = predictor("linear")
     with pytest.raises(UsageError, match="ONNX cannot say LRUCell"):
         onnx_models.answers(held.model, held.variables, held.preprocess, likes("linear"), ("batch", 1))
+
+
+@pytest.mark.parametrize("place", ["conv", "conv_after"])
+def test_onnx_refuses_convolutions_that_it_does_not_know(place):
+    held = predictor("rows")
+    model = held.model.clone(**{place: FastConvStack((4,))})
+    with pytest.raises(UsageError, match="ONNX cannot say a FastConvStack"):
+        onnx_models.answers(model, held.variables, held.preprocess, likes("rows"), ("batch", 1))
+
+
+def test_onnx_refuses_a_model_that_normalises_each_sequence_by_itself():
+    held = predictor("text")
+    model = SequenceNet(held.model.recurrent, held.model.head, instance_norm=True)
+    with pytest.raises(UsageError, match="ONNX cannot say a model that normalises each sequence by itself"):
+        onnx_models.answers(model, held.variables, held.preprocess, likes("text"), ("batch", 1))
 
 
 def test_the_switch_reaches_into_built_models_and_what_was_compiled_before():

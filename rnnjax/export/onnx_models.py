@@ -15,6 +15,7 @@ from rnnjax.export.arguments import Like
 from rnnjax.export.onnx_graph import Graph, refuse
 from rnnjax.export.onnx_recurrence import operator_of, recurrence, zero_beyond
 from rnnjax.layers.carried import Carried
+from rnnjax.layers.conv import ConvStack
 from rnnjax.layers.recurrence import RNN, Bidirectional, StackedRNN
 from rnnjax.models.head import StepHead, backward_features
 from rnnjax.models.image import ImageClassifier, MirroredImageClassifier
@@ -196,6 +197,8 @@ def _text(graph: Graph, model: TextClassifier, call: _Call) -> tuple[Any, str]:
 
 
 def _sequence(graph: Graph, model: SequenceNet, call: _Call) -> tuple[Any, str]:
+    if model.instance_norm:
+        refuse("a model that normalises each sequence by itself")
     inputs, lengths = call.inputs, call.lengths
     if model.conv is not None:
         assert lengths is not None, "a model with convolutions has no step"
@@ -228,6 +231,9 @@ def _embedded(graph: Graph, call: _Call) -> str:
 
 def _image(graph: Graph, model: ImageClassifier, call: _Call) -> tuple[Any, str]:
     inputs, params = call.inputs, call.params
+    for stack in (model.conv, model.conv_after):
+        if stack is not None and type(stack) is not ConvStack:
+            refuse(f"a {type(stack).__name__}")
     if model.conv is not None:
         inputs = layers.convolutions(graph, model.conv, params["conv"], call.stats.get("conv", {}), inputs)  # pyright: ignore
     if model.recurrent is None:
