@@ -1,16 +1,20 @@
 """A trained model in one file: it answers as the run's own does, after a few steps of training."""
 
 import dataclasses
+import json
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
+import experiments
 import rnnjax
 from rnnjax.config import TextModel
 from rnnjax.data import own_sequences
 from rnnjax.errors import UsageError
 from rnnjax.tasks import Classification, Regression, Task
+from rnnjax.weights import modules
 from tests.marks import often
 from tests.sequences_made import NAMES, SERIES, long_table
 from tests.small import made_up_texts
@@ -107,3 +111,21 @@ def test_a_task_of_ones_own_is_refused_by_name(texts, tmp_path):
     ours = rnnjax.Predictor(texts.model, texts.variables, texts.preprocess, OwnTask(), texts.spec)
     with pytest.raises(UsageError, match=r"task of one's own, .*OwnTask; save predictor.variables with model="):
         rnnjax.save_safetensors(tmp_path / "m.safetensors", ours)
+
+
+def models_of_experiments():
+    """Those that experiments build by themselves, of modules of this package alone."""
+    for name in ("cifar10_cnn_rnn", "mnist_renet", "mnist_strings", "adding"):
+        experiment = experiments.load(name)
+        made = {name: experiment.model}
+        made |= {f"{name}-{key}": variant.replace.get("model") for key, variant in experiment.variants.items()}
+        own = ("mnist_strings-per_column",)
+        yield from ((key, model) for key, model in made.items() if isinstance(model, nn.Module) and key not in own)
+
+
+@pytest.mark.parametrize(("name", "model"), list(models_of_experiments()))
+def test_the_models_that_experiments_build_come_back_from_their_description(name, model):
+    described = json.loads(json.dumps(modules.to_json(model)))
+    assert modules.to_json(modules.from_json(described)) == described and type(modules.from_json(described)) is type(
+        model
+    )

@@ -22,16 +22,21 @@ _HOMES |= dict.fromkeys(("ImageClassifier", "MirroredImageClassifier"), "rnnjax.
 _HOMES |= {
     "AttentionPool": "rnnjax.layers.pooling",
     "Carried": "rnnjax.layers.carried",
+    "ColumnEncoder": "rnnjax.models.columns",
     "Decoder": "rnnjax.models.decoder",
     "EncoderDecoder": "rnnjax.models.encoder_decoder",
+    "FastConvStack": "rnnjax.layers.fast_conv",
     "Outputs": "rnnjax.layers.outputs",
     "PooledHead": "rnnjax.models.head",
     "RecurrentLM": "rnnjax.models.language",
     "SegmentForecaster": "rnnjax.models.forecast",
     "SequenceNet": "rnnjax.models.sequence",
     "StepHead": "rnnjax.models.head",
+    "Sweep": "rnnjax.layers.sweeps",
+    "SweepStack": "rnnjax.layers.sweeps",
     "TextClassifier": "rnnjax.models.text",
     "TokenEncoder": "rnnjax.models.encoder_decoder",
+    "ViewedImageClassifier": "rnnjax.models.views",
 }
 _HOMES |= dict.fromkeys(("Dense", "Embed", "LayerNorm", "Dropout", "Conv", "BatchNorm", "Sequential"), "flax.linen")
 # Cells of Flax, of which some are called as ours are.
