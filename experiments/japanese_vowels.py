@@ -21,7 +21,7 @@ EXPERIMENT = Experiment(
     target=Target(value=0.98, source="MiniRocket 98.4%"),
     bars=True,
     cost="60 epochs of 216 sequences of at most 29 steps",
-    data=AeonData(name="JapaneseVowels", batch_size=16),
+    data=AeonData(name="JapaneseVowels", batch_size=16, scaling=0.1, warp_time=0.1, jitter=0.1, mask_time=0.1),
     model=SequenceModel(cell="gru", features=(128,), bidirectional=True, pooling=("mean", "max", "last"), dropout=0.4),
     optim=OptimConfig(learning_rate=3e-3, schedule="cosine", warmup_fraction=0.05, weight_decay=1e-2, ema_decay=0.99),
     train=TrainConfig(epochs=60, steps_per_call=16),
