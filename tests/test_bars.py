@@ -297,6 +297,29 @@ def test_a_bar_that_fails_costs_a_note_and_no_run(monkeypatch, capsys):
     assert "a bar could not be made: tests.test_bars: ZeroDivisionError" in capsys.readouterr().err
 
 
+def test_bars_are_fitted_once_for_all_seeds_of_the_same_data(monkeypatch):
+    fitted = []
+
+    def plain(asked):
+        fitted.append(asked.split)
+        return Bar("plain", {"accuracy": 0.5}, None)
+
+    monkeypatch.setattr(bars, "BARS", (plain,))
+    dataset, other = (arrays(np.zeros((60, 1), np.float32), np.tile([0, 1], 30)) for _ in range(2))
+    task = Classification().prepared(dataset, None)
+    for held, split, times in (
+        (dataset, "test", 1),
+        (dataset, "test", 1),
+        (dataset, "validation", 2),
+        (other, "test", 3),
+    ):
+        made = bars.beside(task, held, split, Bar("network", {"accuracy": 0.6}, None), 10.0)
+        assert [row["name"] for row in made["rows"]] == ["plain", "network"]
+        assert len(fitted) == times
+    bars.beside(dataclasses.replace(task), other, "test", Bar("network", {"accuracy": 0.6}, None), 10.0)
+    assert len(fitted) == 4
+
+
 def test_bars_take_a_fifth_of_the_training_and_at_most_two_minutes():
     assert [bars.seconds_for(training, own=True) for training in (1, 100, 3600)] == [10, 20, 120]
     assert bars.seconds_for(1, own=False) == 120, "a result that others compare with has a bar that is itself"

@@ -209,7 +209,6 @@ def _beside_bars(training: Training, split: str, metrics: Mapping[str, float], k
     task, dataset = program.task, program.dataset
     outcomes = None if kept is None else task.outcomes(kept, dataset.spec)
     seconds = bars.seconds_for(training.progress.seconds, own=program.experiment.own)
-    terminal.say(f"training plain models to compare with, for up to {seconds:.0f} s ...")
     network = bars.Bar(bars.NETWORK, metrics, outcomes)
     return bars.beside(task, dataset, split, network, seconds)
 
