@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import every, load, trials
+from experiments import every, trials
 from rnnjax.experiment import Listed
 from rnnjax.runs.display import duration
 
@@ -113,23 +113,27 @@ def full(results: dict[str, Results]) -> str:
 
 
 def short(results: dict[str, Results]) -> str:
-    """The results alone, for the first page; variants with their experiment's target are on the other page, and models
-    that are nothing but the beginning of others.
+    """The results alone, for the first page: of each data set the best experiment, by each metric that it is judged by.
+
+    Variants are on the other page, and models that are nothing but the beginning of others.
     """
     columns = ["experiment", "what", "target", "measured", "seeds"]
-    rows = []
+    best: dict[tuple[str, str], _Row] = {}
     for row in _rows(results, "experiments/"):
-        if not row.results or not _has_own_target(row.experiment) or row.experiment.task.begins_others:
+        if not row.results or "-" in row.experiment.name or row.experiment.task.begins_others:
             continue
+        key = (row.results[0]["data"]["name"].partition("/")[0], row.experiment.task.headline.name)
+        if key not in best or _score(row) > _score(best[key]):
+            best[key] = row
+    rows = []
+    for row in best.values():
         copies = sorted({copy for result in row.results if (copy := trials.copy(result))})
         rows.append([*row.cells, " on ".join([row.measured, *copies]), str(len(row.results))])
     return _table(columns, rows)
 
 
-def _has_own_target(experiment: Listed) -> bool:
-    """Whether it is no variant, or one that aims at something else than the experiment itself."""
-    module, _, variant = experiment.name.partition("-")
-    return not variant or experiment.target != load(module).target
+def _score(row: "_Row") -> float:
+    return row.experiment.task.headline.score(mean(row.experiment, row.results))
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:
