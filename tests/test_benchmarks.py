@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import __main__ as command
-from experiments.benchmarks import goals, harness, layers, markdown, memory_limit, peers, record
-from experiments.benchmarks.task import Shape, Task
+from experiments.benchmarks import goals, harness, layers, markdown, memory_limit, peers, peers_jax, record
+from experiments.benchmarks.task import FORMS, GATES, Shape, Task
 from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 from rnnjax.errors import UsageError
+from tests.marks import often
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read when Keras is imported
@@ -359,6 +360,20 @@ def test_peers_compute_the_same_loss_and_step(peer, cell, form):
     np.testing.assert_allclose(float(call()), float(theirs()), rtol=5e-6)
 
 
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    often(itertools.product(GATES, FORMS), [("lstm", "masked"), ("gru", "bidirectional"), ("rnn", "plain")]),
+)
+def test_nnx_has_our_gradients(cell, form):
+    """Of its parameters, which are handed over in our layout, and of the inputs."""
+    task, found = Task(cell, form, "train", Shape(4, 6, 3, 5)), []
+    for layer in (peers_jax.rnnjax_layer(task, implementation="scan"), peers_jax.nnx_layer(task)):
+        params, _, loss = peers_jax.make_loss(task, layer)
+        gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+        found.append(gradient(params, task.inputs, task.lengths, task.labels))
+    jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-7), *found)
+
+
 @pytest.mark.parametrize("peer", ["rnnjax fused", "keras", "torch", "torch padded"])
 def test_peers_compute_the_same_logits(peer):
     task = Task("lstm", "masked", "forward", Shape(4, 6, 3, 5))
@@ -366,7 +381,7 @@ def test_peers_compute_the_same_logits(peer):
     np.testing.assert_allclose(logits, peers.make_call("flax", task)(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("peer", ["rnnjax fused", "flax", "equinox", "keras", "torch"])
+@pytest.mark.parametrize("peer", ["rnnjax fused", "flax", "nnx", "equinox", "keras", "torch"])
 @pytest.mark.parametrize("form", ["masked", "bidirectional"])
 def test_peers_compute_in_bfloat16(peer, form):
     """Near the logits of float32, and not these: bfloat16 has 8 bits of mantissa."""
@@ -433,10 +448,10 @@ def test_layers_are_timed_with_the_asked_precision_and_dtype(tmp_path, monkeypat
         command.main(["layers", *options, "--precision", "tf32"])
 
 
-@pytest.mark.parametrize("mode", ["train", "forward"])
-def test_two_devices_compute_the_same(mode):
+@pytest.mark.parametrize(("peer", "mode"), [("rnnjax fused", "train"), ("rnnjax fused", "forward"), ("nnx", "train")])
+def test_two_devices_compute_the_same(peer, mode):
     task = Task("lstm", "masked", mode, Shape(4, 6, 3, 5))
-    one, two = (peers.make_call("rnnjax fused", task, devices) for devices in (1, 2))
+    one, two = (peers.make_call(peer, task, devices) for devices in (1, 2))
     for _ in range(2):
         np.testing.assert_allclose(np.asarray(two()).reshape(-1), np.asarray(one()).reshape(-1), rtol=1e-5, atol=1e-6)
 

@@ -14,6 +14,8 @@ COLOURS = {
     "rnnjax cudnn": "#134e4a",
     "flax": "#f2a541",
     "flax, 2 devices": "#b86e00",
+    "nnx": "#d9c65d",
+    "nnx, 2 devices": "#8f7f1e",
     "keras": "#c44536",
     "torch": "#7a4fa3",
     "torch padded": "#b79bd0",

@@ -6,7 +6,7 @@ from typing import Any
 from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 
 FUSED = "rnnjax fused"
-OTHERS = ("flax", "keras", "torch", "torch padded", "equinox")
+OTHERS = ("flax", "nnx", "keras", "torch", "torch padded", "equinox")
 SMALLEST_BATCH = 16
 """Means are taken over shapes of at least this batch; smaller ones are reported apart."""
 

@@ -29,7 +29,7 @@ FEW_SHAPES = ("128,28,28,128", "64,400,128,128", "32,128,128,256", "256,100,64,6
 QUICK_SHAPES = ("16,5,3,4",)
 
 CHOICE = (
-    "Training, plain: all shapes and peers; rnnjax and Flax on every number of devices.",
+    "Training, plain: all shapes and peers; rnnjax, Flax and nnx on every number of devices.",
     "Training, masked and bidirectional: four shapes (short, long, wide, large batch); rnnjax fused, Flax, Keras and "
     "PyTorch (packed; padded too when masked), on one device.",
     "Forward, plain: two of these shapes (short, long), the same peers.",
@@ -56,8 +56,8 @@ class Options:
     shapes: tuple[str, ...] | None = None
     """Shapes as B,T,D,H: batch, steps, input features, hidden features."""
     peers: tuple[str, ...] | None = None
-    """Peers: "rnnjax fused", "rnnjax scan", "rnnjax cudnn" (GPU), flax, keras, torch (packed when masked),
-    "torch padded" (masked only), equinox."""
+    """Peers: "rnnjax fused", "rnnjax scan", "rnnjax cudnn" (GPU), flax (Linen), nnx (Flax too), keras,
+    torch (packed when masked), "torch padded" (masked only), equinox."""
     devices: tuple[int, ...] | None = None
     """Numbers of devices; by default 1, and 2 on the CPU or all of several accelerators."""
     precision: Precision = "default"
@@ -197,7 +197,7 @@ def _in_choice(task: Task, peer: str, devices: int) -> bool:
     """Whether the default choice has it; ``CHOICE`` says the same in words."""
     if (task.form, task.mode) == ("plain", "train"):
         return True
-    if devices > 1 or peer in ("rnnjax scan", "equinox"):
+    if devices > 1 or peer in ("rnnjax scan", "nnx", "equinox"):
         return False
     few = FEW_SHAPES if task.mode == "train" else FEW_SHAPES[:2]
     return task.shape in map(Shape.parse, (*few, *QUICK_SHAPES)) and (task.mode == "train" or task.form == "plain")

@@ -9,9 +9,10 @@ from experiments.benchmarks.task import Task
 
 RNNJAX = {"rnnjax fused": "fused", "rnnjax scan": "scan", "rnnjax cudnn": "cudnn"}
 """Implementations of ``rnnjax.RNN``."""
-OTHERS = ("flax", "keras", "torch", "torch padded", "equinox")
-"""PyTorch's packed sequences skip the padding; padded, it computes that too and the last real output is picked."""
-MAPPED = ("rnnjax fused", "flax")
+OTHERS = ("flax", "nnx", "keras", "torch", "torch padded", "equinox")
+"""flax is Linen's layer, nnx that of ``flax.nnx``. PyTorch's packed sequences skip the padding; padded, it computes
+that too and the last real output is picked."""
+MAPPED = ("rnnjax fused", "flax", "nnx")
 """Peers that also run on several devices, under pmap."""
 
 
@@ -45,5 +46,6 @@ def make_call(peer: str, task: Task, devices: int = 1) -> Callable[[], Any]:
     if peer in RNNJAX:
         layer = peers_jax.rnnjax_layer(task, implementation=RNNJAX[peer])
     else:
-        layer = {"flax": peers_jax.flax_layer, "equinox": peers_jax.equinox_layer}[peer](task)
+        layers = {"flax": peers_jax.flax_layer, "nnx": peers_jax.nnx_layer, "equinox": peers_jax.equinox_layer}
+        layer = layers[peer](task)
     return peers_jax.make_call(task, layer, devices)

@@ -1,7 +1,7 @@
-"""The peers that are JAX functions: rnnjax, ``flax.linen.RNN``, and Equinox' cells in a ``lax.scan``.
+"""The peers that are JAX functions: rnnjax, ``flax.linen.RNN``, ``flax.nnx.RNN``, Equinox' cells in a ``lax.scan``.
 
 A layer is a pair ``(params, apply)`` with ``apply(params, inputs [B, T, D], lengths [B] or None)``
-giving all outputs ``[B, T, directions * H]``; head, loss and step are the same for all three.
+giving all outputs ``[B, T, directions * H]``; head, loss and step are the same for all of them.
 """
 
 import importlib
@@ -56,6 +56,48 @@ def flax_layer(task: Task, *, unroll: int = 1) -> Layer:
         return module.apply({"params": params}, inputs, seq_lengths=lengths)
 
     return params, apply
+
+
+def nnx_layer(task: Task) -> Layer:
+    """``nnx.RNN`` over nnx's optimized cell, or ``nnx.Bidirectional``, with ``seq_lengths``, merged inside of the step.
+
+    Its parameters are ours, put where nnx has them. Its GRU cell lacks the candidate's recurrent bias, and is given it.
+    """
+    nnx: Any = importlib.import_module("flax.nnx")
+    cells = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "rnn": nnx.SimpleCell}
+
+    def direction(rngs: Any) -> Any:
+        cell = cells[task.cell](task.shape.D, task.shape.H, dtype=_dtype(task), rngs=rngs)
+        if task.cell == "gru":
+            cell.dense_h = nnx.Linear(task.shape.H, 3 * task.shape.H, dtype=_dtype(task), rngs=rngs)
+        return nnx.RNN(cell)
+
+    def made() -> Any:
+        rngs = nnx.Rngs(0)
+        return nnx.Bidirectional(direction(rngs), direction(rngs)) if task.directions == 2 else direction(rngs)
+
+    graph, state, rest = nnx.split(made(), nnx.Param, ...)
+
+    def apply(params, inputs, lengths):
+        # Copies are of the trace in which the layer changes them: it counts its calls.
+        mine, others = (jax.tree.map(lambda leaf: leaf, part) for part in (state, rest))
+        nnx.replace_by_pure_dict(mine, _nnx_params(params, task.cell))
+        return nnx.merge(graph, mine, others)(inputs, seq_lengths=lengths)
+
+    return task.weights["recurrent"], apply
+
+
+def _nnx_params(params: Any, kind: str) -> Any:
+    """Ours, which may be traced, where nnx's layer has them."""
+    if "cell" not in params:
+        return {f"{side}_rnn": _nnx_params(direction, kind) for side, direction in params.items()}
+    cell = params["cell"]
+    tree = {"dense_i": {"kernel": cell["input_kernel"]}, "dense_h": {"kernel": cell["recurrent_kernel"]}}
+    tree["dense_h" if kind == "lstm" else "dense_i"]["bias"] = cell["bias"]
+    if kind == "gru":
+        bias = cell["recurrent_bias"]
+        tree["dense_h"]["bias"] = jnp.concatenate([jnp.zeros_like(bias, shape=2 * bias.size), bias])
+    return {"cell": tree}
 
 
 def _dtype(task: Task) -> Any:
