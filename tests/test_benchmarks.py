@@ -530,6 +530,7 @@ def test_committed_results_are_whole_and_of_a_commit():
     for path in record.COMMITTED.glob("*-*.json"):
         result = json.loads(path.read_text(encoding="utf-8"))
         assert not result.get("partial"), path
+        assert "stranger" not in result and "--peer " not in result["command"], path
         assert result["commit"] and "+changes" not in result["commit"], f"{path} must come from a commit"
     for path in record.COMMITTED.glob("*.png"):
         assert path.stat().st_size < 150_000, path

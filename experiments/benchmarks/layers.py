@@ -1,6 +1,7 @@
 """The part ``layers``: times of recurrent layers, ours beside other libraries'."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, Literal
 import jax
 
 from experiments.benchmarks import charts, goals, harness, memory_limit, peers, record, terminal
+from experiments.benchmarks import stranger as strangers
+from experiments.benchmarks.stranger import Stranger
 from experiments.benchmarks.task import FORMS, GATES, MODES, Shape, Task
 from rnnjax.errors import UsageError
 from rnnjax.layers.precision import matmul_precision
@@ -58,6 +61,9 @@ class Options:
     peers: tuple[str, ...] | None = None
     """Peers: "rnnjax fused", "rnnjax scan", "rnnjax cudnn" (GPU), flax (Linen), nnx (Flax too), keras,
     torch (packed when masked), "torch padded" (masked only), equinox."""
+    peer: Path | None = None
+    """A layer of yours beside the others: FILE.py with one function lstm(params, inputs), or gru, or rnn. Before
+    anything is timed, its outputs and gradients are compared with ours: experiments/benchmarks/README.md."""
     devices: tuple[int, ...] | None = None
     """Numbers of devices; by default 1, and 2 on the CPU or all of several accelerators."""
     precision: Precision = "default"
@@ -90,41 +96,69 @@ def run(options: Options) -> int:
     """Times what the options choose, shows and writes it; returns the exit code, 130 after Ctrl-C.
 
     Raises:
-      UsageError: for an unknown peer, a malformed shape, or one that would not fit into memory.
+      UsageError: for an unknown peer, a malformed shape, one that would not fit into memory, or a file of --peer whose
+        layer cannot be had or computes something else than ours.
     """
     began = time.monotonic()
     # With two CPU devices, a function on the first of them still runs on the threads of both cores: measured, its times
     # are the same as in a process with one device.
     load = record.start(max(options.devices or (2,)))
-    groups = _groups(options)
-    memory_limit.check([task for group in groups for task, _, _ in group], memory_limit.available())
+    options, stranger = _with_peer(options)
+    groups = _groups(options, stranger)
+    tasks = [task for group in groups for task, _, _ in group]
+    memory_limit.check(tasks, memory_limit.available())
     chosen, rows, partial = _is_default(options), [], False
     console = terminal.console()
     console.print(f"layers in {options.dtype}, float32 products at precision {options.precision}")
+    if stranger is not None:
+        apart = strangers.compare(stranger, tasks)
+        console.print(f"{stranger.name}: outputs and gradients as ours, to {apart:.0e} of the largest value")
+        jax.clear_caches()
     console.print("\n".join(CHOICE) if chosen else f"{sum(map(len, groups))} combinations")
     try:
         for number, group in enumerate(groups):
             left = 60 * options.minutes - (time.monotonic() - began)
-            entries = [_entry(*member) for member in group]
+            entries = [_entry(*member, stranger) for member in group]
             try:
                 with matmul_precision(options.precision):
                     harness.measure(entries, samples=_samples(options), seconds=left / (len(groups) - number))
             finally:
                 rows += [entry.result() for entry in entries]
                 task = group[0][0]
-                console.print(terminal.of_group(f"{task.cell.upper()} {task.shape}", rows[-len(entries) :]))
+                title = f"{task.cell.upper()} {task.shape}"
+                console.print(terminal.of_group(title, rows[-len(entries) :], _against(stranger)))
             jax.clear_caches()  # what has been timed is not needed any more
     except KeyboardInterrupt:
         partial = True
         console.print("interrupted: what follows is partial")
-    _finish(options, _in_order(rows, options), {"load_at_start": load, "seconds": time.monotonic() - began}, partial)
+    run = {"load_at_start": load, "seconds": time.monotonic() - began}
+    _finish(options, _in_order(rows, options), run, partial, stranger)
     return 130 if partial else 0
 
 
-def _finish(options: Options, rows: list[dict[str, Any]], run: dict[str, float], partial: bool) -> None:
+def _with_peer(options: Options) -> tuple[Options, Stranger | None]:
+    """The layer of the file that --peer names, and the options with its cell alone."""
+    if options.peer is None:
+        return options, None
+    if options.out is not None and options.out.resolve().is_relative_to(record.COMMITTED):
+        raise UsageError(f"--out: among the committed results are none with a --peer; got {options.out}")
+    stranger = strangers.load(options.peer)
+    if options.cells != Options.cells and stranger.cell not in options.cells:
+        raise UsageError(f"--cells: {stranger.name} has the cell {stranger.cell}, got {', '.join(options.cells)}")
+    return dataclasses.replace(options, cells=(stranger.cell,)), stranger
+
+
+def _against(stranger: Stranger | None) -> tuple[str, ...]:
+    """Over whose times the shown ratios are."""
+    return terminal.AGAINST if stranger is None else (*terminal.AGAINST, stranger.name)
+
+
+def _finish(
+    options: Options, rows: list[dict[str, Any]], run: dict[str, float], partial: bool, stranger: Stranger | None
+) -> None:
     """Shows and writes what was measured."""
     console, found = terminal.console(), goals.evaluate(rows)
-    console.print(terminal.of_means(rows))
+    console.print(terminal.of_means(rows, _against(stranger)))
     console.print(terminal.of_goals(found, "goals (geometric means over shapes with B >= 16)"))
     result = {
         "part": "layers",
@@ -133,6 +167,7 @@ def _finish(options: Options, rows: list[dict[str, Any]], run: dict[str, float],
         "samples": _samples(options),
         "dtype": options.dtype,
         "precision": options.precision,
+        **({} if stranger is None else {"stranger": stranger.described()}),
         **run,
         **record.circumstances(),
         "goals": found,
@@ -147,7 +182,7 @@ def _finish(options: Options, rows: list[dict[str, Any]], run: dict[str, float],
 
 def _is_default(options: Options) -> bool:
     """Whether the default choice runs."""
-    free = (options.forms, options.modes, options.shapes, options.peers, options.devices)
+    free = (options.forms, options.modes, options.shapes, options.peers, options.peer, options.devices)
     return not options.quick and options.cells == Options.cells and all(value is None for value in free)
 
 
@@ -171,12 +206,13 @@ def _devices(options: Options) -> tuple[int, ...]:
     return options.devices
 
 
-def _groups(options: Options) -> list[Group]:
+def _groups(options: Options, stranger: Stranger | None = None) -> list[Group]:
     """All that is to be timed, the cheapest first: what it leaves of its time goes to the dearer."""
     known, chosen = peers.names(), options.peers or tuple(peers.names())
     for peer in chosen:
         if peer not in known:
             raise UsageError(f"--peers: {peer!r} is none of {', '.join(known)}")
+    mine = () if stranger is None else (stranger.name,)
     combinations = all(value is None for value in (options.forms, options.modes, options.shapes, options.peers))
     groups = []
     for shape in _shapes(options):
@@ -185,9 +221,9 @@ def _groups(options: Options) -> list[Group]:
                 (Task(cell, form, mode, shape, options.dtype, options.precision), peer, devices)
                 for mode in reversed(options.modes or MODES)
                 for form in options.forms or FORMS
-                for peer in chosen
+                for peer in (*chosen, *mine)
                 for devices in _devices(options)
-                if peers.offers(peer, form, devices)
+                if peer in mine or peers.offers(peer, form, devices)
             ]
             groups.append([member for member in group if not combinations or _in_choice(*member)])
     return sorted((group for group in groups if group), key=lambda group: _cost(group[0][0]))
@@ -208,13 +244,14 @@ def _cost(task: Task) -> int:
     return shape.B * shape.T * (shape.D + shape.H) * shape.H * GATES[task.cell]
 
 
-def _entry(task: Task, peer: str, devices: int) -> harness.Entry:
+def _entry(task: Task, peer: str, devices: int, stranger: Stranger | None) -> harness.Entry:
     shape = task.shape
+    make = stranger.make_call if stranger and peer == stranger.name else functools.partial(peers.make_call, peer)
     row = {"cell": task.cell, "form": task.form, "mode": task.mode, "shape": list(dataclasses.astuple(shape))}
     row |= {"peer": peer, "devices": devices}
     if shape.B % devices:
         return harness.Entry(row, None, error=f"a batch of {shape.B} does not divide over {devices} devices")
-    return harness.Entry(row, lambda: peers.make_call(peer, task, devices))
+    return harness.Entry(row, lambda: make(task, devices))
 
 
 def _in_order(rows: list[dict[str, Any]], options: Options) -> list[dict[str, Any]]:

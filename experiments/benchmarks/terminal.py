@@ -10,6 +10,8 @@ from experiments.benchmarks import goals
 from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 
 WIDTH = 118
+AGAINST = ("flax", "torch")
+"""Over whose times the ratios are that stand in the tables."""
 
 
 def console() -> Console:
@@ -48,16 +50,16 @@ def reference(timings: Timings, row: dict[str, Any], peer: str) -> float | None:
     return ratio if ratio is not None else timings.ratio(row, row | {"peer": peer, "devices": 1})
 
 
-def of_group(title: str, rows: Sequence[dict[str, Any]]) -> Table:
-    """Medians, quartiles and ratios of the rows of one cell and shape."""
+def of_group(title: str, rows: Sequence[dict[str, Any]], against: Sequence[str] = AGAINST) -> Table:
+    """Medians, quartiles and ratios to other peers of the rows of one cell and shape."""
     timings, lines = Timings(rows), []
     for row in rows:
         words = [row["form"], row["mode"], peer_name(row)]
         if not row["samples"]:
-            lines.append([*words, row["error"] or "not measured", "", "", "", "", ""])
+            lines.append([*words, row["error"] or "not measured", "", "", *([""] * len(against)), ""])
             continue
         q1, median, q3 = quartiles(row["samples"])
-        ratios = [times(reference(timings, row, peer)) for peer in ("flax", "torch")]
+        ratios = [times(reference(timings, row, peer)) for peer in against]
         first = row["first_call_seconds"]
         lines.append(
             [
@@ -69,12 +71,12 @@ def of_group(title: str, rows: Sequence[dict[str, Any]]) -> Table:
                 "" if first is None else f"{first:.1f}",
             ]
         )
-    columns = ["form", "mode", "peer", "ms", "quartiles", "samples", "× flax", "× torch", "first call s"]
+    columns = ["form", "mode", "peer", "ms", "quartiles", "samples", *(f"× {peer}" for peer in against), "first call s"]
     return make(title, columns, lines, left=3)
 
 
-def of_means(rows: Sequence[dict[str, Any]]) -> Table:
-    """Geometric means of the ratios to Flax and PyTorch over the shapes with B >= 16."""
+def of_means(rows: Sequence[dict[str, Any]], against: Sequence[str] = AGAINST) -> Table:
+    """Geometric means of the ratios to other peers over the shapes with B >= 16."""
     timings, lines = Timings(rows), []
     large = [row for row in rows if row["shape"][0] >= goals.SMALLEST_BATCH]
     for cell, form, mode, peer, devices in dict.fromkeys(
@@ -86,11 +88,13 @@ def of_means(rows: Sequence[dict[str, Any]]) -> Table:
             if (row["cell"], row["form"], row["mode"], row["peer"], row["devices"]) == (cell, form, mode, peer, devices)
         ]
         cells = []
-        for other in ("flax", "torch"):
+        for other in against:
             ratios = [ratio for row in mine if (ratio := reference(timings, row, other)) is not None]
             cells += [times(geometric_mean(ratios)), str(len(ratios))]
         lines.append([cell, form, mode, peer_name({"peer": peer, "devices": devices}), *cells])
-    columns = ["cell", "form", "mode", "peer", "× flax", "shapes", "× torch", "shapes"]
+    columns = ["cell", "form", "mode", "peer"]
+    for other in against:
+        columns += [f"× {other}", "shapes"]
     return make("geometric means over shapes with B >= 16", columns, lines, left=4)
 
 
