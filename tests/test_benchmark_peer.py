@@ -89,12 +89,15 @@ def test_bfloat16_is_compared_too_but_less_closely(loaded):
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("work(params, inputs) * 1.01", r"rnnjax, and nothing was timed: its output by 1\.0e-02 of the largest value"),
+        (
+            "work(params, inputs) * 1.01",
+            r"rnnjax, and nothing was timed: its output differs by 1\.0e-02 of the largest",
+        ),
         (
             "work(params | {'bias': jax.lax.stop_gradient(params['bias'])}, inputs)",
-            r": its gradient of bias by 1\.0e\+00 of the largest value of ours, where 0\.001 is allowed; at rnn plain",
+            r": its gradient of bias differs by 1\.0e\+00 of the largest value of ours, where 0\.001 is allowed; at",
         ),
-        ("work(params, jax.lax.stop_gradient(inputs))", r": its gradient of inputs by 1\.0e\+00 of"),
+        ("work(params, jax.lax.stop_gradient(inputs))", r": its gradient of inputs differs by 1\.0e\+00 of"),
         ("jnp.sqrt(work(params, inputs))", "mine.py: its output has values that are not finite; at rnn plain, B2 T4"),
         ("work(params, inputs) + 0 * jnp.sqrt(0 * inputs[..., :1])", "its gradient of inputs has values that are not"),
     ],
@@ -108,7 +111,7 @@ def test_what_differs_or_is_not_finite_is_refused(returned, message, loaded):
 def test_a_backward_direction_is_named(loaded):
     held = "params = {name: jax.lax.stop_gradient(part) if reverse else part for name, part in params.items()}\n    "
     text = CALLED.format(options=", reverse", returned=TURNED).replace("return", held + "return")
-    with pytest.raises(UsageError, match=r"its gradient of backward bias by .*, its gradient of backward input_kernel"):
+    with pytest.raises(UsageError, match=r"its gradient of backward bias differs by .*, its gradient of backward "):
         compared(loaded("import jax\n" + text), "bidirectional")
 
 

@@ -47,7 +47,7 @@ class Options:
 
     Without --forms, --modes, --shapes and --peers a choice of eight shapes runs that fits in about
     --minutes and is written to experiments/results/benchmarks; with any of these every combination
-    of them runs and is written to runs/benchmarks, as is what has another --precision or --dtype.
+    of them runs and is written to runs/benchmarks, as is what has another --precision or --dtype, or a --peer.
     """
 
     cells: tuple[Literal["lstm", "gru", "rnn"], ...] = ("lstm", "gru")
@@ -110,12 +110,12 @@ def run(options: Options) -> int:
     chosen, rows, partial = _is_default(options), [], False
     console = terminal.console()
     console.print(f"layers in {options.dtype}, float32 products at precision {options.precision}")
-    if stranger is not None:
-        apart = strangers.compare(stranger, tasks)
-        console.print(f"{stranger.name}: outputs and gradients as ours, to {apart:.0e} of the largest value")
-        jax.clear_caches()
     console.print("\n".join(CHOICE) if chosen else f"{sum(map(len, groups))} combinations")
     try:
+        if stranger is not None:
+            apart = strangers.compare(stranger, tasks)
+            console.print(f"{stranger.name}: outputs and gradients as ours, to {apart:.0e} of the largest value")
+            jax.clear_caches()
         for number, group in enumerate(groups):
             left = 60 * options.minutes - (time.monotonic() - began)
             entries = [_entry(*member, stranger) for member in group]

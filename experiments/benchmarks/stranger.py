@@ -21,8 +21,10 @@ from rnnjax.layers.precision import matmul_precision
 
 OPTIONAL = ("lengths", "reverse")
 """What the function may take by these names beside ``params`` and ``inputs``."""
-FARTHEST = {"float32": 1e-3, "bfloat16": 5e-2}
-"""How far each of its outputs and gradients may be from ours in float32, as a share of the largest of ours."""
+FARTHEST = {"float32": 1e-3, "bfloat16": 0.2}
+"""How far each of its outputs and gradients may be from ours in float32, as a share of the largest of ours.
+
+The roundings of a right LSTM in bfloat16 come to 0.08 over 784 steps, and in float32 to 2e-6."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +161,7 @@ def _compare(stranger: Stranger, task: Task) -> float:
     if "output" in wrong:
         wrong = ["output"]  # the gradients differ for its reason
     if wrong:
-        said = ", ".join(f"its {name} by {far[name]:.1e}" for name in wrong)
+        said = ", ".join(f"its {name} differs by {far[name]:.1e}" for name in wrong)
         raise UsageError(
             f"{stranger.name} computes something else than rnnjax, and nothing was timed: {said} of the largest value "
             f"of ours, where {most:g} is allowed; at {at}"
