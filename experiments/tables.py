@@ -115,12 +115,13 @@ def full(results: dict[str, Results]) -> str:
 def short(results: dict[str, Results]) -> str:
     """The results alone, for the first page: of each data set the best experiment, by each metric that it is judged by.
 
-    Variants are on the other page, and models that are nothing but the beginning of others.
+    Variants are on the other page, models that are nothing but the beginning of others, and what was tested on so few
+    examples that one result says little.
     """
     columns = ["experiment", "what", "target", "measured", "seeds"]
     best: dict[tuple[str, str], _Row] = {}
     for row in _rows(results, "experiments/"):
-        if not row.results or "-" in row.experiment.name or row.experiment.task.begins_others:
+        if not row.results or "-" in row.experiment.name or row.experiment.task.begins_others or _few(row):
             continue
         key = (row.results[0]["data"]["name"].partition("/")[0], row.experiment.task.headline.name)
         if key not in best or _score(row) > _score(best[key]):
@@ -130,6 +131,11 @@ def short(results: dict[str, Results]) -> str:
         copies = sorted({copy for result in row.results if (copy := trials.copy(result))})
         rows.append([*row.cells, " on ".join([row.measured, *copies]), str(len(row.results))])
     return _table(columns, rows)
+
+
+def _few(row: "_Row") -> bool:
+    """Whether a test example more or less shows in the figure; one with an answer a step has many."""
+    return row.results[0]["data"]["test"] < 300 and not row.experiment.task.per_step
 
 
 def _score(row: "_Row") -> float:
