@@ -91,5 +91,5 @@ def test_names_are_told_apart_and_one_always_runs():
     names = [row.name for row in IMPLEMENTATIONS]
     assert len(set(names)) == len(names)
     assert IMPLEMENTATIONS[-1].name == "scan", "which every cell and option has"
-    with pytest.raises(UsageError, match="must be auto, associative, fused, cudnn, scan or an Implementation"):
+    with pytest.raises(UsageError, match="must be auto, associative, fused, cudnn, pallas, scan or an Implementation"):
         RNN(GRUCell(4), implementation="fast")

@@ -9,7 +9,7 @@ Axes: T time (first here), B batch (any number of axes), D input features, H hid
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.errors import UsageError
-from rnnjax.layers import cudnn, fused, linear_scan, measured, meshes, plain_scan, target, variables
+from rnnjax.layers import cudnn, fused, linear_scan, measured, meshes, pallas, plain_scan, target, variables
 from rnnjax.layers.cells import Carry, RecurrentCell
 from rnnjax.layers.cells.base import keep_dtypes
 from rnnjax.layers.rules import Implementation, Rules, Steps
@@ -172,17 +172,26 @@ def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> st
 
 
 def _fused_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    return _dtype_obstacle(cell, steps, rules) or cell.fused_obstacle()
+
+
+def _dtype_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
     dtype = cell.compute_dtype(steps.inputs)
-    if dtype is None:
-        return cell.fused_obstacle()
-    other = [leaf.dtype for leaf in jax.tree.leaves(rules.reset_carry) if leaf.dtype != dtype]
-    if other:
-        return f"its carry is {other[0]} and its products are {jnp.dtype(dtype)}, but both must be of one dtype"
-    return cell.fused_obstacle()
+    other = [leaf.dtype for leaf in jax.tree.leaves(rules.reset_carry) if dtype is not None and leaf.dtype != dtype]
+    if not other:
+        return None
+    return f"its carry is {other[0]} and its products are {jnp.dtype(dtype)}, but both must be of one dtype"
 
 
 def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """The recurrence with its hand-written backward pass."""
+    return _at_once(cell.fused_sequence, cell, carry, steps, rules)
+
+
+def _at_once(
+    sequence: Callable[..., Any], cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules
+) -> tuple[Carry, Array]:
+    """The recurrence by a method of the cell that has the arguments of ``fused_sequence``."""
     batch = steps.inputs.shape[1:-1]
     flat = lambda leaf: leaf.reshape(math.prod(batch), *leaf.shape[len(batch) :])  # noqa: E731
     flat_steps = lambda leaf: leaf.reshape(leaf.shape[0], math.prod(batch), leaf.shape[-1])  # noqa: E731
@@ -196,7 +205,7 @@ def _fused(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
     real = None if steps.real is None else flat_steps(steps.real)[..., 0]
     options = {"reverse": rules.reverse, "unroll": rules.unroll} | ({"carries": True} if rules.carries else {})
     flat_carry = jax.tree.map(flat, carry)
-    last, outputs = cell.fused_sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
+    last, outputs = sequence(flat_steps(steps.inputs), flat_carry, real, extras, rules.noise, **options)
     # Weights may have been cast after they were made, and their products with them: the carry stays what it was.
     if rules.carries:
         outputs = outputs[0], keep_dtypes(outputs[1], flat_carry)
@@ -234,6 +243,24 @@ def _cudnn(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tup
     return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-2], *batch, leaf.shape[-1]), (last, outputs))
 
 
+def _pallas_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    if cell.pallas_obstacle():
+        return cell.pallas_obstacle()
+    dropout = rules.step_dropout or rules.noise.hidden is not None
+    has = {"zoneout": rules.zoneout is not None, "recurrent_dropout": dropout}
+    if any(has.values()):
+        return f"it has {', '.join(name for name, there in has.items() if there)}, which its kernels have not"
+    sizes = steps.inputs.shape[:-1]
+    return _dtype_obstacle(cell, steps, rules) or pallas.obstacle(
+        cell.features, cell.compute_dtype(steps.inputs), sizes
+    )
+
+
+def _pallas(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+    """The recurrence by kernels for a TPU."""
+    return _at_once(cell.pallas_sequence, cell, carry, steps, rules)
+
+
 def _scan(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
     """A loop: over two operations where the recurrence is linear, else over the cell's step."""
     loop = plain_scan.run if linear_scan.obstacle(cell, rules) else linear_scan.run
@@ -249,7 +276,8 @@ IMPLEMENTATIONS = (
     # On a CPU the associative scan's additional passes over the states cost more than a loop.
     Implementation("associative", lambda name: name != "cpu", _associative_obstacle, _associative, True),
     Implementation("fused", lambda backend: True, _fused_obstacle, _fused, carries=True),
-    # Where a measurement speaks for it, that asks it first.
+    # Where a measurement speaks for them, that asks them first.
     Implementation("cudnn", lambda backend: False, _cudnn_obstacle, _cudnn),
+    Implementation("pallas", lambda backend: False, _pallas_obstacle, _pallas),
     Implementation("scan", lambda backend: True, lambda cell, steps, rules: None, _scan, carries=True),
 )

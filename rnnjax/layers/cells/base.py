@@ -256,6 +256,17 @@ class RecurrentCell(Portable, Answering, nn.RNNCellBase):
         """
         raise NotImplementedError(f"{type(self).__name__} does not run by cuDNN")
 
+    @nn.nowrap
+    def pallas_obstacle(self) -> str | None:
+        """Why the cell has no :meth:`pallas_sequence`, or None where it has one."""
+        return "of the cells, LSTMCell and GRUCell themselves alone have kernels for a TPU"
+
+    def pallas_sequence(
+        self, inputs: Array, carry: Carry, mask: Array | None, extras: Extras, noise: Noise, **options: Any
+    ) -> tuple[Carry, Array]:
+        """As :meth:`fused_sequence`, by :mod:`rnnjax.layers.pallas`, for cells without :meth:`pallas_obstacle`."""
+        raise NotImplementedError(f"{type(self).__name__} does not run by Pallas")
+
     def _masked_kernel(self, hidden: Array, noise: Noise) -> Array:
         """``recurrent_kernel`` in the dtype of its product with ``hidden``, under its own mask."""
         return self._recurrent_kernel(hidden, self.gates, Noise(kernel=noise.kernel))[1]

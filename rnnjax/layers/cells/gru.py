@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from rnnjax.layers import fused
+from rnnjax.layers import fused, pallas
 from rnnjax.layers.cells.base import SILENT, Array, Noise, RecurrentCell
 from rnnjax.layers.ranks import at_rank_of
 
@@ -38,12 +38,22 @@ class GRUCell(RecurrentCell):
         return None if self._computes_as(GRUCell) else super().fused_obstacle()
 
     def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
+        return self._at_once(fused.gru_sequence, inputs, carry, mask, extras, noise, **options)
+
+    @nn.nowrap
+    def pallas_obstacle(self) -> str | None:
+        return None if self._computes_as(GRUCell) else super().pallas_obstacle()
+
+    def pallas_sequence(self, inputs, carry, mask, extras, noise, **options):
+        return self._at_once(pallas.gru_sequence, inputs, carry, mask, extras, noise, **options)
+
+    def _at_once(self, sequence, inputs, carry, mask, extras, noise, **options):
         inputs, kernel, bias = self._input_operands(inputs, self.gates)
         # As in step: parameters are drawn in the order in which they are first named.
         recurrent_bias = self._parameter("recurrent_bias", self.bias_init, self.features)
         recurrent = self._masked_kernel(carry, noise)
         parameters = [recurrent, recurrent_bias]
-        return fused.run(fused.gru_sequence, inputs, kernel, parameters, carry, mask, extras, bias=bias, **options)
+        return fused.run(sequence, inputs, kernel, parameters, carry, mask, extras, bias=bias, **options)
 
 
 class ResetBeforeGRUCell(RecurrentCell):

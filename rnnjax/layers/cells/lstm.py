@@ -9,7 +9,7 @@ from flax.linen.dtypes import promote_dtype
 from jax.core import Tracer
 
 from rnnjax.errors import UsageError
-from rnnjax.layers import cudnn, fused
+from rnnjax.layers import cudnn, fused, pallas
 from rnnjax.layers.cells.base import SILENT, Array, Initializer, Noise, RecurrentCell
 from rnnjax.layers.cells.initializers import chrono, glorot
 from rnnjax.layers.ranks import at_rank_of
@@ -65,9 +65,19 @@ class LSTMCell(RecurrentCell):
         return None if self._computes_as(LSTMCell) else super().fused_obstacle()
 
     def fused_sequence(self, inputs, carry, mask, extras, noise, **options):
+        return self._at_once(fused.lstm_sequence, inputs, carry, mask, extras, noise, **options)
+
+    @nn.nowrap
+    def pallas_obstacle(self) -> str | None:
+        return None if self._computes_as(LSTMCell) else super().pallas_obstacle()
+
+    def pallas_sequence(self, inputs, carry, mask, extras, noise, **options):
+        return self._at_once(pallas.lstm_sequence, inputs, carry, mask, extras, noise, **options)
+
+    def _at_once(self, sequence, inputs, carry, mask, extras, noise, **options):
         inputs, kernel, bias = self._input_operands(inputs, self.gates)
         recurrent = self._masked_kernel(carry[1], noise)
-        return fused.run(fused.lstm_sequence, inputs, kernel, [recurrent], carry, mask, extras, bias=bias, **options)
+        return fused.run(sequence, inputs, kernel, [recurrent], carry, mask, extras, bias=bias, **options)
 
     @nn.nowrap
     def cudnn_obstacle(self) -> str | None:
