@@ -27,7 +27,7 @@ device_description_str: "NVIDIA H200"
 DEVICES, STEPS, ROWS, WIDTH, FEATURES = 4, 50, 16, 24, 128
 
 
-def compiled_for(platform: str, folder: Path) -> dict[str, str]:
+def compiled_for(platform: str, folder: Path, module: str = "tests.ahead_programs") -> dict[str, str]:
     """The texts by their names; a skip where a package is missing that compiles for ``platform``."""
     for name in NEEDS[platform]:
         try:
@@ -38,14 +38,15 @@ def compiled_for(platform: str, folder: Path) -> dict[str, str]:
             pytest.skip(f"{name}, with which JAX compiles for a {platform.upper()}, is not installed")
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
     environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "0"
-    command = [sys.executable, "-m", "tests.ahead_programs", platform, str(folder)]
+    command = [sys.executable, "-m", module, platform, str(folder)]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.hlo")}
 
 
-def _devices(platform: str) -> list:
+def compile_only(platform: str) -> list:
+    """Four devices that can be compiled for."""
     from jax.experimental import topologies
 
     if platform == "tpu":
@@ -87,7 +88,7 @@ def _main(platform: str, folder: Path) -> None:
     import jax.numpy as jnp
     from jax.sharding import SingleDeviceSharding
 
-    devices = _devices(platform)
+    devices = compile_only(platform)
     for implementation in ("fused", "scan"):
         run, shapes = gradient(implementation, devices)
         text = run.lower(*shapes).compile().as_text()

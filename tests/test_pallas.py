@@ -31,8 +31,11 @@ RESETS = np.array([[0, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0]], 
 both_cells = pytest.mark.parametrize("name", ["lstm", "gru"])
 
 
-def results(name, implementation, arguments, weights, mask=None, resets=None, dtype="float32", **options):
+def results(
+    name, implementation, arguments, weights, mask=None, resets=None, dtype="float32", gradients=True, **options
+):
     """Outputs and last carry of a layer, and all gradients of the weighted sum of these."""
+    mask, resets, dtype = (options.pop(option, None) for option in ("mask", "resets", "dtype"))
     cast = functools.partial(jax.tree.map, lambda leaf: leaf.astype(dtype))
     layer = RNN(CELLS[name](4, param_dtype=jnp.dtype(dtype)), implementation=implementation, **options)
     flags = {"mask": mask, "resets": resets}
@@ -43,9 +46,10 @@ def results(name, implementation, arguments, weights, mask=None, resets=None, dt
         return sum(jax.tree.leaves(jax.tree.map(lambda x, w: (x * w).sum(), made, cast(weights)))), made
 
     arguments, places = cast(arguments), (0, 1, 2) if resets is None else (0, 1, 2, 3)
-    (_, made), gradients = jax.jit(jax.value_and_grad(run, places, has_aux=True))(*arguments)
-    # Without a gradient, the forward pass of the kernels is another one.
-    return made, gradients, jax.jit(run)(*arguments)[1] if implementation == "pallas" else made
+    if not gradients:
+        return jax.jit(run)(*arguments)[1]
+    (_, made), found = jax.jit(jax.value_and_grad(run, places, has_aux=True))(*arguments)
+    return made, found
 
 
 def drawn(name, **options):
@@ -90,8 +94,14 @@ def test_in_bfloat16_they_are_so_but_for_rounding(name, reverse):
 
 
 @both_cells
+def test_without_a_gradient_the_forward_pass_is_another_one(name):
+    agree(name, mask=MASKS["holes"], resets=RESETS, gradients=False, reverse=name == "gru")
+
+
+@both_cells
 @pytest.mark.parametrize(
-    ("batch", "unroll"), [(21, 4), *(pytest.param(*case, marks=LONG) for case in [(21, 1), (32, 4)])]
+    ("batch", "unroll"),
+    [(21, 1), pytest.param(21, 4, marks=pytest.mark.slow), pytest.param(32, 4, marks=LONG)],
 )
 def test_batches_and_steps_that_do_not_divide_into_tiles(monkeypatch, name, batch, unroll):
     """Tiles of 16 rows, the second with 5; and 6 steps, four in an iteration."""
@@ -169,7 +179,7 @@ def test_where_nothing_is_differentiated_nothing_is_saved(monkeypatch):
 
 X = jax.random.normal(jax.random.key(1), (4, 5, 3))
 COUNTS = jnp.array([5, 0, 2, 4])
-FEW = ("vmap", "jvp", "gradients of each example")
+FEW = ("vmap", "gradients of each example")
 
 
 def transformed(name, transformation):
@@ -219,15 +229,23 @@ def test_gradients_inside_shard_map_are_summed_as_others(name):
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
-    [(None, "DEFAULT"), ("highest", "HIGHEST"), ("tensorfloat32", "HIGHEST"), ("bfloat16", "DEFAULT")],
+    [(None, "DEFAULT"), ("highest", "HIGHEST"), ("tensorfloat32", "HIGHEST"), ("float32", "HIGHEST")],
 )
-def test_float32_products_have_the_precision_that_is_asked_for(wanted, found):
-    arguments, _ = drawn("gru")
-    parameters, _, carry, _ = arguments
-    run = lambda p: pallas.gru_sequence(jnp.zeros((2, 3, 12)), *p, carry)  # noqa: E731
+def test_float32_products_have_the_precision_that_is_asked_for(monkeypatch, wanted, found):
+    seen = set()
+
+    def product(*given, of=jax.lax.dot_general, **options):
+        seen.add((options["precision"], options["preferred_element_type"]))
+        return of(*given, **options)
+
+    (parameters, inputs, *_), _ = drawn("gru")
+    layer = RNN(GRUCell(4), implementation="pallas")
+    loss = lambda p: layer.apply({"params": {"cell": p}}, inputs)[1].sum()  # noqa: E731
+    monkeypatch.setattr(calls.lax, "dot_general", product)
     with interpreted(), jax.default_matmul_precision(wanted) if wanted else contextlib.nullcontext():
-        text = str(jax.make_jaxpr(run)([parameters["recurrent_kernel"], parameters["recurrent_bias"]]))
-    assert f"Precision.{found}" in text or f"precision=<Precision.{found}" in text
+        jax.jit(jax.grad(loss)).lower(parameters)
+    exact = jax.lax.Precision[found]
+    assert ((exact, exact), jnp.float32) in seen
 
 
 # What they refuse, and who takes them.
@@ -287,6 +305,13 @@ def test_the_functions_say_so_as_well():
         pallas.lstm_sequence(*given)
     with pytest.raises(UsageError, match="resets alone of the extras, no noise and no stay"), interpreted():
         pallas.lstm_sequence(*given, extras=fused.Extras(noise=jnp.ones((3, 4))))
+
+
+def test_a_dtype_may_be_a_word():
+    with target.tracing_for("tpu"):
+        layer = RNN(GRUCell(128, dtype="bfloat16"), implementation="pallas")
+        made = jax.eval_shape(layer.init_with_output, jax.random.key(0), jnp.zeros((3, 6, 2)))
+    assert made[0][1].dtype == jnp.bfloat16
 
 
 def test_free_sizes_are_refused():

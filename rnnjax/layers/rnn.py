@@ -61,7 +61,10 @@ class RNN(Answering, nn.Module):
         parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
         (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
         without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does, and under
-        ``jax.vmap`` and in forward mode ``"fused"`` runs in its place. A
+        ``jax.vmap`` and in forward mode ``"fused"`` runs in its place. ``"pallas"``
+        (:mod:`rnnjax.layers.pallas`) is for the LSTM and the GRU on a TPU, in float32 and bfloat16, with
+        128, 256, 384 or 512 features and without recurrent dropout and zoneout: one kernel for all steps, which
+        keeps the carry in float32 between them; in its place, too, ``"fused"`` runs there. A
         :class:`rnnjax.layers.rules.Implementation` of your own runs where it names no obstacle.
       first_carry: a module that makes the carry from which sequences start, and to which resets return, of the cell's
         own and of the names of its parts, as :class:`rnnjax.LearnedCarry`; None takes the cell's own, zeros.

@@ -37,7 +37,7 @@ def obstacle(features: int, dtype: Any, sizes: tuple[Any, ...]) -> str | None:
       sizes: T and B.
     """
     platform = target.platform()
-    if dtype not in (jnp.float32, jnp.bfloat16):
+    if jnp.dtype(dtype) not in (jnp.float32, jnp.bfloat16):
         return f"its products are {jnp.dtype(dtype)}, and the kernels know float32 and bfloat16"
     if features > MOST_FEATURES:
         return f"it has {features} features, and the recurrent kernel fits a TPU's memory up to {MOST_FEATURES}"
