@@ -31,11 +31,8 @@ RESETS = np.array([[0, 0, 1, 1, 0, 0], [1, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0]], 
 both_cells = pytest.mark.parametrize("name", ["lstm", "gru"])
 
 
-def results(
-    name, implementation, arguments, weights, mask=None, resets=None, dtype="float32", gradients=True, **options
-):
+def results(name, implementation, arguments, weights, dtype, mask=None, resets=None, gradients=True, **options):
     """Outputs and last carry of a layer, and all gradients of the weighted sum of these."""
-    mask, resets, dtype = (options.pop(option, None) for option in ("mask", "resets", "dtype"))
     cast = functools.partial(jax.tree.map, lambda leaf: leaf.astype(dtype))
     layer = RNN(CELLS[name](4, param_dtype=jnp.dtype(dtype)), implementation=implementation, **options)
     flags = {"mask": mask, "resets": resets}
@@ -63,9 +60,9 @@ def agree(name, scaled=1e-5, dtype="float32", how=True, sizes=None, **options):
     arguments, weights = drawn(name, **(sizes or {}))
     rounded = jax.tree.map(lambda leaf: leaf.astype(dtype).astype("float32"), (arguments, weights))
     with jax.default_matmul_precision("highest"), interpreted(how):
-        ours = results(name, "pallas", *rounded, dtype=dtype, **options)
+        ours = results(name, "pallas", *rounded, dtype, **options)
     with jax.enable_x64(True):
-        theirs = results(name, "scan", *rounded, dtype="float64", **options)
+        theirs = results(name, "scan", *rounded, "float64", **options)
     assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(ours))
     wide = lambda tree: jax.tree.map(lambda leaf: np.asarray(leaf, "float64"), tree)  # noqa: E731
     assert_close(wide(ours), wide(theirs), scaled)

@@ -107,8 +107,11 @@ def call(
         given["flags"] = _tiled(flags, loop)
         block = (None, loop.unroll, len(flags), loop.rows)
         specs["flags"] = pl.BlockSpec(block, lambda b, t: (b, loop.at(t), 0, 0))
-    shapes = {name: jax.ShapeDtypeStruct((loop.steps, loop.batch, width), d) for name, (width, d) in makes.items()}
-    shapes |= {name: jax.ShapeDtypeStruct((loop.batch, width), dtype) for name, (width, dtype) in ends.items()}
+    # As its operands, a result varies over no axis of a mesh: see rnnjax.layers.either.
+    alike = {"manual_axis_type": jax.typeof(next(iter(each.values()))).manual_axis_type}
+    sizes = {name: (loop.steps, loop.batch, width) for name, (width, _) in makes.items()}
+    sizes |= {name: (loop.batch, width) for name, (width, _) in ends.items()}
+    shapes = {name: jax.ShapeDtypeStruct(sizes[name], dtype, **alike) for name, (_, dtype) in (makes | ends).items()}
     run = pl.pallas_call(
         functools.partial(kernel, loop),
         shapes,
