@@ -5,8 +5,8 @@ recurrent kernel move through the chip's main memory. Here the recurrent kernel 
 dtype of the products, stay in the vector memory (VMEM) for all steps, the projected inputs of the next step arrive
 while a step runs, and its results leave while the next one does. Products are bfloat16's own, accumulated in float32,
 or float32's in the precision of ``jax.default_matmul_precision``: its lowest, or for any other the highest, which are
-those that Pallas has. With ``unroll=k`` the steps of one iteration are k, where there is room: it pays where a step is
-short against the third of a microsecond or so that an iteration costs.
+those that Pallas has. With ``unroll=k`` the steps of one iteration are k, where there is room: it is meant for steps
+that are short against what an iteration costs. None of this was timed, for want of a TPU.
 
 All else is as there: the product of all inputs before, the sums that are the gradients of kernels and biases
 after, and masks, resets and directions. What is saved overwrites the projected inputs, and their gradient what was
