@@ -96,7 +96,7 @@ def made_up(config: Config) -> Dataset:
         every = windows(last, data.window)
         return Dataset(data.name, every, every, every, preprocess, plan=Streams())
     if isinstance(data, SpokenDigits):
-        mel, digits = LogMel.of(8000, data.frame_ms, data.hop_ms, data.mels), tuple("0123456789")
+        mel, digits = LogMel.of(8000, data.frame_ms, data.hop_ms, data.mels, data.decibels), tuple("0123456789")
         bands, targets = tuple(map(str, range(data.mels))), Targets("class", digits, ("label",), 10)
         statistics = (0.0,) * data.mels, (1.0,) * data.mels
         preprocess = SequencePreprocess(
@@ -112,7 +112,11 @@ def made_up(config: Config) -> Dataset:
         )
         like = {"inputs": Shape((1, *shape[1:]), np.dtype(np.float32)), "lengths": Shape((1,), np.dtype(np.int32))}
         spec = Spec(like, outputs=4, names=classes)
-        return Dataset(data.name, every, every, every, given=spec, plan=Plan((64,)), target="class")
+        targets = Targets("class", classes, ("label",), 4)  # augmentation asks which channels there are
+        preprocess = SequencePreprocess(
+            ("a", "b", "c"), (0.0,) * 3, (1.0,) * 3, (), (64,), None, targets, sequences.Reading()
+        )
+        return Dataset(data.name, every, every, every, preprocess, given=spec, plan=Plan((64,)), target="class")
     if isinstance(data, ForecastTable):
         look_back, horizon = data.look_back or 96, data.horizon or 24
         preprocess = ForecastPreprocess(Reading(("a", "b")), (0.0, 0.0), (1.0, 1.0), look_back, horizon, Step())
