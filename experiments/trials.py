@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import json
+import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,33 +83,42 @@ def device(result: Result) -> str:
 
 
 def table(trials: dict[str, list[Result]], measured: dict[str, list[Result]]) -> str:
-    """What was tried, in Markdown: a row a trial, and below an experiment's trials what it is now."""
-    lines = [
-        "| experiment | settings other than its own | validation | test | seed | best epoch | data | device | commit |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    """What was tried, in Markdown: a row a setting, best validation last, and below them what the experiment is now."""
+    columns = ("experiment", "settings other than its own", "validation", "test", "seeds", "best epoch", "data",
+               "device", "commit")  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for name, results in trials.items():
-        lines += [_row(name, result, "; ".join(differences(result)) or "none") for result in results]
-        lines += [_row(name, result, "none") for result in measured.get(name, [])]
+        alike: dict[tuple[Any, ...], list[Result]] = defaultdict(list)
+        for result in results:
+            settings = "; ".join(differences(result)) or "none"
+            alike[settings, data(result), device(result), result["metrics"]["test"] is None].append(result)
+        groups = sorted(alike.items(), key=lambda group: statistics.fmean(map(_validation, group[1])))
+        lines += [_row(name, group, settings) for (settings, *_), group in groups]
+        lines += [_row(name, measured[name], "none")] if measured.get(name) else []
     return "\n".join(lines)
 
 
-def _row(name: str, result: Result, settings: str) -> str:
-    epochs = f"{result['best_epoch']} of {result['epochs']}" if "epochs" in result else ""
-    commit = (result["commit"] or "unknown")[:8]
-    tested = result["metrics"]["test"]
-    headline = _headline(result)
-    test = headline.show(tested[headline.name]) if tested else "not looked at"
+def _row(name: str, results: list[Result], settings: str) -> str:
+    """Of one or several seeds, whose means are shown."""
+    results = sorted(results, key=lambda result: result["seed"])
+    metrics = [result["metrics"] for result in results]
+    epochs = [str(result["best_epoch"]) for result in results if "epochs" in result]
     facts = (
-        headline.show(result["metrics"]["validation"][headline.name]),
-        test,
-        str(result["seed"]),
-        epochs,
-        data(result),
-        device(result),
-        commit,
+        _shown(_headline(results[0]), [each["validation"] for each in metrics]),
+        _shown(_headline(results[0]), [each["test"] for each in metrics]) if metrics[0]["test"] else "not looked at",
+        ", ".join(str(result["seed"]) for result in results),
+        f"{', '.join(epochs)} of {results[0]['epochs']}" if epochs else "",
+        data(results[0]),
+        device(results[0]),
+        ", ".join(sorted({(result["commit"] or "unknown")[:8] for result in results})),
     )
     return f"| `{name}` | {settings} | {' | '.join(facts)} |"
+
+
+def _shown(headline: Metric, metrics: list[Mapping[str, float]]) -> str:
+    values = [each[headline.name] for each in metrics]
+    spread = f" ± {headline.show(statistics.stdev(values))}" if len(values) > 1 else ""
+    return headline.show(statistics.fmean(values)) + spread
 
 
 def _headline(result: Result) -> Metric:

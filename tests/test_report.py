@@ -232,6 +232,21 @@ def test_a_run_of_other_settings_is_collected_as_a_trial(tmp_path, monkeypatch, 
     assert capsys.readouterr().out.count("->") == 3
 
 
+def test_seeds_of_the_same_settings_are_one_row_with_their_mean_and_spread():
+    own = RESULTS["digits_rows"][0]
+    tried = []
+    for seed, epochs, validation in ((1, 7, 0.98), (0, 7, 0.96), (0, 9, 0.95), (2, 7, 0.97)):
+        result = copy.deepcopy(own)
+        result["config"]["train"]["epochs"] += epochs
+        result |= {"seed": seed, "best_epoch": 10 + seed, "epochs": 40}
+        result["metrics"] = {"validation": {"accuracy": validation}, "test": None}
+        tried.append(result)
+    one, three, now = trials.table({"digits_rows": tried}, {"digits_rows": [own]}).splitlines()[2:]
+    assert "| 95.00% | not looked at | 0 | 10 of 40 |" in one
+    assert "| 97.00% ± 1.00% | not looked at | 0, 1, 2 | 10, 11, 12 of 40 |" in three
+    assert "| none |" in now
+
+
 @pytest.mark.parametrize("experiment", experiments.every(), ids=lambda experiment: experiment.name)
 def test_every_experiment_says_what_it_is(experiment):
     assert isinstance(experiment, Experiment | WordCounts | Blended)
