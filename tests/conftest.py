@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _SECONDS = Path(__file__).with_name("seconds.json")
 """The tests that take long: RNNJAX_TEST_SECONDS=tests/seconds.json python -m pytest measures them again."""
-_LONG = 2.5
+_LONG = 1.5
 _taken: dict[str, float] = defaultdict(float)
 
 
