@@ -108,6 +108,12 @@ def test_what_is_of_recordings_is_refused_for_numbers(name):
         augmented(**{name: 0.1})
 
 
+def test_decibels_are_refused_for_numbers(tmp_path):
+    path = str(ts_file(tmp_path / "a.ts"))
+    with pytest.raises(UsageError, match=r"--data\.decibels is of recordings, .*a\.ts are numbers"):
+        own_sequences.load(SequenceTable(path=path, decibels=40.0))
+
+
 def test_noise_is_as_loud_as_a_share_of_each_recording_and_padding_stays_silent():
     samples = np.random.default_rng(0).integers(-900, 900, (ROWS, STEPS, 80)).astype(np.int16)
     samples[~REAL] = 0

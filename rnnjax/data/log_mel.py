@@ -31,8 +31,8 @@ class LogMel:
       rate: samples a second.
       frame, hop: samples that a frame sees, and from one frame to the next.
       bands: of the mel scale.
-      decibels: below a recording's loudest frame and band that are told apart, and it is loudness 0; None: its samples
-        say how loud it is, and silence is what 16 bits cannot say.
+      decibels: how far below a recording's loudest band of any frame energies are told apart. They are then relative to
+        that band, so that a recording is the same however loud it is. None: they are as they are.
     """
 
     rate: int

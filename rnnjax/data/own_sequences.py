@@ -35,7 +35,12 @@ def load(config: SequenceTable) -> Dataset:
 
 
 def dataset(found: Found, config: SequenceTable) -> Dataset:
-    """A data set of sequences that were read; raises DataError where they are too few to train and test on."""
+    """A data set of sequences that were read.
+
+    Raises:
+      UsageError: if what is asked for is of recordings, and they are none.
+      DataError: if they are too few to train and test on.
+    """
     trained = [number for number in range(len(found.series)) if number not in set(found.test)]
     targets, said = sequence_targets.choose(found, config.target, trained)
     sequence_targets.check_names(targets, found)
@@ -51,6 +56,10 @@ def dataset(found: Found, config: SequenceTable) -> Dataset:
     mel = None
     if found.reading.rate:
         mel = LogMel.of(found.reading.rate, config.frame_ms, config.hop_ms, config.mels, config.decibels)
+    elif config.decibels is not None:
+        raise UsageError(
+            f"--data.decibels is of recordings, and the sequences of {found.path} are numbers; leave it out"
+        )
     lengths = _lengths(parts, mel, config.max_length)
     longest = max(int(lengths[name].max()) for name in parts)
     buckets = config.buckets or bucket_lengths(lengths["train"], longest)

@@ -32,28 +32,25 @@ def sequence_augmentation(config: "AugmentedSequences", preprocess: Any) -> Augm
       preprocess: a :class:`rnnjax.data.sequence_preprocess.SequencePreprocess`.
 
     Raises:
-      UsageError: if the bands of what is no recording are to be warped: no channel is near another one.
+      UsageError: if numbers are to undergo what is of recordings: noise, or a warp of bands, for which no channel of
+        theirs is near another one.
     """
     # What recordings alone undergo: other sequences may have no such option.
-    recorded = {name: getattr(config, name, 0.0) for name in ("warp_bands", "noise")}
-    for name, much in recorded.items():
+    warp_bands, noise = (getattr(config, name, 0.0) for name in ("warp_bands", "noise"))
+    for option, much in (("--data.warp-bands", warp_bands), ("--data.noise", noise)):
         if much and preprocess.mel is None:
-            raise UsageError(
-                f"--data.{name.replace('_', '-')} is of recordings, and these sequences are numbers; leave it out"
-            )
+            raise UsageError(f"{option} is of recordings, and these sequences are numbers; leave it out")
     # By the number of its key, so that no operation's place here changes what another draws.
     operations = {
         4: random_time_warp(config.warp_time) if config.warp_time else None,
-        5: random_band_warp(recorded["warp_bands"]) if recorded["warp_bands"] else None,
+        5: random_band_warp(warp_bands) if warp_bands else None,
         1: random_jitter(config.jitter) if config.jitter else None,
         2: random_time_mask(config.mask_time) if config.mask_time else None,
         3: random_channel_mask(config.mask_channels) if config.mask_channels else None,
     }
     chosen = {number: operation for number, operation in operations.items() if operation is not None}
-    if not (chosen or config.scaling or recorded["noise"]):
+    if not (chosen or config.scaling or noise):
         return None
-
-    noise = recorded["noise"]
 
     def augment(keys: Array, batch: Mapping[str, Array]) -> dict[str, Array]:
         factors = random_factors(_numbered(keys, 0), config.scaling)[:, None, None] if config.scaling else 1
