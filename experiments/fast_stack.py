@@ -36,7 +36,8 @@ def reader(recurrent: Any = None) -> ViewedImageClassifier:
 
 def variant(summary: str, recurrent: Any = None, epochs: int = 12) -> Variant:
     """One head on the fast stack."""
-    replaced = {"model": reader(recurrent), "target": TARGET, "cost": f"{epochs} epochs of 45,000 images"}
+    target = TARGET if recurrent else TARGET.compared
+    replaced = {"model": reader(recurrent), "target": target, "cost": f"{epochs} epochs of 45,000 images"}
     return Variant(summary, DATA, optim=OPTIM, train={"epochs": epochs}, replace=replaced)
 
 

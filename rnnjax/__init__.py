@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rnnjax.errors import RnnjaxError as RnnjaxError
     from rnnjax.errors import RunError as RunError
     from rnnjax.errors import UsageError as UsageError
+    from rnnjax.experiment import Compared as Compared
     from rnnjax.experiment import Experiment as Experiment
     from rnnjax.experiment import Target as Target
     from rnnjax.experiment import Variant as Variant
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Experiment": "experiment",
     "Target": "experiment",
+    "Compared": "experiment",
     "Variant": "experiment",
     "Arrays": "data.arrays",
     "ImageData": "data.images",

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from rnnjax.config import Config, OptimConfig, ParallelConfig, TrainConfig
 from rnnjax.config.checks import check
@@ -57,11 +57,29 @@ class Target:
 
     value: float
     source: str
+    judged: ClassVar[bool] = True
+    """Whether a result is said to have reached or missed it."""
 
     def shown(self, task: Task) -> str:
         """The value as the task's headline is written, with as many digits as it has."""
         percent = task.headline.shown.endswith("%}")
         return f"{100 * self.value:.4g}%" if percent else f"{self.value:.4g}"
+
+    @property
+    def compared(self) -> "Compared":
+        """The same, of what a model is compared with."""
+        return Compared(self.value, self.source)
+
+
+@dataclass(frozen=True)
+class Compared(Target):
+    """The target of what a model is compared with: that is trained to be shown beside it, and need not reach it."""
+
+    judged: ClassVar[bool] = False
+
+    def shown(self, task: Task) -> str:
+        """The value, said to be another's."""
+        return f"beside {super().shown(task)}"
 
 
 @dataclass(frozen=True)
@@ -121,8 +139,10 @@ class Listed:
         return f"{self.target.shown(self.task)} test {self.task.headline.name} ({self.target.source})"
 
     def reached(self, value: float) -> bool | None:
-        """Whether a value of the headline metric on test reaches the target; None where there is none."""
-        return None if self.target is None else self.task.headline.reaches(value, self.target.value)
+        """Whether a value of the headline metric on test reaches the target; None where there is none to reach."""
+        if self.target is None or not self.target.judged:
+            return None
+        return self.task.headline.reaches(value, self.target.value)
 
     def variant(self, name: str) -> Self:
         """The experiment with the settings of that variant.

@@ -143,6 +143,16 @@ def test_a_missed_target_and_a_missing_measurement_are_shown():
     assert tables.measured(experiment, []) == "not yet measured"
 
 
+def test_what_is_trained_to_be_compared_reaches_and_misses_nothing():
+    """It would be called a failure of its own otherwise, where it shows what another model is good for."""
+    pooled = experiments.load("cifar10_cnn_rnn-fast_pooled")
+    result = {"metrics": {"test": {"accuracy": 0.5}}}
+    assert tables.measured(pooled, [result]) == "50.00%"
+    assert pooled.reached(0.5) is pooled.reached(1.0) is None
+    assert pooled.aim.startswith("beside 91.5% test accuracy")
+    assert pooled.target != experiments.load("cifar10_cnn_rnn-fast_lstm").target, "the best variant is no comparison"
+
+
 def test_without_a_result_of_its_own_an_experiment_shows_its_best_variant_by_name():
     def of(value):
         return [{"metrics": {"test": {"accuracy": value}}}]
