@@ -109,7 +109,8 @@ class Options:
         return inspect.cleandoc(cls.__doc__ or "") if self._everything else ""
 
     def _offered(self, part: Any) -> list[dataclasses.Field]:
-        return [entry for entry in dataclasses.fields(part) if self._applies(entry)]
+        withheld = getattr(part, "withheld", ())
+        return [entry for entry in dataclasses.fields(part) if entry.name not in withheld and self._applies(entry)]
 
     def _applies(self, entry: dataclasses.Field) -> bool:
         known = entry.metadata

@@ -22,6 +22,8 @@ class DataConfig:
     section: ClassVar[str] = "data"
     places: ClassVar[tuple[str, ...]] = ("data_dir",)
     """Fields that name a file or folder of data."""
+    withheld: ClassVar[tuple[str, ...]] = ()
+    """Inherited fields that are no options of this section, since it settles or does not read them."""
     name: str = "data"
     """Name of the data set in results."""
     batch_size: int = 128

@@ -19,19 +19,10 @@ class DigitStringsData(ImageData):
     """
 
     kind: ClassVar[str] = "digit_strings"
-    max_shift: int = option(0, offered=False)
-    shift_padding: Any = option("zeros", offered=False)
-    max_rotation: float = option(0.0, offered=False)
-    max_zoom: float = option(0.0, offered=False)
-    elastic: float = option(0.0, offered=False)
-    elastic_sigma: float = option(4.0, offered=False)
-    flip: bool = option(False, offered=False)
-    alternate_flip: bool = option(False, offered=False)
-    cutout: int = option(0, offered=False)
-    crop_size: int = option(0, offered=False)
-    crop_least_area: float = option(0.08, offered=False)
-    permutation_seed: int | None = option(None, offered=False)
-    distorted_validation: bool = option(False, offered=False)
+    withheld: ClassVar[tuple[str, ...]] = (
+        *("max_shift", "shift_padding", "max_rotation", "max_zoom", "elastic", "elastic_sigma", "flip"),
+        *("alternate_flip", "cutout", "crop_size", "crop_least_area", "permutation_seed", "distorted_validation"),
+    )
     fewest: int = option(3, of_target=True)
     """Digits of the shortest string."""
     most: int = option(6, of_target=True)

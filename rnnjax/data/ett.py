@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import choice, option, runtime
-from rnnjax.data.forecast_table import ForecastTable, Gaps, Missing
+from rnnjax.data.forecast_table import ForecastTable
 from rnnjax.errors import DataError, UsageError
 
 Name = Literal["ETTh1", "ETTh2"]
@@ -24,22 +24,25 @@ class EttData(ForecastTable):
     """
 
     kind: ClassVar[str] = "ett"
+    withheld: ClassVar[tuple[str, ...]] = (
+        "split",
+        "time_column",
+        "columns",
+        "validation_fraction",
+        "test_fraction",
+        "missing",
+        "gaps",
+    )
     name: str = "ETTh1"
     """Which transformer: ETTh1 or ETTh2."""
     path: str = runtime("")
     """Folder with ETTh1.csv and ETTh2.csv, or one of these files."""
-    split: str = option(f"{12 * _MONTH},{4 * _MONTH},{4 * _MONTH}", offered=False)
+    split: str = f"{12 * _MONTH},{4 * _MONTH},{4 * _MONTH}"
     """Rows of each part, as published."""
     look_back: int | None = 96
     """Rows that a forecast is made from."""
     horizon: int | None = option(96, of_target=True)
     """Rows that are forecast; published are 96, 192, 336 and 720."""
-    time_column: str | None = option(None, offered=False)
-    columns: tuple[str, ...] = option((), offered=False)
-    validation_fraction: float = option(0.2, offered=False)
-    test_fraction: float = option(0.2, offered=False)
-    missing: Missing = option("refuse", offered=False)
-    gaps: Gaps = option("refuse", offered=False)
     season: int = option(_DAY, rare=True)
     """Rows of a season, for the bars that repeat it."""
 

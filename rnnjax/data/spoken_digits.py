@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar, NamedTuple
 
 from rnnjax.config.checks import check, option, runtime
-from rnnjax.data.sequence_table import Layout, SequenceTable, Target
+from rnnjax.data.sequence_table import SequenceTable, Target
 from rnnjax.data.sequences import Found, count
 from rnnjax.errors import DataError, UsageError
 
@@ -36,26 +36,18 @@ class SpokenDigits(SequenceTable):
     """
 
     kind: ClassVar[str] = "spoken_digits"
-    name: str = option("spoken_digits", offered=False)
+    withheld: ClassVar[tuple[str, ...]] = (
+        *("name", "name_pattern", "target", "validation_fraction", "test_path", "test_fraction"),
+        *("layout", "id_column", "time_column", "time_format", "label_column", "value_columns", "group_column"),
+        *("delimiter", "encoding", "header"),
+    )
+    name: str = "spoken_digits"
     path: str = runtime("")
     """Folder or zip of the recordings, DIGIT_SPEAKER_NUMBER.wav."""
     hold_out: tuple[str, ...] = option((SPEAKERS[0],), of_target=True)
     """Speaker who is tested on; none: numbers 0 to 4 of all are."""
-    name_pattern: str = option("{label}_{group}_{number}", offered=False)
-    target: Target = option("class", offered=False)
-    validation_fraction: float = option(0.1, offered=False)
-    test_path: str | None = option(None, runtime=True, offered=False)
-    test_fraction: float = option(0.2, offered=False)
-    layout: Layout = option("auto", offered=False)
-    id_column: str | None = option(None, offered=False)
-    time_column: str | None = option(None, offered=False)
-    time_format: str | None = option(None, offered=False)
-    label_column: tuple[str, ...] = option((), offered=False)
-    value_columns: tuple[str, ...] = option((), offered=False)
-    group_column: str | None = option(None, offered=False)
-    delimiter: str | None = option(None, offered=False)
-    encoding: str | None = option(None, offered=False)
-    header: bool | None = option(None, offered=False)
+    name_pattern: str = "{label}_{group}_{number}"
+    target: Target = "class"
 
     def load(self) -> Any:
         """The recordings, read and split.
