@@ -12,6 +12,7 @@ import sys
 from rnnjax import Experiment, ImageData, ImageModel, OptimConfig, ParallelConfig, Target, TrainConfig, Variant, main
 
 DISTORTED = {"max_rotation": 10.0, "max_zoom": 0.1, "elastic": 1.0}
+DEEP = {"conv": (32, 32, 64, 64), "convs_per_pool": 2, "conv_after": (), "pool_early": True}
 
 EXPERIMENT = Experiment(
     name="mnist_cnn_rnn",
@@ -35,13 +36,19 @@ EXPERIMENT = Experiment(
         "cnn": Variant(
             "conv(32) → pool → conv(32) → conv(64) → pool → conv(64) reads MNIST: no recurrence",
             data=DISTORTED,
-            model={
-                "conv": (32, 32, 64, 64),
-                "convs_per_pool": 2,
-                "features": (),
-                "conv_after": (),
-                "pool_early": True,
-            },
+            model={**DEEP, "features": ()},
+        ),
+        "deep_lstm": Variant(
+            "the convolutions of the variant cnn, then an LSTM(192) over the rows, for three times as long",
+            data=DISTORTED,
+            model={**DEEP, "features": (192,)},
+            train={"epochs": 36},
+        ),
+        "deep_cnn": Variant(
+            "the variant cnn for three times as long: no recurrence",
+            data=DISTORTED,
+            model={**DEEP, "features": ()},
+            train={"epochs": 36},
         ),
     },
 )

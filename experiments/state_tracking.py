@@ -37,7 +37,7 @@ def variants(group: str) -> dict[str, Variant]:
         made[f"{group}-{cell}"] = Variant(f"{group} by {cell} with as many parameters", data, model, replace=beside)
     made[group] = dataclasses.replace(made.pop(f"{group}-lstm"), replace=aim)
     width, heads = (152, 4) if group == "a5" else (36, 2)
-    attention = AttentionReader(ELEMENTS[group] + 2, ELEMENTS[group], width, heads)
+    attention = AttentionReader(ELEMENTS[group] + 2, ELEMENTS[group], width, heads=heads)
     made[f"{group}-attention"] = Variant(f"{group} by causal attention", data, replace={"model": attention, **beside})
     return made
 
