@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -179,6 +180,18 @@ def test_recordings_in_a_zip_keep_speakers_together_and_hold_one_out(tmp_path):
     features = np.asarray(arguments["inputs"])[real]
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(features.std(0), 1, atol=1e-2)
+
+
+def test_a_held_out_speaker_of_one_class_is_named(tmp_path):
+    """The accuracy would be that of whoever always answers so."""
+    whole, left = made.wav_zip(tmp_path / "r.zip"), tmp_path / "left.zip"
+    with zipfile.ZipFile(whole) as file, zipfile.ZipFile(left, "w") as kept:
+        for name in file.namelist():
+            if not name.startswith(f"recordings/{made.NAMES[1]}_cy"):
+                kept.writestr(name, file.read(name))
+    notes = loaded(left, name_pattern="{label}_{group}_{number}", hold_out=("cy",)).notes
+    assert f"test has {made.NAMES[0]!r} alone, of 2 classes: whoever always answers that is right there" in notes
+    assert loaded(whole, name_pattern="{label}_{group}_{number}", hold_out=("cy",)).notes == ()
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])

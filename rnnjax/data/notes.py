@@ -29,7 +29,7 @@ def with_notes(section: Any) -> Dataset:
 
 def notes(dataset: Dataset) -> list[str]:
     """Notes, a sentence each. They change nothing: no example is left out."""
-    return [*_empty_classes(dataset), *_repeated(dataset)]
+    return [*_empty_classes(dataset), *_of_one_class(dataset), *_repeated(dataset)]
 
 
 def _empty_classes(dataset: Dataset) -> Iterator[str]:
@@ -42,6 +42,18 @@ def _empty_classes(dataset: Dataset) -> Iterator[str]:
     if empty:
         shown = ", ".join(map(repr, empty[:_SHOWN])) + (", ..." if len(empty) > _SHOWN else "")
         yield f"{len(empty):,} of {len(names):,} classes have no training example: {shown}"
+
+
+def _of_one_class(dataset: Dataset) -> Iterator[str]:
+    names = dataset.spec.names
+    for split, examples in dataset.splits().items():
+        if split == "train" or "labels" not in examples.arrays or len(names) < 2:
+            continue
+        labels = examples["labels"]
+        there = np.unique(labels[labels >= 0])
+        if len(there) == 1:
+            name = names[int(there[0])]
+            yield f"{split} has {name!r} alone, of {len(names):,} classes: whoever always answers that is right there"
 
 
 def _repeated(dataset: Dataset) -> Iterator[str]:
