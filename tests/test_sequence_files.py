@@ -182,6 +182,19 @@ def test_recordings_in_a_zip_keep_speakers_together_and_hold_one_out(tmp_path):
     np.testing.assert_allclose(features.std(0), 1, atol=1e-2)
 
 
+def test_silent_recordings_are_named(tmp_path):
+    for n, steps in enumerate(made.SERIES):
+        folder = tmp_path / "r" / made.NAMES[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{n}.wav").write_bytes(made.wav_bytes(steps[:, 0]))
+    header = (silent := tmp_path / "r" / made.NAMES[1] / "5.wav").read_bytes()[:44]
+    silent.write_bytes(header + bytes(silent.stat().st_size - 44))
+    lines = loaded(tmp_path / "r").understood
+    assert any(re.fullmatch(r"1 of \d+ recordings silent from end to end: .*5\.wav", line) for line in lines)
+    silent.unlink()
+    assert not any("silent" in line for line in loaded(tmp_path / "r").understood)
+
+
 def test_a_held_out_speaker_of_one_class_is_named(tmp_path):
     """The accuracy would be that of whoever always answers so."""
     whole, left = made.wav_zip(tmp_path / "r.zip"), tmp_path / "left.zip"

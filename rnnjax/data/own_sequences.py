@@ -74,7 +74,7 @@ def dataset(found: Found, config: SequenceTable) -> Dataset:
     if mel is not None:
         preprocess = _of_recordings(preprocess, examples["train"])
     understood = (*found.understood, *said, *lines, *_lengths_said(lengths, parts, mel, config), *splits.understood)
-    understood += _missing_said(preprocess, parts)
+    understood += (*_missing_said(preprocess, parts), *_silence_said(found))
     return Dataset(
         Path(config.path).expanduser().resolve().name,
         examples["train"],
@@ -243,3 +243,14 @@ def _missing_said(preprocess: SequencePreprocess, parts: dict[str, list[Series]]
     new = [preprocess.channels[channel] for channel in sorted(found - set(preprocess.missing))]
     shown = ", ".join(map(repr, new[:10]))
     return (f"{shown}: values are missing outside of training alone; the mean stands there",) * bool(new)
+
+
+def _silence_said(found: Found) -> list[str]:
+    """Recordings in which nothing is to be heard: a file that was cut or muted learns and answers as any other does."""
+    if not found.reading.rate:
+        return []
+    silent = [one.place for one in found.series if not (one.steps != one.steps[:1]).any()]
+    shown = ", ".join(silent[:3]) + (", ..." if len(silent) > 3 else "")
+    return [f"{len(silent):,} of {count(len(found.series), 'recording')} silent from end to end: {shown}"] * bool(
+        silent
+    )
