@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import fields, gaps, label_counts, ladder, load, measured, pairs, plots, tables, trials
+from experiments import fields, gaps, label_counts, ladder, load, measured, pairs, plain_models, plots, tables, trials
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
@@ -32,6 +32,7 @@ def sections(results: dict[str, tables.Results], tried: dict[str, tables.Results
         EXPERIMENTS: {
             "fields": fields.page(results),
             "results": tables.full(results),
+            "plain models": plain_models.table(results),
             "gaps": gaps.table(results, tried),
             "ladder": ladder.table(results),
             "pairs": pairs.table(results, tried),
