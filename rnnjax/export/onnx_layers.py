@@ -103,14 +103,18 @@ def convolutions(graph: Graph, module: ConvStack, variables: Params, stats: Para
         if pools and module.pool_early:
             images = _max_pool(graph, images, module.pool)
         if module.batch_norm:
-            name = f"BatchNorm_{number}"
-            norm = {**variables[name], **stats[name]}
-            parts = [graph.constant(norm[part]) for part in ("scale", "bias", "mean", "var")]
-            images = graph.add("BatchNormalization", images, *parts, epsilon=nn.BatchNorm.epsilon)
+            images = _batch_norm(graph, variables, stats, f"BatchNorm_{number}", images)
         images = graph.add("Relu", images)
         if pools and not module.pool_early:
             images = _max_pool(graph, images, module.pool)
     return graph.add("Transpose", images, perm=[0, 2, 3, 1])
+
+
+def _batch_norm(graph: Graph, variables: Params, stats: Params, name: str, inputs: str) -> str:
+    """By the running averages: ``[B, C, *size]``."""
+    norm = {**variables[name], **stats[name]}
+    parts = [graph.constant(norm[part]) for part in ("scale", "bias", "mean", "var")]
+    return graph.add("BatchNormalization", inputs, *parts, epsilon=nn.BatchNorm.epsilon)
 
 
 def _convolution(graph: Graph, params: Params, inputs: str) -> str:
@@ -128,13 +132,16 @@ def _max_pool(graph: Graph, images: str, window: int) -> str:
 
 
 def convolutions_over_time(
-    graph: Graph, module: SequenceConvStack, params: Params, inputs: str, lengths: str
+    graph: Graph, module: SequenceConvStack, params: Params, stats: Params, inputs: str, lengths: str
 ) -> tuple[str, str]:
     """``[B, T, D]`` and ``lengths [B]`` to ``[B, T', features[-1]]`` and its lengths."""
     for number in range(len(module.features)):
         inputs = graph.where(_column(graph, mask(graph, inputs, lengths)), inputs)
         inputs = graph.add("Transpose", inputs, perm=[0, 2, 1])
-        inputs = graph.add("Relu", _convolution(graph, params[f"Conv_{number}"], inputs))
+        inputs = _convolution(graph, params[f"Conv_{number}"], inputs)
+        if module.batch_norm:
+            inputs = _batch_norm(graph, params, stats, f"MaskedBatchNorm_{number}", inputs)
+        inputs = graph.add("Relu", inputs)
         inputs = graph.add("Transpose", inputs, perm=[0, 2, 1])
         inputs = graph.where(_column(graph, mask(graph, inputs, lengths)), inputs)
         if module.pool > 1:

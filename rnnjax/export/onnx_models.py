@@ -190,7 +190,8 @@ def _text(graph: Graph, model: TextClassifier, call: _Call) -> tuple[Any, str]:
     words, lengths = _embedded(graph, call), call.lengths
     if model.conv is not None:
         assert lengths is not None, "a model with convolutions has no step"
-        words, lengths = layers.convolutions_over_time(graph, model.conv, call.params["conv"], words, lengths)
+        params, stats = call.params["conv"], call.stats.get("conv", {})
+        words, lengths = layers.convolutions_over_time(graph, model.conv, params, stats, words, lengths)
     words = zero_beyond(graph, words, lengths)
     carry, outputs = recurrence(graph, model.recurrent, call.params["recurrent"], words, lengths, call.carry)
     return carry, _logits(graph, model, call.params["head"], outputs, lengths)
@@ -202,7 +203,8 @@ def _sequence(graph: Graph, model: SequenceNet, call: _Call) -> tuple[Any, str]:
     inputs, lengths = call.inputs, call.lengths
     if model.conv is not None:
         assert lengths is not None, "a model with convolutions has no step"
-        inputs, lengths = layers.convolutions_over_time(graph, model.conv, call.params["conv"], inputs, lengths)
+        params, stats = call.params["conv"], call.stats.get("conv", {})
+        inputs, lengths = layers.convolutions_over_time(graph, model.conv, params, stats, inputs, lengths)
     inputs = zero_beyond(graph, inputs, lengths)
     carry, outputs = recurrence(graph, model.recurrent, call.params["recurrent"], inputs, lengths, call.carry)
     return carry, _logits(graph, model, call.params["head"], outputs, lengths)

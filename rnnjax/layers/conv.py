@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from rnnjax.errors import UsageError
+from rnnjax.layers.masked_norm import MaskedBatchNorm
 from rnnjax.layers.max_pool import max_pool
 
 Array = jax.Array
@@ -191,25 +192,31 @@ def convolution(inputs: Array, kernel: Array, strides: Any, padding: Any, **opti
 
 
 class SequenceConvStack(nn.Module):
-    """Convolution over time, ReLU and max pooling over time, once per entry of ``features``.
+    """Convolution over time, optional batch norm, ReLU and max pooling over time, once per entry of ``features``.
 
-    Padding has no part in it: it counts as the zeros that a convolution sees beyond a sequence's end,
-    and never is a window's maximum.
+    Padding has no part in it: it counts as the zeros that a convolution sees beyond a sequence's end, is no step that
+    batch norm counts, and never is a window's maximum.
 
     Attributes:
       features: channels of each convolution.
       kernel_size: steps that a kernel sees.
       pool: window and stride of the max pooling after each convolution, in steps; 1 pools nothing.
       dtype: dtype of the computation; None takes the inputs'.
+      batch_norm: normalise before each ReLU, see :class:`rnnjax.layers.masked_norm.MaskedBatchNorm`.
+      momentum: of the running averages that batch norm uses outside of training, a step.
+      axis_name: mapped axis over which its statistics are taken in training; None for one device.
     """
 
     features: Sequence[int]
     kernel_size: int = 5
     pool: int = 4
     dtype: Any = None
+    batch_norm: bool = False
+    momentum: float = 0.9
+    axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, inputs: Array, mask: Array) -> tuple[Array, Array]:
+    def __call__(self, inputs: Array, mask: Array, *, train: bool = False) -> tuple[Array, Array]:
         """``[B, T, D]`` under ``mask [B, T]`` to ``[B, T', features[-1]]`` and its mask ``[B, T']``.
 
         T' is T divided by ``pool`` and rounded up, once a convolution; a window is real if a step in it is.
@@ -217,14 +224,17 @@ class SequenceConvStack(nn.Module):
         for channels in self.features:
             # `where`, not a product: what stands in the padding may be NaN.
             inputs = jnp.where(mask[..., None], inputs, 0)
-            inputs = nn.relu(
-                nn.Conv(
-                    channels,
-                    (self.kernel_size,),
-                    dtype=self.dtype,
-                    conv_general_dilated=convolution,  # pyright: ignore[reportArgumentType]
-                )(inputs)
-            )
+            inputs = nn.Conv(
+                channels,
+                (self.kernel_size,),
+                dtype=self.dtype,
+                use_bias=not self.batch_norm,
+                conv_general_dilated=convolution,  # pyright: ignore[reportArgumentType]
+            )(inputs)
+            if self.batch_norm:
+                norm = MaskedBatchNorm(not train, momentum=self.momentum, axis_name=self.axis_name)
+                inputs = norm(inputs, mask=mask)
+            inputs = nn.relu(inputs)
             # Zero is the least that ReLU gives, so it changes no maximum over a window with a real step.
             inputs = jnp.where(mask[..., None], inputs, 0)
             inputs, mask = _windows(inputs, self.pool).max(2), _windows(mask, self.pool).any(2)

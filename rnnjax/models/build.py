@@ -122,9 +122,7 @@ def sequence_model(config: SequenceModel, spec: Spec, width: int) -> nn.Module:
     return SequenceNet(
         recurrent=_stack_of_numbers(config),
         head=_head(config, spec, width),
-        conv=SequenceConvStack(config.conv, config.conv_kernel, config.conv_pool, DTYPES[config.dtype])
-        if config.conv
-        else None,
+        conv=_convolutions_over_time(config) if config.conv else None,
         precision=config.precision,
         instance_norm=config.instance_norm,
     )
@@ -237,6 +235,17 @@ def _convolutions(config: ImageModel, channels: Sequence[int]) -> ConvStack | No
         batch_norm=config.batch_norm,
         axis_name=AXIS,
         dtype=DTYPES[config.dtype],
+    )
+
+
+def _convolutions_over_time(config: SequenceModel) -> SequenceConvStack:
+    return SequenceConvStack(
+        config.conv,
+        config.conv_kernel,
+        config.conv_pool,
+        DTYPES[config.dtype],
+        batch_norm=config.batch_norm,
+        axis_name=AXIS,
     )
 
 

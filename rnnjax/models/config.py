@@ -234,6 +234,8 @@ class SequenceModel(RecurrentModel):
     """Steps that a kernel of these convolutions sees."""
     conv_pool: int = option(2, rare=True)
     """Window and stride of the max pooling after each of them, in steps; 1 pools nothing."""
+    batch_norm: bool = option(False, rare=True, off="Normalise no convolution's outputs.")
+    """Normalise each convolution's outputs over the steps of a batch."""
     instance_norm: bool = option(False, rare=True, off="Leave a sequence's own mean and deviation in it.")
     """Each channel has mean 0 and variance 1 over the sequence: what colours all of it is removed."""
 

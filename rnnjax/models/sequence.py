@@ -46,7 +46,7 @@ class SequenceNet(nn.Module):
         if self.instance_norm:
             inputs = _instance_norm(inputs, mask)
         if self.conv is not None:
-            inputs, mask = self.conv(inputs, mask)
+            inputs, mask = self.conv(inputs, mask, train=train)
             lengths = mask.sum(-1)
         _, outputs = self.recurrent(inputs, lengths=lengths, train=train)
         return self.head(outputs, mask, train=train, backward=backward_features(self.head, self.recurrent))

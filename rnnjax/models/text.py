@@ -58,7 +58,7 @@ class TextClassifier(nn.Module):
         words = nn.Dropout(self.embedding_dropout, broadcast_dims=(1,))(words, deterministic=not train)
         words = movable(self, "words", words, mask[..., None])
         if self.conv is not None:
-            words, mask = self.conv(words, mask)
+            words, mask = self.conv(words, mask, train=train)
             lengths = mask.sum(-1)
         _, outputs = self.recurrent(words, lengths=lengths, train=train)
         return self.head(outputs, mask, train=train, backward=backward_features(self.head, self.recurrent))

@@ -38,6 +38,7 @@ _HOMES |= {
     "TokenEncoder": "rnnjax.models.encoder_decoder",
     "ViewedImageClassifier": "rnnjax.models.views",
 }
+_HOMES["MaskedBatchNorm"] = "rnnjax.layers.masked_norm"
 _HOMES |= dict.fromkeys(("Dense", "Embed", "LayerNorm", "Dropout", "Conv", "BatchNorm", "Sequential"), "flax.linen")
 # Cells of Flax, of which some are called as ours are.
 _FLAX = ("flax.LSTMCell", "flax.OptimizedLSTMCell", "flax.GRUCell", "flax.MGUCell", "flax.SimpleCell")
