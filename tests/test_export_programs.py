@@ -18,6 +18,7 @@ from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.errors import UsageError
 from rnnjax.export import arguments, onnx_models, stablehlo, streaming
 from rnnjax.layers import measured
+from rnnjax.layers.conv import SequenceConvStack
 from rnnjax.layers.fast_conv import FastConvStack
 from rnnjax.layers.implementations import reporting
 from rnnjax.models.config import LanguageModel
@@ -214,6 +215,19 @@ def test_onnx_refuses_convolutions_that_it_does_not_know(place):
     model = held.model.clone(**{place: FastConvStack((4,))})
     with pytest.raises(UsageError, match="ONNX cannot say a FastConvStack"):
         onnx_models.answers(model, held.variables, held.preprocess, likes("rows"), ("batch", 1))
+
+
+def test_batch_norm_over_time_answers_in_onnxruntime_as_here():
+    held, stored = predictor("text convolutions"), stored_for("text convolutions", 4, steps=11)
+    model = held.model.clone(conv=SequenceConvStack((3, 4), 4, 2, batch_norm=True))
+    like = jax.eval_shape(model.init, jax.random.key(0), **held.preprocess.spec.zeros())
+    draw = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: draw.uniform(0.1, 0.7, leaf.shape).astype(leaf.dtype), like)
+    wanted = model.apply(variables, **held.preprocess.on_device(stored))
+    outputs = ("batch", held.task.width(held.spec))
+    made = onnx_models.answers(model, variables, held.preprocess, likes("text convolutions"), outputs)
+    (got,) = session(made).run(None, stored)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_onnx_refuses_a_model_that_normalises_each_sequence_by_itself():

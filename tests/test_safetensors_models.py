@@ -10,9 +10,13 @@ import pytest
 
 import experiments
 import rnnjax
+from rnnjax import RNN, GRUCell
 from rnnjax.config import TextModel
 from rnnjax.data import own_sequences
 from rnnjax.errors import UsageError
+from rnnjax.layers.conv import SequenceConvStack
+from rnnjax.models.head import PooledHead
+from rnnjax.models.sequence import SequenceNet
 from rnnjax.tasks import Classification, Regression, Task
 from rnnjax.weights import modules
 from tests.marks import often
@@ -53,6 +57,17 @@ def images():
 def texts():
     config = TextModel(features=(4, 4), bidirectional=True, embedding_features=5, conv=(4,), cell="gru", dropout=0.1)
     return predictor_of(config, made_up_texts().preprocess, Classification())
+
+
+@pytest.mark.parametrize("layout", ["rnnjax", "torch"])
+def test_batch_norm_over_time_is_there_again(layout, tmp_path):
+    model = SequenceNet(RNN(GRUCell(3)), PooledHead(2, ("mean",)), conv=SequenceConvStack((4,), 3, 2, batch_norm=True))
+    inputs = np.random.default_rng(0).normal(size=(2, 6, 5)).astype(np.float32)
+    variables = jax.tree.map(lambda leaf: leaf + 0.5, model.init(jax.random.key(0), inputs))
+    rnnjax.save_safetensors(tmp_path / "m.safetensors", variables, model=model, layout=layout)
+    again, kept = rnnjax.load_safetensors(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.apply(kept, inputs), model.apply(variables, inputs))
+    identical(kept, jax.tree.map(np.asarray, variables))
 
 
 @pytest.mark.slow
