@@ -38,7 +38,9 @@ EXPERIMENT = Experiment(
         mask_time=0.2,
         mask_channels=0.2,
     ),
-    model=SequenceModel(conv=(64, 128), features=(128,), bidirectional=True, pooling=("attention",), dropout=0.4),
+    model=SequenceModel(
+        conv=(64, 128), batch_norm=True, features=(128,), bidirectional=True, pooling=("attention",), dropout=0.4
+    ),
     optim=OptimConfig(
         learning_rate=2e-3,
         schedule="cosine",
