@@ -12,9 +12,12 @@ The recordings are those of github.com/Jakobovski/free-spoken-digit-dataset (CC 
 """
 
 import sys
+from typing import Any
 
 from rnnjax import Experiment, OptimConfig, SequenceModel, Target, TrainConfig, Variant, main
 from rnnjax.data.spoken_digits import SPEAKERS, SpokenDigits
+
+MASKS: dict[str, Any] = {"mask_time": 0.2, "mask_channels": 0.2}
 
 OFFICIAL = Variant(
     "the published split, whose speakers are all trained on",
@@ -28,16 +31,7 @@ EXPERIMENT = Experiment(
     target=Target(value=0.80, source="mean over six speakers; an SVM on MFCCs .715"),
     bars=True,
     cost="20 epochs of 2,000 recordings of half a second",
-    data=SpokenDigits(
-        batch_size=64,
-        decibels=40.0,
-        noise=0.1,
-        warp_time=0.1,
-        warp_bands=0.1,
-        jitter=0.1,
-        mask_time=0.2,
-        mask_channels=0.2,
-    ),
+    data=SpokenDigits(batch_size=64, decibels=40.0, noise=0.1, warp_time=0.1, warp_bands=0.1, jitter=0.1, **MASKS),
     model=SequenceModel(
         conv=(64, 128), batch_norm=True, features=(128,), bidirectional=True, pooling=("attention",), dropout=0.4
     ),
