@@ -27,6 +27,7 @@ STACKS = {
     "a stack": lambda: StackedRNN([RNN(LSTMCell(5)), RNN(GRUCell(4)), RNN(SimpleRNNCell(3))]),
     "a scan": lambda: RNN(GRUCell(5), implementation="scan"),
     "an associative scan": lambda: RNN(LRUCell(5), implementation="associative"),
+    "chunks": lambda: RNN(LRUCell(5), implementation="chunked"),
 }
 INPUTS = np.random.default_rng(0).normal(size=(3, 12, 2)).astype(np.float32)
 EXPERIMENT = language_model.EXPERIMENT

@@ -334,8 +334,9 @@ def test_a_linear_cell_that_carries_variables_runs_step_by_step():
 
     layer = RNN(Counting(FEATURES))
     assert layer.apply(initialised(layer), INPUT, mutable=["counts"])[1]["counts"]["cell"]["steps"] == STEPS
-    with pytest.raises(UsageError, match="variables that go on from step to step"):
-        RNN(Counting(FEATURES), implementation="associative").init(jax.random.key(0), INPUT)
+    for implementation in ("associative", "chunked"):
+        with pytest.raises(UsageError, match="variables that go on from step to step"):
+            RNN(Counting(FEATURES), implementation=implementation).init(jax.random.key(0), INPUT)
 
 
 def test_two_compact_methods_are_refused_as_their_submodules_would_share_names():

@@ -117,6 +117,8 @@ EACH = {
     "scan": lambda **o: RNN(LSTMCell(FEATURES), implementation="scan", **o),
     "linear scan": lambda **o: RNN(MinGRUCell(FEATURES), implementation="scan", **o),
     "associative": lambda **o: RNN(MinGRUCell(FEATURES), implementation="associative", **o),
+    "chunked": lambda **o: RNN(MinGRUCell(FEATURES), implementation="chunked", **o),
+    "chunked complex": lambda **o: RNN(LRUCell(FEATURES), implementation="chunked", **o),
     "complex": lambda **o: RNN(LRUCell(FEATURES), implementation="associative", **o),
 }
 WAYS = {"forward": {}, "reverse": {"reverse": True}, "chunks": {"remat": 4}}

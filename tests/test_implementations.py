@@ -83,13 +83,16 @@ def test_a_linear_cell_with_a_step_of_its_own_runs_that_step():
     for at in range(STEPS):
         carry, output = Doubled(4).apply({"params": variables["params"]["cell"]}, carry, inputs[:, at])
         np.testing.assert_allclose(ours[:, at], output, atol=1e-6)
-    with pytest.raises(UsageError, match="its step is its own"):
-        RNN(Doubled(4), implementation="associative").init(jax.random.key(0), inputs)
+    for implementation in ("associative", "chunked"):
+        with pytest.raises(UsageError, match="its step is its own"):
+            RNN(Doubled(4), implementation=implementation).init(jax.random.key(0), inputs)
 
 
 def test_names_are_told_apart_and_one_always_runs():
     names = [row.name for row in IMPLEMENTATIONS]
     assert len(set(names)) == len(names)
     assert IMPLEMENTATIONS[-1].name == "scan", "which every cell and option has"
-    with pytest.raises(UsageError, match="must be auto, associative, fused, cudnn, pallas, scan or an Implementation"):
+    with pytest.raises(
+        UsageError, match="must be auto, associative, chunked, fused, cudnn, pallas, scan or an Implementation"
+    ):
         RNN(GRUCell(4), implementation="fast")

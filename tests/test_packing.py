@@ -59,6 +59,7 @@ LAYERS = {
     "lstm": lambda: RNN(LSTMCell(4)),
     "scan": lambda: RNN(GRUCell(4), implementation="scan"),
     "linear": lambda: RNN(LRUCell(4), implementation="associative"),
+    "linear, chunked": lambda: RNN(LRUCell(4), implementation="chunked"),
     "both ways, stacked": lambda: StackedRNN(
         [Bidirectional(RNN(LSTMCell(4)), RNN(GRUCell(3), reverse=True)), RNN(LSTMCell(3), first_carry=LearnedCarry())]
     ),
@@ -70,7 +71,10 @@ LAYERS = {
     [
         ("lstm", 16),
         ("both ways, stacked", 16),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("lstm", 7), ("scan", 16), ("linear", 16))),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("lstm", 7), ("scan", 16), ("linear", 16), ("linear, chunked", 16))
+        ),
     ],
 )
 def test_packed_rows_give_the_outputs_and_gradients_of_padded_ones(name, steps):

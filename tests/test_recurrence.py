@@ -228,6 +228,14 @@ WIDE = jnp.zeros((BATCH, FEATURES + 1))
             "'associative' cannot run MinGRUCell here: it has zoneout",
         ),
         (
+            lambda: apply(RNN(LSTMCell(2), implementation="chunked")),
+            "'chunked' cannot run LSTMCell here: its recurrence is not linear; use implementation='auto'",
+        ),
+        (
+            lambda: apply(RNN(MinGRUCell(2), implementation="chunked", zoneout=0.1)),
+            "'chunked' cannot run MinGRUCell here: it has zoneout",
+        ),
+        (
             lambda: apply(RNN(ProjectedLSTMCell(4, projection=2), implementation="fused")),
             "'fused' cannot run ProjectedLSTMCell here: only SimpleRNNCell, LSTMCell and GRUCell themselves",
         ),

@@ -16,13 +16,14 @@ LAYERS = {
     "scan": lambda **options: RNN(LSTMCell(FEATURES), implementation="scan", **options),
     "fused": lambda **options: RNN(LSTMCell(FEATURES), implementation="fused", **options),
     "associative": lambda **options: RNN(MinGRUCell(FEATURES), implementation="associative", **options),
+    "chunked": lambda **options: RNN(MinGRUCell(FEATURES), implementation="chunked", **options),
     "scan of a linear cell": lambda **options: RNN(MinGRUCell(FEATURES), implementation="scan", **options),
     "fused, remat": lambda **options: RNN(GRUCell(FEATURES), implementation="fused", remat=4, **options),
     "scan, remat": lambda **options: RNN(LSTMCell(FEATURES), implementation="scan", remat="sqrt", **options),
 }
 
 
-FAST = [("scan", False), ("associative", True), ("fused, remat", True)]
+FAST = [("scan", False), ("associative", True), ("chunked", True), ("fused, remat", True)]
 
 
 def drawn(layer, seed=0):

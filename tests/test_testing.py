@@ -30,8 +30,10 @@ FAST_CELLS = (broken_cells.LeaksRows, broken_cells.WrongSlope, broken_cells.Othe
 @pytest.mark.parametrize("case", often(CELLS, [case for case in CELLS if case.name in ("lstm", "lru")]), ids=name_of)
 def test_every_cell_keeps_what_is_promised_of_cells(case):
     checked = check_cell(case.make())
-    other = "fused" if case.make().fused_obstacle() is None else "associative" if case in LINEAR else None
-    assert (f"{other} = scan" in checked) == (other is not None)
+    others = ("associative", "chunked") if case in LINEAR else ()
+    others = ("fused",) if case.make().fused_obstacle() is None else others
+    for other in ("fused", "associative", "chunked"):
+        assert (f"{other} = scan" in checked) == (other in others)
     assert f"finite differences (float{32 if case.float32_only else 64})" in checked
     assert ("bfloat16" in checked) == (not case.float32_only)
     assert {"step by step", "chunks (scan)", "padding (scan)", "resets (scan)", "rows (scan)", "rows (vmap)"} <= {

@@ -268,17 +268,18 @@ OF_THE_SCAN = (
 )
 """In which a cell's own step matters."""
 WAYS = [(name, way) for name in ("lstm", "gru") for way in ("fused", "scan")]
-OTHERS = [("min_gru", "associative"), ("simple_rnn", "fused")]
+OTHERS = [("min_gru", "associative"), ("min_gru", "chunked"), ("simple_rnn", "fused")]
 OTHERS += [(name, "scan") for name in CELLS if name not in ("lstm", "gru")]
 TABLE = [(*way, each) for way in WAYS for each in TRANSFORMATIONS]
-# The associative scan's depth depends on the number of steps, which must then be known: "auto" takes another.
+# The associative scan's depth and the chunks depend on the number of steps, which must then be known: "auto" takes
+# another.
 TABLE += [
     (name, way, each)
     for name, way in OTHERS
     for each in OF_THE_SCAN
-    if (way, each) != ("associative", export_of_remat_and_lengths)
+    if way not in ("associative", "chunked") or each is not export_of_remat_and_lengths
 ]
-OFTEN = [case for case in TABLE if case[:2] in (("lstm", "fused"), ("min_gru", "associative"))]
+OFTEN = [case for case in TABLE if case[:2] in (("lstm", "fused"), ("min_gru", "associative"), ("min_gru", "chunked"))]
 
 
 @pytest.mark.parametrize(
@@ -296,8 +297,9 @@ def test_every_implementation_is_taken_through_them():
     assert {way for _, way in WAYS + OTHERS} == names - {"cudnn", "pallas"}
 
 
-def test_an_associative_scan_of_a_free_number_of_steps_is_refused():
-    c, shape = case("min_gru", "associative"), jax.export.symbolic_shape("4, t, 3")
+@pytest.mark.parametrize("implementation", ["associative", "chunked"])
+def test_a_parallel_scan_of_a_free_number_of_steps_is_refused(implementation):
+    c, shape = case("min_gru", implementation), jax.export.symbolic_shape("4, t, 3")
     with pytest.raises(UsageError, match="its number of steps is free"):
         jax.export.export(jax.jit(functools.partial(c.layer.apply, c.variables)))(
             jax.ShapeDtypeStruct(shape, "float32")

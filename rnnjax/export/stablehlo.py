@@ -21,7 +21,7 @@ from rnnjax.runs.predict import Predictor
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
-PORTABLE = ("associative", "fused", "scan")
+PORTABLE = ("associative", "chunked", "fused", "scan")
 """Implementations that are made of StableHLO's operations: cuDNN's is a call into a library."""
 
 

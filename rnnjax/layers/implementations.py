@@ -1,4 +1,4 @@
-"""How a recurrence runs over time: as a scan, fused, or as an associative scan; whole or in chunks.
+"""How a recurrence runs over time: as a scan, fused, as an associative scan, or chunked; whole or in chunks with remat.
 
 :class:`rnnjax.layers.rnn.RNN` checks what it is given, settles the rules, and hands over to :func:`run`.
 To add an implementation is to add a row to :data:`IMPLEMENTATIONS`.
@@ -171,6 +171,12 @@ def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> st
     return linear_scan.obstacle(cell, rules) or (None if count else "the sequence has no steps")
 
 
+def _chunked_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
+    if not isinstance(steps.inputs.shape[0], int):
+        return "its number of steps is free, and chunks are cut by it"
+    return linear_scan.obstacle(cell, rules)
+
+
 def _fused_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:
     return _dtype_obstacle(cell, steps, rules) or cell.fused_obstacle()
 
@@ -271,12 +277,17 @@ def _associative(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) 
     return meshes.with_whole_weights(linear_scan.run_associative)(cell, carry, steps, rules)
 
 
+def _chunked(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Array]:
+    return meshes.with_whole_weights(linear_scan.run_chunked)(cell, carry, steps, rules)
+
+
 # In the order in which "auto" asks them, after those that were measured on the platform: see measured.py.
 IMPLEMENTATIONS = (
     # On a CPU the associative scan's additional passes over the states cost more than a loop.
     Implementation("associative", lambda name: name != "cpu", _associative_obstacle, _associative, True),
+    # Nothing takes it unasked: where a measurement speaks for it, that asks it first. So cuDNN and Pallas.
+    Implementation("chunked", lambda backend: False, _chunked_obstacle, _chunked, carries=True),
     Implementation("fused", lambda backend: True, _fused_obstacle, _fused, carries=True),
-    # Where a measurement speaks for them, that asks them first.
     Implementation("cudnn", lambda backend: False, _cudnn_obstacle, _cudnn),
     Implementation("pallas", lambda backend: False, _pallas_obstacle, _pallas),
     Implementation("scan", lambda backend: True, lambda cell, steps, rules: None, _scan, carries=True),

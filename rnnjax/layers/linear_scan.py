@@ -1,10 +1,12 @@
 """The recurrence ``x' = a * x + b`` of a linear cell, with ``a``, ``b`` and the outputs of all steps at once.
 
-What is left is a scan over two operations, or O(log T) parallel steps (Blelloch 1990).
+What is left is a scan over two operations, O(log T) parallel steps (Blelloch 1990), or about 2 √T steps over √T chunks
+of time at once.
 
 Axes: T time (first here), B batch (any number of axes), D input features, H hidden features.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -42,6 +44,76 @@ def run_associative(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rule
     return keep_dtypes(states[final], carry), _read(cell, states, projected, carry, rules)
 
 
+def run_chunked(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Any]:
+    """About √T chunks of about √T steps, all chunks at once."""
+    if not steps.inputs.shape[0]:
+        return run(cell, carry, steps, rules)
+    projected = cell.project(steps.inputs)
+    a, b = _coefficients(cell, carry, projected, steps, rules)
+    first, final = (-1, 0) if rules.reverse else (0, -1)
+    b = b.at[first].add(a[first] * carry)
+    states = _solved(a, b, rules.reverse)
+    return keep_dtypes(states[final], carry), _read(cell, states, projected, carry, rules)
+
+
+def chunk_length(steps: int) -> int:
+    """L, the steps of a chunk of so many (at least one): of those with few L + K, for K chunks, that which pads least.
+
+    Few are up to a quarter more than at the square root. Less than L steps are added to fill the last chunk.
+    """
+    few = 1.25 * sum(_cut(steps, math.isqrt(steps)))
+    lengths = [length for length in range(1, min(steps, int(few)) + 1) if sum(_cut(steps, length)) <= few]
+    return min(lengths, key=lambda length: (math.prod(_cut(steps, length)), sum(_cut(steps, length)), length))
+
+
+def _cut(steps: int, length: int) -> tuple[int, int]:
+    return length, -(-steps // length)
+
+
+def _solved(a: Array, b: Array, reverse: bool) -> Array:
+    """The states from zero before the first step, by :func:`_in_chunks`; that step's ``a`` does not matter.
+
+    They solve a system of equations that is linear in them, and its transpose is such a recurrence the other way round:
+    so told, JAX keeps ``a`` and the states for the backward pass and nothing that is inside of chunks.
+    """
+
+    def residual(states: Array) -> Array:
+        return states - a * _before(states, reverse)
+
+    def solve(_, b: Array) -> Array:
+        return _in_chunks(a, b, reverse)
+
+    def transposed(_, b: Array) -> Array:
+        return _in_chunks(_before(a, not reverse), b, not reverse)
+
+    return jax.lax.custom_linear_solve(residual, b, solve, transposed)
+
+
+def _before(steps: Array, reverse: bool) -> Array:
+    """At each step what the step before it has in the direction; zero at the first."""
+    nothing = jnp.zeros_like(steps[:1])
+    return jnp.concatenate([steps[1:], nothing] if reverse else [nothing, steps[:-1]])
+
+
+def _in_chunks(a: Array, b: Array, reverse: bool) -> Array:
+    """A loop over the L steps of all K chunks at once, each from zero; one over the chunks; and both added.
+
+    The state of the chunk before counts by the product of all ``a`` since then. With ``|a| <= 1`` products only decay,
+    and nothing is divided by them: where one underflows to zero, that state is forgotten, as it is step by step.
+    """
+    total = b.shape[0]
+    length, count = _cut(total, chunk_length(total))
+    extra = [(0, length * count - total)] + [(0, 0)] * (b.ndim - 1)  # steps that leave the state as it is
+    a, b = jnp.pad(a, extra, constant_values=1), jnp.pad(b, extra)
+    a, b = (steps.reshape(count, length, *steps.shape[1:]).swapaxes(0, 1) for steps in (a, b))
+    zeros, ones = jnp.zeros_like(b[0]), jnp.ones_like(a[0])
+    _, (products, states) = jax.lax.scan(_step_of_chunks, (ones, zeros), (a, b), reverse=reverse)
+    ends = 0 if reverse else -1
+    _, carries = jax.lax.scan(_step_before, zeros[0], (products[ends], states[ends]), reverse=reverse)
+    states = states + products * carries[None]
+    return states.swapaxes(0, 1).reshape(length * count, *b.shape[2:])[:total]
+
+
 def _read(cell: RecurrentCell, states: Array, projected, carry: Array, rules: Rules) -> Any:
     outputs = cell.readout(states, projected)
     return (outputs, keep_dtypes(states, carry)) if rules.carries else outputs
@@ -62,6 +134,16 @@ def _coefficients(cell: RecurrentCell, carry: Array, projected, steps: Steps, ru
 def _step(state: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
     state = step[0] * state + step[1]
     return state, state
+
+
+def _step_of_chunks(carry: tuple[Array, Array], step: tuple[Array, Array]) -> tuple[Any, Any]:
+    product, state = carry
+    carry = step[0] * product, step[0] * state + step[1]
+    return carry, carry
+
+
+def _step_before(state: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
+    return step[0] * state + step[1], state
 
 
 def _then(early: tuple[Array, Array], late: tuple[Array, Array]) -> tuple[Array, Array]:

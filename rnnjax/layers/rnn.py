@@ -55,7 +55,8 @@ class RNN(Answering, nn.Module):
         option. ``"fused"`` is the hand-written backward pass of :mod:`rnnjax.layers.fused`, for SimpleRNN,
         LSTM and GRU with every option but a carry of another dtype than the products; in forward mode
         it is differentiated as the scan is. ``"associative"`` is ``lax.associative_scan``, for linear cells
-        without zoneout. ``"auto"`` takes ``"fused"`` where it can, ``"associative"`` where it can and
+        without zoneout, and ``"chunked"``, for these too, runs about √T chunks of about √T steps at once.
+        ``"auto"`` takes ``"fused"`` where it can, ``"associative"`` where it can and
         there is an accelerator, and else ``"scan"``; of a cell that was measured on the platform, the
         fastest that can run (:mod:`rnnjax.layers.measured`). These share their
         parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``

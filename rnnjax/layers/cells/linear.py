@@ -1,4 +1,4 @@
-"""Cells whose recurrence is linear in the carry, so that it also runs as an associative scan.
+"""Cells whose recurrence is linear in the carry, so that it also runs as an associative scan, or in chunks.
 
 The state obeys ``x' = a * x + b`` with ``a`` and ``b`` from the inputs alone. A linear cell says what
 these are (``coefficients``) and what it reads from the state (``readout``); ``step`` follows.
