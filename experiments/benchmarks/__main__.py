@@ -13,6 +13,7 @@ PARTS = {
     "memory": "experiments.benchmarks.memory",
     "compile": "experiments.benchmarks.compiling",
     "training": "experiments.benchmarks.training",
+    "long": "experiments.benchmarks.long",
 }
 """The module of each part; its ``main(arguments)`` returns the exit code."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import goals as targets
-from experiments.benchmarks import ragged_show, record, terminal
+from experiments.benchmarks import long_show, ragged_show, record, terminal
 from experiments.benchmarks.timings import Timings, quartiles
 
 PAGE = Path(__file__).with_name("README.md")
@@ -28,6 +28,7 @@ def section(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
     causes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     parts = []
     shows = {"layers": _layers, "ragged": _ragged, "training": _training, "memory": _memory, "compile": _compile}
+    shows |= {"long": _long}
     for part, show in shows.items():
         for path, result in results.items():
             if result["part"] == part:
@@ -160,6 +161,12 @@ def _ragged(result: Result) -> list[str]:
     rows = result["rows"]
     made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in ragged_show.tables(rows)]
     return [result["how"], ragged_show.evidence(rows), *made]
+
+
+def _long(result: Result) -> list[str]:
+    rows, made = result["rows"], long_show.tables(result["rows"], result["training"])
+    made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in made]
+    return [result["how"], long_show.evidence(rows), *made]
 
 
 def _training(result: Result) -> list[str]:
