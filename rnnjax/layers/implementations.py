@@ -91,7 +91,7 @@ def settled(
     if allowed is not None and wanted not in allowed:
         wanted = "auto" if len(allowed) > 1 else allowed[0]
     if wanted == "auto":
-        asked = _in_order(target.platform(), type(cell))
+        asked = _in_order(target.platform(), type(cell), steps.inputs.shape[:-1])
         can = (row for row in asked if _obstacle(row, cell, steps, rules) is None)
         chosen = next((row for row in can if allowed is None or row.name in allowed), None)
         if chosen is None:
@@ -111,10 +111,10 @@ def settled(
     return rules._replace(implementation=chosen)
 
 
-def _in_order(platform: str, cell: type) -> Iterator[Implementation]:
+def _in_order(platform: str, cell: type, shape: tuple[Any, ...]) -> Iterator[Implementation]:
     """The rows as "auto" asks them: those that were measured there, the fastest first, then the others in order."""
     rows = {row.name: row for row in IMPLEMENTATIONS}
-    first = [rows[name] for name in measured.order(platform, cell) if name in rows]
+    first = [rows[name] for name in dict.fromkeys(measured.order(platform, cell, shape)) if name in rows]
     yield from first
     yield from (row for row in IMPLEMENTATIONS if row not in first and row.good_on(platform))
 

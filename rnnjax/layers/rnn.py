@@ -58,7 +58,8 @@ class RNN(Answering, nn.Module):
         without zoneout, and ``"chunked"``, for these too, runs about √T chunks of about √T steps at once.
         ``"auto"`` takes ``"fused"`` where it can, ``"associative"`` where it can and
         there is an accelerator, and else ``"scan"``; of a cell that was measured on the platform, the
-        fastest that can run (:mod:`rnnjax.layers.measured`). These share their
+        fastest that can run, also by numbers of steps and batch sizes where these were measured
+        (:mod:`rnnjax.layers.measured`). These share their
         parameters and give the same numbers, and draw the same dropout masks. ``"cudnn"``
         (:mod:`rnnjax.layers.cudnn`) is for the float32 LSTM on an NVIDIA GPU, with ``lengths`` and
         without masks, resets, recurrent dropout, zoneout and remat; it rounds as the GPU does, and under
