@@ -17,6 +17,10 @@ class DataError(RnnjaxError):
     """Data that are missing, unreadable or not what was promised (exit code 1)."""
 
 
+class MissingDataError(DataError):
+    """Public data that are not on this machine (exit code 1)."""
+
+
 class RunError(RnnjaxError):
     """A run that cannot go on, such as one whose loss is no longer finite (exit code 1)."""
 

@@ -49,6 +49,10 @@ class DataConfig:
         """The data set: an :class:`rnnjax.data.Dataset`."""
         raise UsageError(f"{type(self).__name__} must say by load() how its data are read")
 
+    def outline(self) -> Any:
+        """The data set by what is published of it, without its content, where it is not there; None: nothing is."""
+        return None
+
     def for_task(self, task: Any) -> Self:
         """The section as it serves a task, which an experiment asks for when it is made."""
         del task

@@ -63,6 +63,12 @@ class ImageData(DataConfig):
 
         return permuted(sources.images(self), self.permutation_seed)
 
+    def outline(self) -> Any:
+        """Images of the published sizes, see :func:`rnnjax.data.outlines.images`; None: a subclass loads others."""
+        from rnnjax.data import outlines
+
+        return outlines.images(self) if type(self) is ImageData else None
+
     def augment(self, dataset: Any) -> Any:
         """Flip, warp, shift and cutout, see :func:`rnnjax.data.augment.image_augmentation`."""
         from rnnjax.data.augment import image_augmentation

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.errors import DataError
+from rnnjax.errors import DataError, MissingDataError
 
 _READ_AT_ONCE = 1000
 
@@ -29,7 +29,8 @@ def builder(name: str, data_dir: str | None) -> Any:
       data_dir: the TFDS data directory; None for ``TFDS_DATA_DIR`` or TFDS's default.
 
     Raises:
-      DataError: if TFDS has no such set, or it is not prepared there, or not as array_record.
+      MissingDataError: if TFDS has no such set, or it is not prepared there.
+      DataError: if it is prepared otherwise than as array_record.
     """
     where = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     tfds = _import()
@@ -44,11 +45,11 @@ def builder(name: str, data_dir: str | None) -> Any:
             name.split("/")[0].split(":")[0], tfds.list_builders(with_community_datasets=False), n=1
         )
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise DataError(f"TFDS has no data set named {name!r}, and none is prepared in {where}{hint}") from error
+        raise MissingDataError(f"TFDS has no data set named {name!r}, and none is prepared in {where}{hint}") from error
     except Exception as error:  # what TFDS and protobuf raise at damaged descriptions has no common name
         raise DataError(f"TFDS cannot read {name!r} in {where}: {_reason(error)}") from error
     if not prepared:
-        raise DataError(f"the data set {name} is not prepared in {where}; {_how_to_prepare(name, where)}")
+        raise MissingDataError(f"the data set {name} is not prepared in {where}; {_how_to_prepare(name, where)}")
     if found.info.file_format is None or found.info.file_format.value != "array_record":
         # TFDS keeps one format in a folder and refuses to add another.
         beside = where / "array_record"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnjax import terminal
 from rnnjax.config.language import Dynamic, Sampling, Search
-from rnnjax.errors import UsageError
+from rnnjax.errors import MissingDataError, UsageError
 from rnnjax.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -116,7 +116,12 @@ def plan(experiment: Experiment, name: str | None, find_batch: bool, file: Path 
         from rnnjax.ahead import batches, report, show
         from rnnjax.runs import small
     machine.devices()  # what is missing is said before the data are read
-    dataset = data.load(experiment.data)
+    try:
+        dataset = data.load(experiment.data)
+    except MissingDataError:
+        if (dataset := experiment.data.outline()) is None:
+            raise
+        terminal.say(f"{experiment.data.name} is not on this machine: planned by its published sizes")
     experiment, dataset = small.fitted(experiment.settled(dataset), dataset, len(machine.devices()))
     found = []
     if find_batch:
