@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import goals as targets
-from experiments.benchmarks import long_show, ragged_show, record, terminal
+from experiments.benchmarks import long_show, ragged_show, record, terminal, training_rows
 from experiments.benchmarks.timings import Timings, quartiles
 
 PAGE = Path(__file__).with_name("README.md")
@@ -74,10 +74,12 @@ def _training_ratios(result: Result) -> str:
     means = [goal for goal in found if goal["what"].startswith("geometric mean")] or found
     said = []
     for goal in means:
-        tasks, _, peer = goal["what"].partition(": examples/s, rnnjax / ")
-        said.append(f"{goal['measured']:.2f} × {_titled(peer)} ({tasks})")
+        tasks, _, what = goal["what"].partition(": ")
+        said.append(f"{goal['measured']:.2f} × {_titled(what.partition('rnnjax / ')[2])} ({tasks})")
     devices = max(row["devices"] for row in result["rows"] if row.get("peer") == "rnnjax")
-    return f"Examples a second in whole training runs, rnnjax on {devices} devices: {', '.join(said)}."
+    units = dict.fromkeys(training_rows.read(row)["unit"] for row in result["rows"] if row.get("peer"))
+    counted = ", ".join(units).capitalize()
+    return f"{counted} a second in whole training runs, rnnjax on {devices} devices: {', '.join(said)}."
 
 
 def _titled(peer: str) -> str:
@@ -131,8 +133,8 @@ def _goals(goals: Sequence[targets.Goal], causes: dict[str, str]) -> str:
 
 
 def _upwards(goal: targets.Goal) -> bool:
-    """Whether more is better: the training part asks for examples a second."""
-    return "examples/s" in goal["what"]
+    """Whether more is better: the training part asks for so many times a peer's speed."""
+    return "rnnjax / " in goal["what"]
 
 
 def _layers(result: Result) -> list[str]:
@@ -170,25 +172,24 @@ def _long(result: Result) -> list[str]:
 
 
 def _training(result: Result) -> list[str]:
-    lines = []
-    for row in result["rows"]:
-        if row.get("peer") is None:
-            continue
-        rate = row.get("examples_per_second")
-        speed = f"{rate['median']:,.0f} ({rate['q1']:,.0f}-{rate['q3']:,.0f})" if rate else row.get("failed") or ""
-        seconds, accuracy = row.get("seconds_to_accuracy"), row.get("accuracy")
-        lines.append(
+    """A table for each unit that is counted and metric that is to be reached."""
+    tables: dict[tuple[str, str], list[list[str]]] = {}
+    for row in (training_rows.read(row) for row in result["rows"] if row.get("peer") is not None):
+        tables.setdefault((row["unit"], row["metric"]["name"].replace("_", " ")), []).append(
             [
                 row["task"],
                 terminal.peer_name(row),
-                speed,
-                _number(seconds, 1),
-                "" if accuracy is None else f"{accuracy:.2%}",
+                training_rows.speed(row) or row.get("failed") or "",
+                training_rows.seconds(row),
+                training_rows.quality(row, row.get("quality")),
                 _number(row.get("compile_seconds"), 1),
             ]
         )
-    columns = ["task", "peer", "examples/s (quartiles)", "seconds to the accuracy", "accuracy", "compile s"]
-    return [*filter(None, [" ".join(result.get("differences", []))]), _table(columns, lines)]
+    made = [
+        _table(["task", "peer", f"{unit}/s (quartiles)", f"seconds to the {metric}", metric, "compile s"], lines)
+        for (unit, metric), lines in tables.items()
+    ]
+    return [*filter(None, [" ".join(result.get("differences", []))]), *made]
 
 
 def _memory(result: Result) -> list[str]:

@@ -7,21 +7,22 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-Row = dict[str, Any]
+from experiments.benchmarks import training_rows
+from experiments.benchmarks.training_rows import Row
 
 
 def show(result: dict[str, Any]) -> None:
     """Prints a result as tables."""
-    console = Console()
+    console, rows = Console(), [training_rows.read(row) for row in result["rows"]]
     table = Table(title="whole training runs", title_justify="left")
     table.add_column("task", no_wrap=True)
     table.add_column("peer", no_wrap=True)
-    for name in ("examples/s", "quartiles", "compile", "to accuracy", "examples"):
+    for name in ("a second (quartiles)", "compile", "seconds to", "the goal", "in"):
         table.add_column(name, justify="right")
-    for row in result["rows"]:
+    for row in rows:
         table.add_row(*_cells(row))
     console.print(table)
-    for row in result["rows"]:
+    for row in rows:
         if row.get("not_prepared") or row.get("failed"):
             console.print(f"{row['task']}: {row.get('not_prepared') or row['failed']}", markup=False, soft_wrap=True)
     goals = Table(title="goals", title_justify="left")
@@ -45,36 +46,44 @@ def label(row: Row) -> str:
 def _cells(row: Row) -> list[str]:
     if row.get("not_prepared"):
         return [row["task"], "", "not prepared", "", "", "", ""]
-    speed = row["examples_per_second"]
-    cells = [row["task"], label(row)]
-    cells += [f"{speed['median']:,.0f}", f"{speed['q1']:,.0f}-{speed['q3']:,.0f}"] if speed else ["", ""]
-    cells.append(f"{row['compile_seconds']:.1f} s")
+    speed = training_rows.speed(row)
+    cells = [row["task"], label(row), f"{speed} {row['unit']}" if speed else "", f"{row['compile_seconds']:.1f} s"]
     if row["failed"]:
-        return [*cells, "failed", ""]
-    if row["seconds_to_accuracy"] is not None:
-        return [*cells, f"{row['seconds_to_accuracy']:.0f} s to {row['accuracy_goal']:.0%}",
-                f"{row['examples_to_accuracy']:,.0f}"]  # fmt: skip
-    missed = "" if row["accuracy"] is None else f"{row['accuracy']:.1%} of {row['accuracy_goal']:.0%}"
-    return [*cells, missed, ""]
+        return [*cells, "failed", "", ""]
+    goal = f"{row['metric']['name']} {training_rows.quality(row, row['goal'])}"
+    if row["seconds_to_goal"] is not None:
+        return [*cells, training_rows.seconds(row), goal, f"{row['units_to_goal']:,.0f} {row['unit']}"]
+    missed = "" if row["quality"] is None else f"{training_rows.quality(row, row['quality'])} of"
+    return [*cells, missed, goal if missed else "", ""]
 
 
 def save_curves(rows: Sequence[Row], path: Path) -> None:
-    """Draws validation accuracy over seconds of training, one panel a task; nothing where no run was made."""
+    """Draws each validation over seconds of training, one panel a task; nothing where no run was made."""
     from matplotlib.figure import Figure
 
-    rows = [row for row in rows if row.get("to_accuracy")]
+    rows = [read for row in rows if (read := training_rows.read(row)).get("runs")]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     if not tasks:
         return
-    figure = Figure(figsize=(4.2 * len(tasks), 3.4), layout="constrained")
-    for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
-        for number, row in enumerate(row for row in rows if row["task"] == task):
-            for run in row["to_accuracy"]:
-                points = [(point["seconds"], point["accuracy"]) for point in run["curve"]]
-                axes.plot(*zip(*points, strict=True), marker=".", color=f"C{number}")
-            axes.plot([], [], marker=".", color=f"C{number}", label=label(row))
-        axes.axhline(rows[[row["task"] for row in rows].index(task)]["accuracy_goal"], color="grey", linestyle=":")
-        axes.set(title=task, xlabel="seconds of training (compilation apart)", ylabel="validation accuracy")
-        axes.grid(alpha=0.3)
-        axes.legend()
+    across = min(3, len(tasks))
+    down = -(-len(tasks) // across)
+    figure = Figure(figsize=(4.2 * across, 3.4 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).flat
+    for axes, task in zip(panels, tasks, strict=False):
+        _draw(axes, task, [row for row in rows if row["task"] == task])
+    for axes in list(panels):
+        axes.set_axis_off()
     figure.savefig(path, dpi=90)
+
+
+def _draw(axes: Any, task: str, rows: Sequence[Row]) -> None:
+    for number, row in enumerate(rows):
+        for run in row["runs"]:
+            points = [(point["seconds"], point["quality"]) for point in run["curve"]]
+            axes.plot(*zip(*points, strict=True), marker=".", color=f"C{number}")
+        axes.plot([], [], marker=".", color=f"C{number}", label=label(row))
+    axes.axhline(rows[0]["goal"], color="grey", linestyle=":")
+    name = rows[0]["metric"]["name"].replace("_", " ")
+    axes.set(title=task, xlabel="seconds of training (compilation apart)", ylabel=f"validation {name}")
+    axes.grid(alpha=0.3)
+    axes.legend()
