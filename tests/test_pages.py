@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import importlib
 import re
 import runpy
 import shlex
@@ -133,7 +134,13 @@ def test_a_command_of_the_pages_is_understood(command, monkeypatch, capsys):
     if module == "pytest":
         assert not arguments
     elif module == "experiments.benchmarks":
-        assert len(arguments) == 1 and arguments[0] in PARTS
+        part, *options = arguments
+        assert part in PARTS
+        if options:
+            with pytest.raises(SystemExit):
+                importlib.import_module(PARTS[part]).main(["--help"])
+            there = set(re.findall(r"--[\w-]+", capsys.readouterr().out))
+            assert {option for option in options if option.startswith("--")} <= there
     elif module == "experiments.accelerator":
         assert accelerator.parser().parse_args(arguments)
     elif module == "rnnjax.data.prepare":
