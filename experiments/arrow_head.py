@@ -1,6 +1,7 @@
 """Arrow heads (T = 251, D = 1): which of three kinds an outline has, of 36 in training.
 
-The outlines of images are series of angles (Ye and Keogh 2009). Two convolutions with pooling make 63 steps of 251.
+The outlines of images are series of angles (Ye and Keogh 2009). Three convolutions with batch norm and
+pooling make 32 steps of 251.
 
     python -m experiments.arrow_head
 
@@ -22,7 +23,7 @@ EXPERIMENT = replace(
     target=Target(value=0.81, source="ROCKET 81.4%"),
     cost="100 epochs of 28 sequences of 251 steps",
     data=replace(PARENT.data, name="ArrowHead", batch_size=8),
-    model=replace(PARENT.model, conv=(32, 64), features=(64,)),
+    model=replace(PARENT.model, conv=(128, 256, 128), conv_kernel=7, batch_norm=True, features=(64,)),
     train=replace(PARENT.train, epochs=100),
 )
 

@@ -22,7 +22,7 @@ EXPERIMENT = replace(
     target=Target(value=0.94, source="ROCKET 94.1%"),
     cost="100 epochs of 160 sequences of 427 steps",
     data=replace(PARENT.data, name="OSULeaf", batch_size=16),
-    model=replace(PARENT.model, conv=(32, 64), features=(64,)),
+    model=replace(PARENT.model, conv=(32, 64), batch_norm=True, features=(64,)),
     train=replace(PARENT.train, epochs=100),
 )
 

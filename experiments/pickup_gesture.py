@@ -18,11 +18,11 @@ PARENT = japanese_vowels.EXPERIMENT
 EXPERIMENT = replace(
     PARENT,
     name="pickup_gesture",
-    summary="a bidirectional GRU(64) tells ten people apart by how a hand picks something up",
+    summary="convolutions and a bidirectional GRU(64) tell ten people apart by how a hand picks something up",
     target=Target(value=0.83, source="ROCKET 83.0%"),
     cost="100 epochs of 40 sequences of at most 361 steps",
     data=replace(PARENT.data, name="PickupGestureWiimoteZ", batch_size=8),
-    model=replace(PARENT.model, features=(64,)),
+    model=replace(PARENT.model, conv=(64, 128), batch_norm=True, features=(64,)),
     train=replace(PARENT.train, epochs=100),
 )
 
