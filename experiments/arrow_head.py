@@ -1,7 +1,7 @@
 """Arrow heads (T = 251, D = 1): which of three kinds an outline has, of 36 in training.
 
-The outlines of images are series of angles (Ye and Keogh 2009). Three convolutions with batch norm and
-pooling make 32 steps of 251.
+The outlines of images are series of angles (Ye and Keogh 2009). Three convolutions with batch norm and pooling make 32
+steps of 251.
 
     python -m experiments.arrow_head
 
