@@ -17,6 +17,7 @@ from typing import Any
 from rnnjax import Experiment, OptimConfig, SequenceModel, Target, TrainConfig, Variant, main
 from rnnjax.data.spoken_digits import SPEAKERS, SpokenDigits
 
+AIM = Target(value=0.80, source="mean over six speakers; an SVM on MFCCs .715")
 MASKS: dict[str, Any] = {"mask_time": 0.2, "mask_channels": 0.2}
 
 OFFICIAL = Variant(
@@ -28,7 +29,7 @@ OFFICIAL = Variant(
 EXPERIMENT = Experiment(
     name="spoken_digits",
     summary="convolutions and a bidirectional GRU hear digits of a speaker who is left out",
-    target=Target(value=0.80, source="mean over six speakers; an SVM on MFCCs .715"),
+    target=AIM,
     bars=True,
     cost="20 epochs of 2,000 recordings of half a second",
     data=SpokenDigits(batch_size=64, decibels=40.0, noise=0.1, warp_time=0.1, warp_bands=0.1, jitter=0.1, **MASKS),
@@ -47,7 +48,10 @@ EXPERIMENT = Experiment(
     seeds=(0, 1),
     folds=SPEAKERS[1:],
     variants={
-        **{name: Variant(f"the same without {name}", data={"hold_out": (name,)}) for name in SPEAKERS[1:]},
+        **{
+            name: Variant(f"the same without {name}", data={"hold_out": (name,)}, replace={"target": AIM.compared})
+            for name in SPEAKERS[1:]
+        },
         "official": OFFICIAL,
     },
 )

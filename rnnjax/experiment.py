@@ -144,6 +144,10 @@ class Listed:
             return None
         return self.task.headline.reaches(value, self.target.value)
 
+    def reached_alone(self, value: float) -> bool | None:
+        """The same of one run; None where the target is of the mean over several folds, of which it is one."""
+        return None if self.folds else self.reached(value)
+
     def variant(self, name: str) -> Self:
         """The experiment with the settings of that variant.
 

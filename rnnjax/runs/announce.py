@@ -134,7 +134,7 @@ def _outcome(experiment: Experiment, metrics: Sequence[dict[str, Any]]) -> str:
     split = "validation" if any(of_seed["test"] is None for of_seed in metrics) else "test"
     values = [of_seed[split][headline.name] for of_seed in metrics]
     mean = statistics.fmean(values)
-    verdict = {True: ": reached", False: ": MISSED", None: ""}[experiment.reached(mean)]
+    verdict = {True: ": reached", False: ": MISSED", None: ""}[experiment.reached_alone(mean)]
     shown = experiment.target and experiment.target.shown(experiment.task)
     aim = f"; target {shown}{verdict}" if experiment.target and split == "test" else ""
     if len(values) == 1:

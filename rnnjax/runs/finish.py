@@ -174,7 +174,7 @@ def _target(experiment: Experiment, test: Mapping[str, float] | None) -> dict[st
     if experiment.target is None:
         return None
     name = experiment.task.headline.name
-    reached = test and experiment.reached(test[name])
+    reached = test and experiment.reached_alone(test[name])
     return {name: experiment.target.value, "source": experiment.target.source, "reached": reached}
 
 
