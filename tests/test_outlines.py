@@ -28,6 +28,7 @@ def test_imagenet_is_streamed_crops_of_its_experiment():
     assert made.preprocess.center_crop
 
 
+@pytest.mark.slow
 def test_the_steps_are_those_of_the_data_themselves():
     section = experiments.load("mnist_rows").data
     try:
