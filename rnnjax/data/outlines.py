@@ -1,14 +1,16 @@
 """Public image data sets by what is published of them: enough to plan for, where the data are not there."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnnjax.data.encoded import EncodedImages
 from rnnjax.data.examples import Dataset, Examples, labelled
 from rnnjax.data.image_preprocess import ImagePreprocess
 from rnnjax.data.images import ImageData
 from rnnjax.data.pixel_order import permuted
+from rnnjax.errors import DataError
 
 
 class Published(NamedTuple):
@@ -40,7 +42,7 @@ def images(config: ImageData) -> Dataset | None:
         return None
     held = round(config.validation_fraction * known.splits["train"])
     counts = (known.splits["train"] - held, held, known.splits[config.test_split])
-    train, validation, test = (_blank(count, shape, known.classes) for count in counts)
+    train, validation, test = (_blank(config, count, shape, known.classes) for count in counts)
     names = tuple(map(str, range(known.classes)))
     preprocess = ImagePreprocess(shape, (0.5,) * shape[-1], (0.25,) * shape[-1], names)
     preprocess = dataclasses.replace(preprocess, center_crop=bool(config.crop_size))
@@ -48,5 +50,20 @@ def images(config: ImageData) -> Dataset | None:
     return permuted(made, config.permutation_seed)
 
 
-def _blank(count: int, shape: tuple[int, int, int], classes: int) -> Examples:
-    return labelled(np.broadcast_to(np.uint8(0), (count, *shape)), np.arange(count, dtype=np.int32) % classes)
+def _blank(config: ImageData, count: int, shape: tuple[int, int, int], classes: int) -> Examples:
+    images: Any = np.broadcast_to(np.uint8(0), (count, *shape))
+    if config.crop_size:  # streamed, however few
+        images = EncodedImages(
+            name=config.name,
+            fetch=_nothing,
+            numbers=np.arange(count),
+            size=config.crop_size,
+            channels=shape[-1],
+            least_area=config.crop_least_area,
+            source="",
+        )
+    return labelled(images, np.arange(count, dtype=np.int32) % classes)
+
+
+def _nothing(_: Any) -> Any:
+    raise DataError("these images are known by their sizes alone")
