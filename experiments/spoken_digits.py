@@ -4,8 +4,7 @@ One of six speakers is left out and tested on, and the next one is validation; t
 which `spoken_digits` itself leaves out george and the other five are variants. The published split (`--variant
 official`: numbers 0 to 4 are the test) shares its speakers, an SVM on MFCCs in 8 time bins has up to 99.0 % there, and
 of 300 recordings 98.5 % are 96.4 to 99.4 % by Wilson's interval. What helped most is to hear each recording relative to
-its loudest, since microphones differ. Random convolutions of the same features come about as far in the mean; which of
-the two is ahead differs by voice.
+its loudest, since microphones differ. Random convolutions of the same features come about as far.
 
 The recordings are those of github.com/Jakobovski/free-spoken-digit-dataset (CC BY-SA 4.0), a folder or a zip of it:
 
