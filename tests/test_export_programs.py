@@ -118,7 +118,7 @@ def test_a_program_of_fixed_sizes_is_the_model_to_the_bit(name):
 
 
 def test_a_call_into_cudnn_is_not_exported_where_it_is_the_fastest(monkeypatch):
-    monkeypatch.setattr(measured, "order", lambda platform, cell: ("cudnn",) if platform == "gpu" else ())
+    monkeypatch.setattr(measured, "order", lambda platform, cell, shape: ("cudnn",) if platform == "gpu" else ())
     stored = stored_for("rows", 7)
     made = export.deserialize(bytearray(stablehlo.answers(predictor("rows"), likes("rows", stored))))
     assert "stablehlo.while" in made.mlir_module() and "custom_call @cudnn" not in made.mlir_module()

@@ -47,7 +47,7 @@ def _empty_classes(dataset: Dataset) -> Iterator[str]:
 def _of_one_class(dataset: Dataset) -> Iterator[str]:
     names = dataset.spec.names
     for split, examples in dataset.splits().items():
-        if split == "train" or "labels" not in examples.arrays or len(names) < 2:
+        if split == "train" or "labels" not in examples.arrays or len(names) < 2 or len(examples) < 2:
             continue
         labels = examples["labels"]
         there = np.unique(labels[labels >= 0])
