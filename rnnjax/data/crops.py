@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.data import jpeg_rows
 from rnnjax.errors import DataError
 
 _TRIES = 10
@@ -47,11 +48,13 @@ def random_resized_crop(
       ``[size, size, channels]`` uint8.
     """
     full_width, full_height = image.size
-    left, top, width, height = _random_box(full_width, full_height, rng, least_area)
+    left, top, width, height = random_box(full_width, full_height, rng, least_area)
     flip = rng.random() < 0.5
     # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where the crop needs no more.
     image.draft(None, (math.ceil(full_width * size / width), math.ceil(full_height * size / height)))
     x, y = image.size[0] / full_width, image.size[1] / full_height
+    if y == 1:  # nor are the rows below the crop decoded, but for those that the resizing's filter reaches
+        image = jpeg_rows.upper(image, top + height + 1 + max(1, math.ceil(height / size)))
     crop = _resized(image, (left * x, top * y, (left + width) * x, (top + height) * y), size, channels)
     return crop[:, ::-1] if flip else crop
 
@@ -70,7 +73,8 @@ def decode(data: bytes, where: str) -> Any:
         raise DataError(f"{where}: not a readable image ({error})") from error
 
 
-def _random_box(width: int, height: int, rng: np.random.Generator, least_area: float) -> tuple[int, int, int, int]:
+def random_box(width: int, height: int, rng: np.random.Generator, least_area: float) -> tuple[int, int, int, int]:
+    """Left, top, width and height of the part that :func:`random_resized_crop` shows, of which it says more."""
     for _ in range(_TRIES):
         area = width * height * rng.uniform(least_area, 1)
         ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -84,12 +88,18 @@ def _random_box(width: int, height: int, rng: np.random.Generator, least_area: f
 def _resized(image: Any, box: tuple[float, float, float, float], size: int, channels: int) -> np.ndarray:
     from PIL import Image
 
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = _in_mode(image, channels)
     right, bottom = min(box[2], image.size[0]), min(box[3], image.size[1])
     # The filter grows with the scale, so that shrinking does not alias.
     return _pixels(image.resize((size, size), Image.Resampling.BILINEAR, box=(*box[:2], right, bottom)), channels)
 
 
 def _pixels(image: Any, channels: int) -> np.ndarray:
-    image = image.convert("L" if channels == 1 else "RGB")
-    return np.asarray(image, np.uint8).reshape(image.size[1], image.size[0], channels)
+    return np.asarray(_in_mode(image, channels), np.uint8).reshape(image.size[1], image.size[0], channels)
+
+
+def _in_mode(image: Any, channels: int) -> Any:
+    """Grey or RGB; an image that is so already is not copied, as Pillow would."""
+    mode = "L" if channels == 1 else "RGB"
+    image.load()  # whose mode may be another one than the header's
+    return image if image.mode == mode else image.convert(mode)
