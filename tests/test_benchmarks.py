@@ -277,9 +277,11 @@ def test_wrong_options_are_usage_errors(options, message, capsys, monkeypatch):
 
 def test_the_command_line_lists_its_parts(capsys):
     assert command.main(["--help"]) == 0
-    assert {"layers", "memory", "compile", "training", "long"} <= set(capsys.readouterr().out.replace(",", " ").split())
+    assert {"layers", "memory", "compile", "training", "long", "input"} <= set(
+        capsys.readouterr().out.replace(",", " ").split()
+    )
     assert command.main(["layer"]) == 2
-    for part in ("layers", "memory", "compile", "long"):
+    for part in ("layers", "memory", "compile", "long", "input"):
         with pytest.raises(SystemExit, match="0"):
             command.main([part, "--help"])
 

@@ -14,6 +14,7 @@ PARTS = {
     "compile": "experiments.benchmarks.compiling",
     "training": "experiments.benchmarks.training",
     "long": "experiments.benchmarks.long",
+    "input": "experiments.benchmarks.input",
 }
 """The module of each part; its ``main(arguments)`` returns the exit code."""
 

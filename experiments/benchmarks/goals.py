@@ -72,6 +72,11 @@ def verdict(goal: Goal) -> str:
     return "" if goal["reached"] is None else "reached" if goal["reached"] else "missed"
 
 
+def upwards(goal: Goal) -> bool:
+    """Whether more is better: of a speed over a peer's it is."""
+    return "rnnjax / " in goal["what"]
+
+
 def _key(cell: str, peer: str, devices: int, form: str = "plain") -> dict[str, Any]:
     return {"cell": cell, "form": form, "mode": "train", "peer": peer, "devices": devices}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import goals as targets
-from experiments.benchmarks import long_show, ragged_show, record, terminal, training_rows
+from experiments.benchmarks import input_show, long_show, ragged_show, record, terminal, training_rows
 from experiments.benchmarks.timings import Timings, quartiles
 
 PAGE = Path(__file__).with_name("README.md")
@@ -28,7 +28,7 @@ def section(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
     causes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     parts = []
     shows = {"layers": _layers, "ragged": _ragged, "training": _training, "memory": _memory, "compile": _compile}
-    shows |= {"long": _long}
+    shows |= {"long": _long, "input": _input}
     for part, show in shows.items():
         for path, result in results.items():
             if result["part"] == part:
@@ -125,16 +125,11 @@ def _goals(goals: Sequence[targets.Goal], causes: dict[str, str]) -> str:
     why = {goal["what"]: causes.get(goal["what"], "") for goal in asked if goal["reached"] is False}
     lines = []
     for goal in asked:
-        sign = "≥" if _upwards(goal) else "≤"
+        sign = "≥" if targets.upwards(goal) else "≤"
         cells = [goal["what"], "" if goal["goal"] is None else f"{sign} {goal['goal']:g}"]
         cells += [_number(goal["measured"], 3), str(goal.get("shapes", "")), targets.verdict(goal)]
         lines.append([*cells, why.get(goal["what"], "")] if any(why.values()) else cells)
     return _table(["", "goal", "measured", "shapes", "", "cause"][: 5 + any(why.values())], lines)
-
-
-def _upwards(goal: targets.Goal) -> bool:
-    """Whether more is better: the training part asks for so many times a peer's speed."""
-    return "rnnjax / " in goal["what"]
 
 
 def _layers(result: Result) -> list[str]:
@@ -169,6 +164,11 @@ def _long(result: Result) -> list[str]:
     rows, made = result["rows"], long_show.tables(result["rows"], result["training"])
     made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in made]
     return [result["how"], long_show.evidence(rows), *made]
+
+
+def _input(result: Result) -> list[str]:
+    made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in input_show.tables(result)]
+    return [result["how"], *([input_show.evidence(result)] if result["images"] else []), *made]
 
 
 def _training(result: Result) -> list[str]:

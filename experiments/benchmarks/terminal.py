@@ -103,7 +103,7 @@ def of_goals(found: Sequence[goals.Goal], title: str) -> Table:
     lines = [
         [
             goal["what"],
-            "" if goal["goal"] is None else f"<= {goal['goal']:g}",
+            "" if goal["goal"] is None else f"{'>=' if goals.upwards(goal) else '<='} {goal['goal']:g}",
             "" if goal["measured"] is None else f"{goal['measured']:.3f}",
             str(goal["shapes"]),
             goals.verdict(goal),
