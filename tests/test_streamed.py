@@ -132,6 +132,18 @@ def test_random_crops_show_what_the_paper_says(file):
     assert np.std(centers, axis=0).min() > 15
 
 
+def test_a_flipped_crop_is_the_other_one_mirrored():
+    class Chosen:
+        def __init__(self, flip):
+            self.random, drawn = lambda: 0.0 if flip else 0.9, np.random.default_rng(0)
+            self.uniform, self.integers = drawn.uniform, drawn.integers
+
+    image = Image.fromarray(gradient(60, 70))
+    plain, flipped = (crops.random_resized_crop(image, 16, 3, Chosen(flip), 0.5) for flip in (False, True))
+    np.testing.assert_array_equal(flipped, plain[:, ::-1])
+    assert (flipped != plain).any()
+
+
 def test_a_very_long_image_still_has_a_crop():
     crop = crops.random_resized_crop(Image.fromarray(gradient(3, 900)), 8, 3, np.random.default_rng(0), 0.9)
     assert crop.shape == (8, 8, 3)

@@ -28,7 +28,7 @@ def center_crop(image: Any, size: int, channels: int) -> np.ndarray:
     width, height = image.size
     side = min(width, height) * 7 / 8
     left, top = (width - side) / 2, (height - side) / 2
-    return _resized(image, (left, top, left + side, top + side), size, channels)
+    return _pixels(_resized(image, (left, top, left + side, top + side), size, channels), channels)
 
 
 def random_resized_crop(
@@ -47,6 +47,8 @@ def random_resized_crop(
     Returns:
       ``[size, size, channels]`` uint8.
     """
+    from PIL import Image
+
     full_width, full_height = image.size
     left, top, width, height = random_box(full_width, full_height, rng, least_area)
     flip = rng.random() < 0.5
@@ -56,7 +58,8 @@ def random_resized_crop(
     if y == 1:  # nor are the rows below the crop decoded, but for those that the resizing's filter reaches
         image = jpeg_rows.upper(image, top + height + 1 + max(1, math.ceil(height / size)))
     crop = _resized(image, (left * x, top * y, (left + width) * x, (top + height) * y), size, channels)
-    return crop[:, ::-1] if flip else crop
+    # Pillow flips faster than NumPy copies what it flipped.
+    return _pixels(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else crop, channels)
 
 
 def decode(data: bytes, where: str) -> Any:
@@ -85,13 +88,13 @@ def random_box(width: int, height: int, rng: np.random.Generator, least_area: fl
     return (width - side) // 2, (height - side) // 2, side, side
 
 
-def _resized(image: Any, box: tuple[float, float, float, float], size: int, channels: int) -> np.ndarray:
+def _resized(image: Any, box: tuple[float, float, float, float], size: int, channels: int) -> Any:
     from PIL import Image
 
     image = _in_mode(image, channels)
     right, bottom = min(box[2], image.size[0]), min(box[3], image.size[1])
     # The filter grows with the scale, so that shrinking does not alias.
-    return _pixels(image.resize((size, size), Image.Resampling.BILINEAR, box=(*box[:2], right, bottom)), channels)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=(*box[:2], right, bottom))
 
 
 def _pixels(image: Any, channels: int) -> np.ndarray:
