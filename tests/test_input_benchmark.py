@@ -132,6 +132,7 @@ def test_quick_from_end_to_end(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "input-cpu.json").read_text(encoding="utf-8"))
     assert [row["error"] for row in (*result["waits"], result["memory"])] == [None] * 2
+    assert 0 < result["waits"][0]["input_wait"] < 1 and result["memory"]["streamed"] == 64
     assert all((row["error"] or "not installed (torch)") == "not installed (torch)" for row in result["rows"])
 
 
@@ -160,7 +161,8 @@ def test_the_prepared_set_holds_the_same_files(made):
 
 
 def test_an_epoch_feeds_every_image_once(made):
-    assert input_streams.epoch(input_streams.examples(made.data_dir, 16), 4, 2, 0) == 16
+    epoch = input_streams.stream(input_streams.examples(made.data_dir, 16), 4, 2)
+    assert [epoch(), epoch()] == [16, 16]
 
 
 def test_both_ways_to_decode_give_the_same_pixels(made):

@@ -1,9 +1,11 @@
 """Images that are decoded and cropped while they are trained on: ours by the feed of a run, and its memory."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,16 @@ def examples(data_dir: Path, size: int) -> Examples:
     return labelled(EncodedImages(input_files.NAME, fetch, numbers, size, least_area=LEAST_AREA), labels)
 
 
-def epoch(split: Examples, batch: int, workers: int, number: int) -> int:
-    """Feeds one epoch of training and drops what comes; returns how many images that were."""
-    feed = Feed(split, DataParallel(jax.local_devices()[:1]), 0, workers)
-    chunks = Plan().train(split, seed=0, epoch=number, batch_size=batch, steps_per_call=STEPS)
-    return sum(int(np.prod(fed.data["inputs"].shape[:2])) for fed in feed(chunks, number, seed=0))
+def stream(split: Examples, batch: int, workers: int) -> Callable[[], int]:
+    """A function that feeds the next epoch of training, drops it, and returns how many images it was."""
+    feed, numbers = Feed(split, DataParallel(jax.local_devices()[:1]), 0, workers), itertools.count()
+
+    def epoch() -> int:
+        number = next(numbers)
+        chunks = Plan().train(split, seed=0, epoch=number, batch_size=batch, steps_per_call=STEPS)
+        return sum(int(np.prod(fed.data["inputs"].shape[:2])) for fed in feed(chunks, number, seed=0))
+
+    return epoch
 
 
 def training_crop(split: Examples, row: int) -> tuple[np.ndarray, tuple[int, int, int, int], bool, bool]:
@@ -65,9 +72,10 @@ def measure(data_dir: Path, size: int, batch: int, workers: int, images: int) ->
     try:
         split = examples(data_dir, size)
         warm, whole = (_repeated(split, count) for count in (max(images // 8, AHEAD * STEPS * batch), images))
-        epoch(warm, batch, workers, 0)
+        stream(warm, batch, workers)()
+        epoch = stream(whole, batch, workers)
         row["start_mib"] = resident()
-        row["streamed"] = epoch(whole, batch, workers, 1)
+        row["streamed"] = epoch()
         row["end_mib"] = resident()
         return row | {"growth_mib": row["end_mib"] - row["start_mib"]}
     except Exception as error:  # what fails is a result
