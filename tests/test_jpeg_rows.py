@@ -56,6 +56,17 @@ def test_rows_below_are_not_decoded(form):
     np.testing.assert_array_equal(np.asarray(upper)[:48], np.asarray(image)[:48])
 
 
+def test_scans_of_some_colors_alone_are_decoded_whole():
+    """The data of the next scan would be looked for where those of the rows below begin."""
+    data = encoded("colors at full size")
+    place = data.index(b"\xff\xda") + 4
+    assert data[place] == 3, "all colors are in one"
+    for changed in (data, data[:place] + b"\x01" + data[place + 1 :]):
+        image = Image.open(io.BytesIO(data))
+        image.fp = io.BytesIO(changed)
+        assert (jpeg_rows.upper(image, 33) is image) == (changed is not data)
+
+
 def test_what_is_no_jpeg_of_bytes_or_is_needed_whole_is_left_as_it_is(tmp_path):
     data = encoded("colors at half the size")
     (tmp_path / "a.jpg").write_bytes(data)
