@@ -15,6 +15,7 @@ PARTS = {
     "training": "experiments.benchmarks.training",
     "long": "experiments.benchmarks.long",
     "input": "experiments.benchmarks.input",
+    "growth": "experiments.benchmarks.growth",
 }
 """The module of each part; its ``main(arguments)`` returns the exit code."""
 

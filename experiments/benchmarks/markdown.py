@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import goals as targets
-from experiments.benchmarks import input_show, long_show, ragged_show, record, terminal, training_rows
+from experiments.benchmarks import (
+    growth_show,
+    input_show,
+    long_show,
+    ragged_show,
+    record,
+    terminal,
+    training_rows,
+)
 from experiments.benchmarks.timings import Timings, quartiles
 
 PAGE = Path(__file__).with_name("README.md")
@@ -28,7 +36,7 @@ def section(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
     causes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     parts = []
     shows = {"layers": _layers, "ragged": _ragged, "training": _training, "memory": _memory, "compile": _compile}
-    shows |= {"long": _long, "input": _input}
+    shows |= {"long": _long, "input": _input, "growth": _growth}
     for part, show in shows.items():
         for path, result in results.items():
             if result["part"] == part:
@@ -169,6 +177,17 @@ def _long(result: Result) -> list[str]:
 def _input(result: Result) -> list[str]:
     made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in input_show.tables(result)]
     return [result["how"], *([input_show.evidence(result)] if result["images"] else []), *made]
+
+
+def _growth(result: Result) -> list[str]:
+    made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in growth_show.tables(result)]
+    assumed = "\n".join(f"- {line}" for line in result["assumptions"])
+    said = [
+        *result["how"],
+        growth_show.evidence(result),
+        f"The model of weak scaling assumes:\n\n{assumed}" if assumed else "",
+    ]
+    return [*filter(None, said), *made]
 
 
 def _training(result: Result) -> list[str]:

@@ -69,7 +69,7 @@ def _described(step: steps.Step, program: Runner, machine: Machine) -> dict[str,
         "bytes_moved": lowest.bytes,
         "intensity": lowest.intensity,
         "floors": {"arithmetic": lowest.arithmetic, "memory": lowest.memory, "holds": lowest.holds},
-        "exchanged": _exchanged(written, step.count),
+        "exchanged": exchanged(written, step.count),
         "loops": [_loop(loop, list(program.implementations)) for loop in text.loops(written) if _within_a_step(loop)],
     }
 
@@ -79,7 +79,7 @@ def _around_a_pass(step: steps.Step, program: Runner) -> int:
     return 2 if step.name == "train" and program.experiment.train.accumulate > 1 else 1
 
 
-def _exchanged(written: str, count: int) -> dict[str, Any]:
+def exchanged(written: str, count: int) -> dict[str, Any]:
     """What the devices exchange, a step; what a call exchanges once counts with its part."""
     found = text.collectives(written)
     by_kind: dict[str, int] = {}
