@@ -8,6 +8,8 @@ from experiments.benchmarks.timings import quartiles
 
 WITHIN = 2.0
 """Standard errors within which an exponent counts as the predicted one."""
+SCATTERED = 0.25
+"""A standard error above which nothing is said of the exponent."""
 
 
 class Power(NamedTuple):
@@ -83,7 +85,11 @@ def why(
     if fitted.error is None:
         return f"two values leave no standard error; {rate}"
     if abs(away) <= WITHIN * fitted.error:
+        if fitted.error > SCATTERED:
+            return f"not told from the predicted one: the times are too scattered; {rate}"
         return f"as predicted, within {WITHIN:g} standard errors; {rate}"
+    if fitted.exponent <= 0:
+        return f"below the predicted one: the time does not grow with {name}; {rate}"
     if away > 0:
         return f"above the predicted one: the rate falls; {rate}"
     cost = fixed_cost(operations, seconds)

@@ -6,6 +6,8 @@ from typing import Any
 from experiments.benchmarks import terminal
 from experiments.benchmarks.long_show import Table, spread
 
+_NUMBERS = {"processes": "process", "devices": "device"}
+
 Row = dict[str, Any]
 Result = dict[str, Any]
 
@@ -104,7 +106,7 @@ def evidence(result: Result) -> str:
 
 
 def _spread(row: Row) -> str:
-    return f"{row['processes']} processes of {row['devices']} devices"
+    return " of ".join(f"{row[name]} {name if row[name] > 1 else one}" for name, one in _NUMBERS.items())
 
 
 def _sizes(row: Row) -> str:
