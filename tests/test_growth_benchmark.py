@@ -142,6 +142,15 @@ def test_what_comes_when_depends_on_nothing_that_is_measured(monkeypatch):
     assert growth_worker.in_turn({**calls, "exchange": None}, 1, seed=0)["exchange"] == []
 
 
+def test_a_process_ends_with_its_parent(monkeypatch):
+    parents, ended = iter([7, 7, 1]), []
+    monkeypatch.setattr(growth_worker.os, "getppid", lambda: next(parents))
+    monkeypatch.setattr(growth_worker.os, "_exit", ended.append)
+    monkeypatch.setattr(growth_worker.time, "sleep", lambda seconds: None)
+    growth_worker.end_with(7)
+    assert ended == [1]
+
+
 # The model of many chips.
 
 

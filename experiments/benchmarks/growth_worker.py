@@ -5,8 +5,10 @@ Started by growth_devices.py with one argument, :class:`Asked` as JSON; the last
 
 import dataclasses
 import json
+import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -128,8 +130,16 @@ def in_turn(calls: Mapping[str, Callable[[], Any] | None], samples: int, seed: i
     return found
 
 
+def end_with(parent: int) -> None:
+    """Ends this process once its parent is gone: the processes of a step may wait for each other without end."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
 def main(argument: str) -> int:
     """Starts JAX as asked for and prints the answer; returns the exit code."""
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     import jax
 
     from rnnjax.training import parallel
