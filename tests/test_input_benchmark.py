@@ -269,7 +269,9 @@ def test_memory_is_measured_before_and_after_an_epoch(made):
 
 
 def test_a_split_that_cannot_be_streamed_and_a_child_that_is_killed_are_marked_so(tmp_path, monkeypatch):
-    assert input_streams.measure(tmp_path, 16, 4, 2, 64)["error"].startswith("failed: MissingDataError: TFDS has no data set")
+    assert input_streams.measure(tmp_path, 16, 4, 2, 64)["error"].startswith(
+        "failed: MissingDataError: TFDS has no data set"
+    )
     done = SimpleNamespace(returncode=-9, stdout="", stderr="")
     monkeypatch.setattr(input_streams.subprocess, "run", lambda command, **_: done)
     row = input_streams.in_a_child(tmp_path, 16, 4, 2, 64)
