@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from experiments.benchmarks.prepared_tfds import write_texts
 from rnnjax import data
 from rnnjax.data.corpus import DocumentsCorpus
 from rnnjax.data.documents import TextData
 from rnnjax.data.preprocess import Preprocess
 from rnnjax.data.window_preprocess import WindowPreprocess
 from rnnjax.errors import DataError, UsageError
-from tests.prepared_tfds import write_texts
 
 ANIMALS = ("cat", "dog", "fox", "owl", "bee", "ant", "elk", "emu")
 

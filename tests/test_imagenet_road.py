@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.benchmarks.prepared_tfds import jpeg, write
 from experiments.imagenet_cnn_rnn import EXPERIMENT
 from rnnjax.cli import main
-from tests.prepared_tfds import jpeg, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

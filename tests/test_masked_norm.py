@@ -1,12 +1,15 @@
 """Batch norm over real steps: that of the real steps alone, on one device and on many."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnnjax.errors import UsageError
 from rnnjax.layers.conv import SequenceConvStack
 from rnnjax.layers.masked_norm import MaskedBatchNorm
+from rnnjax.models.config import SequenceModel
 
 LENGTHS = np.array([9, 2, 0, 5, 1, 1, 7, 3])
 REAL = np.arange(9) < LENGTHS[:, None]
@@ -66,6 +69,29 @@ def test_so_do_gradients():
     parts = [array.reshape(2, 4, *array.shape[1:]) for array in (inputs, REAL, weights)]
     spread = jax.pmap(gradient("batch"), axis_name="batch", devices=jax.devices()[:2])(*parts)
     np.testing.assert_allclose(spread.reshape(alone.shape) / 2, alone, atol=1e-4)  # pmap sums the two equal losses
+
+
+def test_attributes_mean_what_they_mean_in_flax():
+    inputs = drawn(2, 5, 4)
+    for options in ({"use_scale": False, "use_bias": False}, {"dtype": jnp.bfloat16}, {"epsilon": 0.1}):
+        made = []
+        for kind in (MaskedBatchNorm, nn.BatchNorm):
+            norm = kind(False, **options)
+            variables = norm.init(jax.random.key(0), inputs)
+            made.append((norm.apply(variables, inputs, mutable=["batch_stats"])[0], variables))
+        (ours, of_ours), (theirs, of_theirs) = made
+        assert ours.dtype == theirs.dtype and jax.tree.structure(of_ours) == jax.tree.structure(of_theirs)
+        np.testing.assert_allclose(
+            ours.astype(np.float32), theirs.astype(np.float32), atol=2e-2 if "dtype" in options else 1e-5
+        )
+    with pytest.raises(UsageError, match="normalises the last axis"):
+        MaskedBatchNorm(False, axis=1).init(jax.random.key(0), inputs)
+
+
+def test_batch_norm_without_convolutions_is_refused():
+    """It would have no effect, and nobody would be told."""
+    with pytest.raises(UsageError, match=r"--model\.batch-norm must be left out where there are no convolutions"):
+        SequenceModel(batch_norm=True)
 
 
 def test_a_batch_without_a_real_step_changes_no_average():

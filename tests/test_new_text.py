@@ -9,13 +9,13 @@ import optax
 import pytest
 
 import rnnjax
+from experiments.benchmarks.prepared_tfds import write_texts
 from experiments.shakespeare_chars import EXPERIMENT
 from rnnjax import cli
 from rnnjax.data.corpus import DocumentsCorpus
 from rnnjax.data.tokens import END_TOKEN, UNKNOWN
 from rnnjax.data.windows import bounds
 from tests.language_run import TEXT, trained
-from tests.prepared_tfds import write_texts
 
 
 @pytest.fixture(scope="module")

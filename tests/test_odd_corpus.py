@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from experiments.benchmarks.prepared_tfds import write_texts
 from rnnjax import data
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
 from rnnjax.errors import DataError
-from tests.prepared_tfds import write_texts
 
 NOTES = [(f"A cat saw {n}.", 0) for n in range(30)]
 

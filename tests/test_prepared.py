@@ -7,9 +7,9 @@ import pytest
 
 import experiments
 from experiments.accelerator import made_up, prepare, prepared
+from experiments.benchmarks import prepared_tfds
 from rnnjax import data
 from rnnjax.errors import DataError, UsageError
-from tests import prepared_tfds
 
 DIGITS = experiments.load("digits_rows").data
 

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import rnnjax
+from experiments.benchmarks.prepared_tfds import write_texts
 from rnnjax import ClassificationWithLanguageLoss, OptimConfig, PretrainedTextModel, TrainConfig
 from rnnjax.data.corpus import DocumentsCorpus
 from rnnjax.data.documents import TextData
@@ -18,7 +19,6 @@ from rnnjax.errors import UsageError
 from rnnjax.models.build import pretrained_reader
 from rnnjax.runs.chain import begins_from
 from rnnjax.runs.init_from import asked
-from tests.prepared_tfds import write_texts
 
 SHARED = ("train", "unsupervised")
 

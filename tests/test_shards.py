@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 
+from experiments.benchmarks.prepared_tfds import jpeg, write
 from rnnjax import data
 from rnnjax.config import ImageData
 from rnnjax.data import shards, tfds
 from rnnjax.errors import DataError
-from tests.prepared_tfds import jpeg, write
 
 SPLITS = {"train": 40, "test": 8}
 

@@ -12,12 +12,12 @@ import pytest
 
 import rnnjax
 from experiments import load
+from experiments.benchmarks.prepared_tfds import write_texts
 from rnnjax import OptimConfig, SideInputTextModel, TrainConfig
 from rnnjax.errors import UsageError
 from rnnjax.models.side_inputs import SideInputReader, outputs_of
 from rnnjax.training.runner import Runner
 from tests.marks import LONG
-from tests.prepared_tfds import write_texts
 from tests.test_pretrained import language_model, reader, texts
 
 FROZEN = ("^(forwards|backwards)=0",)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.preprocessing import StandardScaler
 
+from experiments.benchmarks.prepared_tfds import jpeg, write
 from experiments.imagenet_cnn_rnn import EXPERIMENT
 from rnnjax import data
 from rnnjax.config import ImageData, ImageModel
@@ -21,7 +22,6 @@ from rnnjax.runs.fitting import run as fit
 from rnnjax.runs.predict import load
 from rnnjax.training.feed import Feed
 from rnnjax.training.parallel import DataParallel
-from tests.prepared_tfds import jpeg, write
 from tests.small import small_program
 from tests.test_loop import assert_identical, fit_with_stops, outcome
 

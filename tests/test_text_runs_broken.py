@@ -12,6 +12,7 @@ import optax
 import pytest
 
 import rnnjax
+from experiments.benchmarks.prepared_tfds import write_texts
 from rnnjax import ClassificationWithLanguageLoss, OptimConfig, PretrainedTextModel, TrainConfig, cli
 from rnnjax.data.corpus import DocumentsCorpus
 from rnnjax.data.documents import TextData
@@ -22,7 +23,6 @@ from rnnjax.runs.log import read_metrics
 from rnnjax.runs.workdir import WorkDir
 from rnnjax.training.checkpoint import Checkpoints
 from rnnjax.training.runner import Runner
-from tests.prepared_tfds import write_texts
 from tests.test_pretrained import SHARED, texts
 from tests.toy import DATASETS, TEXTS, assert_close, trained, with_holes
 from tests.translation_run import experiment as translation

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 import rnnjax
 from experiments import bag_of_words, blend, pairs, trials
+from experiments.benchmarks.prepared_tfds import write_texts
 from experiments.blend_commands import parse
 from experiments.imdb_together import EXPERIMENT
 from experiments.word_counts import BagOfWords
@@ -20,7 +21,6 @@ from rnnjax import OptimConfig, TextModel, TrainConfig, cli, data
 from rnnjax.data.documents import SelfTrainingText, TextData
 from rnnjax.data.labelled_by_models import read_labels
 from rnnjax.errors import DataError, UsageError
-from tests.prepared_tfds import write_texts
 from tests.test_pretrained import texts
 
 RNG = np.random.default_rng(8)

@@ -12,6 +12,7 @@ import pytest
 
 import rnnjax
 from experiments import bag_of_words, blend
+from experiments.benchmarks.prepared_tfds import write_texts
 from experiments.blend_commands import parse
 from experiments.imdb_together import EXPERIMENT
 from experiments.linear import Linear
@@ -20,7 +21,6 @@ from rnnjax import OptimConfig, TextModel, TrainConfig, cli, data
 from rnnjax.data import sources
 from rnnjax.data.documents import SelfTrainingText, TextData, TextTable
 from rnnjax.errors import DataError, UsageError
-from tests.prepared_tfds import write_texts
 from tests.test_pretrained import texts
 
 

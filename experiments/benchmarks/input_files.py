@@ -1,19 +1,18 @@
 """Photographs that are made up from a seed: as JPEG files, and as TFDS would have prepared them."""
 
-import importlib
 import io
-import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.benchmarks.prepared_tfds import write
+
 NAME = "made_photographs"
 CLASSES = 10
 QUALITY = 90
-_FEATURES = "tensorflow_datasets.core.features"
 _CANVAS = 3
 """A canvas is that many times as wide and high as an image, and images are windows on it."""
 
@@ -41,7 +40,8 @@ def make(folder: Path, images: int, height: int, width: int) -> Photographs:
         sizes.append(pixels.shape[:2])
         files.append(str(folder / "files" / f"{number:05d}.jpg"))
         Path(files[-1]).write_bytes(encoded[-1])
-    _prepare(folder / "tfds" / NAME / "1.0.0", encoded)
+    examples = [(image, number % CLASSES) for number, image in enumerate(encoded)]
+    write(folder / "tfds", NAME, CLASSES, {"train": examples}, shards=1)
     facts = {
         "images": images,
         "height": statistics.mean(int(size[0]) for size in sizes),
@@ -80,31 +80,3 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY, subsampling="4:2:0")
     return file.getvalue()
-
-
-def _prepare(home: Path, encoded: Sequence[bytes]) -> None:
-    """A set with the features ``image``, of any size, and ``label``, in one file of array_record."""
-    from array_record.python.array_record_module import ArrayRecordWriter
-
-    examples: Any = importlib.import_module("tensorflow_datasets.proto.tf_example_generated_pb2")
-    home.mkdir(parents=True)
-    writer = ArrayRecordWriter(str(home / f"{NAME}-train.array_record-00000-of-00001"), "group_size:1")
-    for number, image in enumerate(encoded):
-        example = examples.Example()
-        example.features.feature["image"].bytes_list.value.append(image)
-        example.features.feature["label"].int64_list.value.append(number % CLASSES)
-        writer.write(example.SerializeToString())
-    writer.close()
-    template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    split = {"name": "train", "filepathTemplate": template, "shardLengths": [str(len(encoded))]}
-    split |= {"numBytes": str(sum(map(len, encoded)))}
-    info = {"name": NAME, "version": "1.0.0", "fileFormat": "array_record", "splits": [split]}
-    image = {"dtype": "uint8", "encodingFormat": "jpeg", "shape": {"dimensions": ["-1", "-1", "3"]}}
-    label = {"numClasses": str(CLASSES)}
-    features = {
-        "image": {"image": image, "pythonClassName": f"{_FEATURES}.image_feature.Image"},
-        "label": {"classLabel": label, "pythonClassName": f"{_FEATURES}.class_label_feature.ClassLabel"},
-    }
-    root = {"featuresDict": {"features": features}, "pythonClassName": f"{_FEATURES}.features_dict.FeaturesDict"}
-    (home / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
-    (home / "features.json").write_text(json.dumps(root), encoding="utf-8")

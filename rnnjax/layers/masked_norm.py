@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from rnnjax.errors import UsageError
+
 Array = jax.Array
 
 
@@ -17,13 +19,20 @@ class MaskedBatchNorm(nn.BatchNorm):
     all have as many real steps. Here sums and counts are added up over ``axis_name``, so that a batch is normalised by
     the same numbers on one device and on many. A batch without a real step leaves the running averages as they are.
 
-    Variables are those of ``nn.BatchNorm``, whose other attributes mean here what they mean there; the last axis holds
-    the features.
+    Variables and attributes are those of ``nn.BatchNorm``; the variance is always taken in two passes, in float32 or
+    wider, and the features lie on the last axis.
     """
 
     @nn.compact
     def __call__(self, x: Array, use_running_average: bool | None = None, *, mask: Array | None = None) -> Array:
-        """``[B, T, D]`` under ``mask [B, T]``, or all of it where there is none, to the same shape and dtype."""
+        """``[B, T, D]`` under ``mask [B, T]``, or all of it where there is none, to the same shape; in ``dtype``, where
+        it is said, else the inputs'.
+
+        Raises:
+          UsageError: if another axis or groups of devices are asked for.
+        """
+        if self.axis != -1 or self.axis_index_groups is not None:
+            raise UsageError("MaskedBatchNorm normalises the last axis over all devices; leave out axis and its groups")
         steady = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
         features, wide = x.shape[-1:], jnp.promote_types(x.dtype, jnp.float32)
         mean = self.variable("batch_stats", "mean", jnp.zeros, features, self.param_dtype)
@@ -37,10 +46,10 @@ class MaskedBatchNorm(nn.BatchNorm):
                 for kept, new in zip((mean, variance), used, strict=True):
                     moved = self.momentum * kept.value + (1 - self.momentum) * new.astype(kept.value.dtype)
                     kept.value = jnp.where(some, moved, kept.value)
-        scale = self.param("scale", self.scale_init, features, self.param_dtype)
-        bias = self.param("bias", self.bias_init, features, self.param_dtype)
+        scale = self.param("scale", self.scale_init, features, self.param_dtype) if self.use_scale else 1
+        bias = self.param("bias", self.bias_init, features, self.param_dtype) if self.use_bias else 0
         made = (x.astype(wide) - used[0]) * (lax.rsqrt(used[1] + self.epsilon) * scale) + bias
-        return made.astype(x.dtype)
+        return made.astype(self.dtype or x.dtype)
 
 
 def _statistics(x: Array, mask: Array | None, axis: str | None) -> tuple[tuple[Array, Array], Array]:

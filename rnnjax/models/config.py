@@ -250,6 +250,8 @@ class SequenceModel(RecurrentModel):
         for name in ("conv_kernel", "conv_pool"):
             positive(self, name)
         check(all(c > 0 for c in self.conv), self, "conv", "positive numbers of channels")
+        alone = self.batch_norm and not self.conv
+        check(not alone, self, "batch_norm", "left out where there are no convolutions, --model.conv")
 
 
 @dataclass(frozen=True, kw_only=True)

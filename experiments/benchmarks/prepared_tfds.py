@@ -1,15 +1,17 @@
 """Writes small TFDS data sets of JPEG images or of texts in array_record format, without TensorFlow."""
 
+import importlib
 import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
-from tensorflow_datasets.proto import tf_example_generated_pb2
 
+_EXAMPLES: Any = importlib.import_module("tensorflow_datasets.proto.tf_example_generated_pb2")
 FEATURES = "tensorflow_datasets.core.features"
 
 
@@ -70,7 +72,7 @@ def _split(
             str(home / f"{name}-{split}.array_record-{number:05d}-of-{shards:05d}"), "group_size:1"
         )
         for image, label in part:
-            example = tf_example_generated_pb2.Example()
+            example = _EXAMPLES.Example()
             example.features.feature[feature].bytes_list.value.append(image)
             example.features.feature["label"].int64_list.value.append(label)
             writer.write(example.SerializeToString())
