@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 
 from rnnjax import RNN, Experiment, LSTMCell, OptimConfig, Regression, Target, TrainConfig, Variant, main
+from rnnjax.config.training import ParallelConfig
 from rnnjax.data.adding import AddingData
 from rnnjax.models.head import PooledHead
 from rnnjax.models.sequence import SequenceNet
@@ -36,6 +37,7 @@ EXPERIMENT = Experiment(
     task=Regression(),
     optim=OptimConfig(learning_rate=2e-3, schedule="constant", clip_norm=1.0),
     train=TrainConfig(epochs=5, steps_per_call=8),
+    parallel=ParallelConfig(cpu_devices=2),
     variants={
         "unit_bias": Variant("the same with a forget bias of 1", replace={"model": reader(), **BESIDE}),
         "no_bias": Variant("the same without a forget bias", replace={"model": reader(forget_bias=0.0), **BESIDE}),
