@@ -278,9 +278,9 @@ def test_wrong_options_are_usage_errors(options, message, capsys, monkeypatch):
 def test_the_command_line_lists_its_parts(capsys):
     assert command.main(["--help"]) == 0
     said = capsys.readouterr().out.replace(",", " ").split()
-    assert {"layers", "memory", "compile", "training", "long", "input", "growth"} <= set(said)
+    assert {"layers", "memory", "compile", "training", "long", "input", "growth", "step"} <= set(said)
     assert command.main(["layer"]) == 2
-    for part in ("layers", "memory", "compile", "long", "input", "growth"):
+    for part in ("layers", "memory", "compile", "long", "input", "growth", "step"):
         with pytest.raises(SystemExit, match="0"):
             command.main([part, "--help"])
 

@@ -16,6 +16,7 @@ PARTS = {
     "long": "experiments.benchmarks.long",
     "input": "experiments.benchmarks.input",
     "growth": "experiments.benchmarks.growth",
+    "step": "experiments.benchmarks.step",
 }
 """The module of each part; its ``main(arguments)`` returns the exit code."""
 

@@ -13,6 +13,7 @@ from experiments.benchmarks import (
     long_show,
     ragged_show,
     record,
+    step_show,
     terminal,
     training_rows,
 )
@@ -36,7 +37,7 @@ def section(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
     causes = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     parts = []
     shows = {"layers": _layers, "ragged": _ragged, "training": _training, "memory": _memory, "compile": _compile}
-    shows |= {"long": _long, "input": _input, "growth": _growth}
+    shows |= {"long": _long, "input": _input, "growth": _growth, "step": _step}
     for part, show in shows.items():
         for path, result in results.items():
             if result["part"] == part:
@@ -188,6 +189,11 @@ def _growth(result: Result) -> list[str]:
         f"The model of weak scaling assumes:\n\n{assumed}" if assumed else "",
     ]
     return [*filter(None, said), *made]
+
+
+def _step(result: Result) -> list[str]:
+    made = [f"{title}\n\n" + _table(columns, lines) for title, columns, lines in step_show.tables(result)]
+    return [*filter(None, [*result["how"], step_show.evidence(result)]), *made]
 
 
 def _training(result: Result) -> list[str]:
