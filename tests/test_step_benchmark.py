@@ -197,7 +197,7 @@ def test_a_child_has_the_flag_beside_those_that_are_set(monkeypatch):
 
     def started(command, *, env, **_):
         seen.append(env["XLA_FLAGS"])
-        return SimpleNamespace(returncode=-9, stdout="")
+        return SimpleNamespace(returncode=-9, stdout="", stderr="")
 
     monkeypatch.setenv("XLA_FLAGS", "--mine")
     monkeypatch.setattr(step_children.subprocess, "run", started)

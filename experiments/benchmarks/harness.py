@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,6 +52,12 @@ def first_line(error: BaseException) -> str:
     """What a table shows of an exception."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
+
+
+def why_failed(process: subprocess.CompletedProcess[str]) -> str:
+    """What a table shows of a process that ended with another exit code than 0: the last that it said."""
+    said = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
+    return f"failed: {said[-1]}"
 
 
 def measure(

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from experiments.benchmarks import memory_limit, peers_jax, record
-from experiments.benchmarks.harness import first_line
+from experiments.benchmarks.harness import first_line, why_failed
 from experiments.benchmarks.task import CLASSES, Shape
 from rnnjax.layers.cells import LRUCell, LSTMCell, MinGRUCell
 from rnnjax.layers.implementations import reporting
@@ -150,8 +150,7 @@ def in_a_child(cell: str, peer: str, reads: str, shape: Shape, most: float) -> d
     done = subprocess.run([sys.executable, "-m", __name__, asked], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
-    said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return _row(cell, peer, reads, shape) | {"error": f"failed: {said}"}
+    return _row(cell, peer, reads, shape) | {"error": why_failed(done)}
 
 
 def evaluate(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

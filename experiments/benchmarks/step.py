@@ -88,18 +88,26 @@ def run(options: Options) -> int:
     began, load = time.monotonic(), record.start(1)
     if jax.default_backend() != "cpu":
         raise UsageError("this part takes a CPU's step apart; set JAX_PLATFORMS=cpu")
-    found: dict[str, Any] = {"products": [], "loops": [], "rows": [], "thresholds": []}
     console, partial = terminal.console(), False
+    left = lambda: 60 * options.minutes - (time.monotonic() - began)  # noqa: E731
+    stages = {
+        "loops": lambda rows: _divisions(shapes, rows),
+        "products": lambda rows: _products(shapes, options, left() / 2, rows),
+        "rows": lambda rows: _streams(widths, options, left() / 2, rows),
+        "thresholds": lambda rows: _thresholds(widths, options, rows),
+    }
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in stages}
     try:
-        for measured in (_divisions, _products, _streams, _thresholds):
-            left = 60 * options.minutes - (time.monotonic() - began)
-            measured(options, shapes, widths, left, found)
+        for name, stage in stages.items():
+            try:
+                stage(found[name])
+            finally:
+                for table in step_show.tables({name: found[name]}):
+                    console.print(step_show.on_terminal(table))
             jax.clear_caches()  # what has been timed is not needed any more
     except KeyboardInterrupt:
         partial = True
         console.print("interrupted: what follows is partial")
-    for table in step_show.tables(found):
-        console.print(step_show.on_terminal(table))
     goals = step_show.evaluate(found["rows"])
     console.print(terminal.of_goals(goals, "goals (geometric means over widths)"))
     result = {"part": "step", "partial": partial, "how": HOW, "samples": options.samples, "load_at_start": load}
@@ -117,37 +125,31 @@ def _shapes(options: Options) -> list[Shape]:
     return shapes if options.shapes else [shape for shape in shapes if shape.B >= SMALLEST_BATCH]
 
 
-def _divisions(options: Options, shapes: list[Shape], widths: Sequence[int], left: float, found: dict) -> None:
+def _divisions(shapes: Sequence[Shape], rows: list[dict[str, Any]]) -> None:
     """Compiles the gradients and reads their loops."""
-    del options, widths, left
     for cell in CELLS:
         for shape in shapes:
-            found["loops"] += step_threads.of_layer(cell, shape)
+            rows += step_threads.of_layer(cell, shape)
 
 
-def _products(options: Options, shapes: list[Shape], widths: Sequence[int], left: float, found: dict) -> None:
-    """Times the products of each shape against one another, in at most half of what is left of the time."""
-    del widths
+def _products(shapes: Sequence[Shape], options: Options, seconds: float, rows: list[dict[str, Any]]) -> None:
+    """Times the products of each shape against one another."""
     count = QUICK_PRODUCTS if options.quick else PRODUCTS
-    seconds = left / 2 / len(shapes)
     for shape in shapes:
-        _time(step_products.entries(shape, count), options, seconds, found["products"])
+        _time(step_products.entries(shape, count), options, seconds / len(shapes), rows)
 
 
-def _streams(options: Options, shapes: list[Shape], widths: Sequence[int], left: float, found: dict) -> None:
-    """Times streams and generation at each width, in at most half of what is left of the time."""
-    del shapes
+def _streams(widths: Sequence[int], options: Options, seconds: float, rows: list[dict[str, Any]]) -> None:
+    """Times streams and generation at each width."""
     for cell in CELLS:
         for H in widths:
-            seconds = left / 2 / len(CELLS) / len(widths)
-            _time(step_streams.entries(cell, H), options, seconds, found["rows"])
+            _time(step_streams.entries(cell, H), options, seconds / len(CELLS) / len(widths), rows)
 
 
-def _thresholds(options: Options, shapes: list[Shape], widths: Sequence[int], left: float, found: dict) -> None:
+def _thresholds(widths: Sequence[int], options: Options, rows: list[dict[str, Any]]) -> None:
     """Generates in processes of their own."""
-    del shapes, left
     rounds = 1 if options.quick else step_children.ROUNDS
-    step_children.measure(CELLS, widths, _samples(options), rounds, found["thresholds"])
+    step_children.measure(CELLS, widths, _samples(options), rounds, rows)
 
 
 def _time(entries: list[harness.Entry], options: Options, seconds: float, rows: list[dict[str, Any]]) -> None:

@@ -59,8 +59,8 @@ def in_a_child(threshold: int | None, cells: Sequence[str], widths: Sequence[int
         capture_output=True, text=True, check=False, env=os.environ | {"XLA_FLAGS": flags.strip()},
     )  # fmt: skip
     if done.returncode:
-        error = f"failed: exit code {done.returncode}"
-        empty = {"steps": step_streams.STEPS, "one_call": None, "answer": None, "samples": [], "error": error}
+        empty = {"steps": step_streams.STEPS, "one_call": None, "answer": None, "samples": []}
+        empty |= {"error": harness.why_failed(done)}
         return [{"cell": cell, "features": H, **empty} for cell, H in asked]
     return json.loads(done.stdout.splitlines()[-1])
 

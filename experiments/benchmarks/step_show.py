@@ -48,13 +48,13 @@ def _median(rows: Iterable[Row]) -> float | None:
 def tables(result: Result) -> list[Table]:
     """Products, their sums, what is divided, steps at batch 1 and thresholds: those of them that there are."""
     made = []
-    if result["products"]:
+    if result.get("products"):
         made += [products(result["products"]), sums(result["products"])]
-    if result["loops"]:
+    if result.get("loops"):
         made.append(divided(result["loops"]))
-    if result["rows"]:
+    if result.get("rows"):
         made.append(streams(result["rows"]))
-    if result["thresholds"]:
+    if result.get("thresholds"):
         made.append(thresholds(result["thresholds"]))
     return made
 

@@ -1,6 +1,5 @@
 """Which element-wise operations of a step XLA divides among the threads of a CPU, read from a compiled gradient."""
 
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from experiments.benchmarks import record
 from experiments.benchmarks.task import Shape
 from rnnjax.ahead.kernels import FUSED_PRODUCT, PRODUCT, kind_of
 from rnnjax.ahead.program import Computation, Instruction, Program, parse
@@ -42,7 +42,7 @@ def gradient_text(cell: str, shape: Shape) -> str:
 
 def of_layer(cell: str, shape: Shape) -> list[Found]:
     """The loops of a layer's compiled gradient, each with its operations and what the process's threads are."""
-    what = {"cell": cell, "shape": [shape.B, shape.T, shape.D, shape.H], "threads": len(os.sched_getaffinity(0))}
+    what = {"cell": cell, "shape": [shape.B, shape.T, shape.D, shape.H], "threads": record.cores()}
     return [what | loop for loop in divisions(gradient_text(cell, shape))]
 
 

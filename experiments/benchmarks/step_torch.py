@@ -1,12 +1,12 @@
 """PyTorch's side of the part ``step``: chains of products, and cells one step at a time."""
 
 import importlib
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from experiments.benchmarks import record
 from experiments.benchmarks.step_products import GATES, SIGNS, Problem
 from rnnjax.layers.convert import cell_to_torch
 
@@ -15,7 +15,7 @@ torch: Any = importlib.import_module("torch")
 
 def start() -> None:
     """All threads that the process may use, as in the part ``layers``."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(record.cores())
 
 
 def products(given: Problem, direction: str, count: int) -> Callable[[], Any]:
