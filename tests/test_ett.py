@@ -46,6 +46,7 @@ def test_all_2785_test_windows_count_and_the_first_looks_back_into_validation(fo
     ("name", "columns", "rows", "path", "said"),
     [
         ("ETTh2", COLUMNS, ROWS, "ETTh2.csv", "the data asked for are ETTh1"),
+        ("ETTh1", COLUMNS, ROWS, "not_there", r"not_there: no such file; ETTh1.csv is in the folder"),
         ("ETTh2", COLUMNS, ROWS, "", r"ETTh1.csv.*no such file|no such file.*ETTh1.csv"),
         ("ETTh1", COLUMNS[:-1], ROWS, "", "its columns are"),
         ("ETTh1", COLUMNS, 500, "", "asks for 14,400 rows, and there are 500"),

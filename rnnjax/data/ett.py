@@ -57,10 +57,10 @@ class EttData(ForecastTable):
             raise UsageError(f"say where {self.name}.csv of {_PAGE} lies: --data.path FOLDER (its ETT-small)")
         path = Path(self.path).expanduser()
         path = path / f"{self.name}.csv" if path.is_dir() else path
+        if not path.exists():
+            raise DataError(f"{path}: no such file; {self.name}.csv is in the folder ETT-small of {_PAGE}")
         if path.stem != self.name:
             raise DataError(f"{path}: the data asked for are {self.name}; give {self.name}.csv, or --data.name")
-        if not path.exists():
-            raise DataError(f"{path}: no such file; it is in the folder ETT-small of {_PAGE}")
         made = replace(self, path=str(path))
         dataset = ForecastTable.load(made)
         held = dataset.preprocess.columns
