@@ -13,6 +13,7 @@ from rnnjax import (
     Experiment,
     LSTMCell,
     OptimConfig,
+    ParallelConfig,
     SequenceToSequence,
     Target,
     TrainConfig,
@@ -41,6 +42,7 @@ EXPERIMENT = Experiment(
     task=SequenceToSequence(),
     optim=OptimConfig(learning_rate=1e-3, schedule="one-cycle", weight_decay=1e-2, label_smoothing=0.05, clip_norm=1.0),
     train=TrainConfig(epochs=10, steps_per_call=8),
+    parallel=ParallelConfig(cpu_devices=2),
     variants={
         "per_column": Variant(
             summary="each digit by itself, told how many there are: no recurrence",
