@@ -154,14 +154,13 @@ def _gradients(inputs: Array, kernel: Array, cotangent: Array) -> tuple[Array, A
 def _kernel_gradient(inputs: Array, cotangent: Array, kernel: Array) -> Array:
     """One product for each place in the window; as one convolution, its window an image, it takes longer."""
     size, window = inputs.shape[1:-1], kernel.shape[:-2]
-    # Channels first, once for all places, since XLA's product with a transposed operand is slow.
-    padded = jnp.pad(jnp.moveaxis(inputs, -1, 0), [(0, 0), (0, 0), *_padding(kernel)])
+    padded = jnp.pad(inputs, [(0, 0), *_padding(kernel), (0, 0)])
     cotangents = jnp.reshape(cotangent, (-1, cotangent.shape[-1]))
 
     def at(place: tuple[int, ...]) -> Array:
         limits = [start + length for start, length in zip(place, size, strict=True)]
-        met = lax.slice(padded, (0, 0, *place), (*padded.shape[:2], *limits))
-        return jnp.reshape(met, (padded.shape[0], -1)) @ cotangents
+        met = lax.slice(padded, (0, *place, 0), (len(padded), *limits, padded.shape[-1]))
+        return jnp.reshape(met, (-1, padded.shape[-1])).T @ cotangents
 
     return jnp.reshape(jnp.stack([at(place) for place in np.ndindex(window)]), kernel.shape)
 

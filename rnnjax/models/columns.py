@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.layers.conv import convolution
 from rnnjax.layers.masks import sequence_mask
 from rnnjax.layers.max_pool import max_pool
 from rnnjax.layers.movable import movable
@@ -41,7 +42,8 @@ class ColumnEncoder(nn.Module):
         real = jnp.arange(inputs.shape[1]) < lengths[:, None]
         images = _within(movable(self, "columns", inputs, real[..., None])[..., None], lengths)
         for channels in self.conv:
-            images = jnp.asarray(max_pool(nn.relu(nn.Conv(channels, (3, 3))(images)), _POOL))
+            convolved = nn.Conv(channels, (3, 3), conv_general_dilated=convolution)(images)  # pyright: ignore
+            images = jnp.asarray(max_pool(nn.relu(convolved), _POOL))
             lengths = lengths // _POOL
             images = _within(images, lengths)
         columns = images.reshape(*images.shape[:2], -1)
