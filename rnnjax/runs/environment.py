@@ -16,7 +16,14 @@ _PACKAGES = (
     *("numpy", "scikit-learn", "tensorflow-datasets", "grain"),
 )
 
-_MALLOC = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "LD_PRELOAD", "GLIBC_TUNABLES"}
+_MALLOC = {
+    "MALLOC_ARENA_MAX",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_TOP_PAD_",
+    "LD_PRELOAD",
+    "GLIBC_TUNABLES",
+}
 """Variables that glibc's malloc reads, or that replace it."""
 
 
