@@ -39,16 +39,16 @@ EXPERIMENT = Experiment(
             model={**DEEP, "features": ()},
         ),
         "deep_lstm": Variant(
-            "the convolutions of the variant cnn, then an LSTM(192) over the rows, for three times as long",
+            "the convolutions of the variant cnn, then an LSTM(192) over the rows, for twice as long",
             data=DISTORTED,
             model={**DEEP, "features": (192,)},
-            train={"epochs": 36},
+            train={"epochs": 24},
         ),
         "deep_cnn": Variant(
-            "the variant cnn for three times as long: no recurrence",
+            "the variant cnn for twice as long: no recurrence",
             data=DISTORTED,
             model={**DEEP, "features": ()},
-            train={"epochs": 36},
+            train={"epochs": 24},
         ),
     },
 )

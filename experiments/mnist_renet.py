@@ -32,11 +32,11 @@ EXPERIMENT = Experiment(
     name="mnist_renet",
     summary="two layers of GRU(128) sweep over MNIST from all four sides",
     target=Target(value=0.993, source="ReNet: 99.55 %"),
-    cost="20 epochs of 54,000 images",
+    cost="14 epochs of 54,000 images",
     data=ImageData(name="mnist", batch_size=128, max_shift=2),
     model=renet(),
     optim=OptimConfig(learning_rate=2e-3, weight_decay=1e-2, label_smoothing=0.05, ema_decay=0.998, clip_norm=1.0),
-    train=TrainConfig(epochs=20, steps_per_call=8),
+    train=TrainConfig(epochs=14, steps_per_call=8),
 )
 
 if __name__ == "__main__":
