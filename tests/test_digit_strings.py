@@ -20,6 +20,7 @@ from rnnjax.errors import DataError, UsageError
 from rnnjax.models.columns import ColumnEncoder
 from rnnjax.models.decoder import Decoder
 from rnnjax.models.encoder_decoder import EncoderDecoder
+from rnnjax.tasks import attention_figure
 
 DATA = DigitStringsData(name="digits", fewest=1, most=3, training_strings=90, test_strings=12, batch_size=8)
 HEIGHT = WIDTH = 8
@@ -60,6 +61,26 @@ def test_a_string_is_its_splits_images_side_by_side_and_their_labels():
     assert [len(examples) for examples in made.splits().values()] == [90, 6, 12]
     np.testing.assert_array_equal(DATA.load().test["inputs"], made.test["inputs"])
     assert restored(json.loads(json.dumps(made.preprocess.to_json()))) == made.preprocess
+
+
+def test_images_of_training_strings_are_shifted_each_by_itself_and_those_of_others_are_not():
+    plain, shifted = DATA.load(), dataclasses.replace(DATA, max_shift=1).load()
+    np.testing.assert_array_equal(shifted.test["inputs"], plain.test["inputs"])
+    np.testing.assert_array_equal(shifted.train["targets"], plain.train["targets"])
+    moves = set()
+    for before, after in zip(images_of(plain.train), images_of(shifted.train), strict=True):
+        digits = (np.split(image, image.shape[1] // WIDTH, axis=1) for image in (before, after))
+        for one, other in zip(*digits, strict=True):
+            padded = np.pad(one, 1)
+            found = {
+                (down, right)
+                for down in range(3)
+                for right in range(3)
+                if np.array_equal(padded[down : down + HEIGHT, right : right + WIDTH], other)
+            }
+            assert found
+            moves |= found if len(found) == 1 else set()
+    assert moves == {(down, right) for down in range(3) for right in range(3)}
 
 
 def test_what_no_string_can_be_made_of_is_refused():
@@ -121,6 +142,17 @@ def test_a_run_writes_draws_and_reads_new_files(tmp_path):
     samples = sorted((tmp_path / "run" / "samples").glob("*.png"))
     assert len(samples) == 5
     np.testing.assert_array_equal(loaded.preprocess.read_file(samples[0]), images[0])
+
+
+def test_the_attention_is_drawn_over_the_images_as_they_are(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(attention_figure, "save_attention_over_images", lambda shown, *_: drawn.extend(shown))
+    rnnjax.fit(experiment(), workdir=tmp_path)
+    images = [image.T.astype(float) for image in images_of(DATA.load().test)]
+    assert drawn
+    for columns, _, _ in drawn:
+        stretched = [255 * (one - one.min()) / np.ptp(one) for one in images if one.shape == columns.shape]
+        assert min(abs(one - columns).max() for one in stretched) <= 1
 
 
 @pytest.mark.slow

@@ -15,12 +15,13 @@ _SEEDS = {"train": 0, "validation": 1, "test": 2}
 class DigitStringsData(ImageData):
     """Images of several of a data set's images side by side, drawn by a seed that is no run's.
 
-    A split's strings are of that split's images alone: no image of validation or test is trained on.
+    A split's strings are of that split's images alone: no image of validation or test is trained on. By ``max_shift``
+    each image of a training string is shifted by itself, when the strings are made.
     """
 
     kind: ClassVar[str] = "digit_strings"
     withheld: ClassVar[tuple[str, ...]] = (
-        *("max_shift", "shift_padding", "max_rotation", "max_zoom", "elastic", "elastic_sigma", "flip"),
+        *("shift_padding", "max_rotation", "max_zoom", "elastic", "elastic_sigma", "flip"),
         *("alternate_flip", "cutout", "crop_size", "crop_least_area", "permutation_seed", "distorted_validation"),
     )
     fewest: int = option(3, of_target=True)
@@ -99,9 +100,21 @@ def _strings(images: Any, split: str, count: int, config: DigitStringsData) -> A
     digits = config.fewest + np.arange(count) % (config.most + 1 - config.fewest)
     real = np.arange(config.most) < digits[:, None]
     # Column by column: [N, digits, height, width] to [N, digits * width, height], nothing behind the last one.
-    columns = np.where(real[..., None, None], pixels[drawn], 0).swapaxes(2, 3).reshape(count, -1, height)
+    chosen = _shifted(pixels[drawn], config.max_shift if split == "train" else 0, rng)
+    columns = np.where(real[..., None, None], chosen, 0).swapaxes(2, 3).reshape(count, -1, height)
     targets = np.where(real, labels[drawn] + len(SPECIAL), -1).astype(np.int32)
     targets = np.pad(targets, ((0, 0), (0, 1)), constant_values=-1)
     targets[np.arange(count), digits] = END
     arrays = {"inputs": columns, "targets": targets, "targets_lengths": (digits + 1).astype(np.int32)}
     return Examples(arrays, (digits * width).astype(np.int32), ("inputs", "targets"))
+
+
+def _shifted(images: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Images ``[..., height, width]``, each shifted by up to so many pixels along both sides, zeros moving in."""
+    if not most:
+        return images
+    flat = images.reshape(-1, *images.shape[-2:])
+    down, right = rng.integers(2 * most + 1, size=(2, len(flat)))
+    padded = np.pad(flat, ((0, 0), (most, most), (most, most)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, flat.shape[1:], axis=(1, 2))
+    return windows[np.arange(len(flat)), down, right].reshape(images.shape)

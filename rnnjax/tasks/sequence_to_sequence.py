@@ -248,6 +248,7 @@ def _grey(inputs: Any) -> Any:
     """Values ``[B, S, height]`` as uint8, the least of each example black and the largest white."""
     import jax.numpy as jnp
 
+    inputs = inputs.astype(jnp.float32)  # as stored they are bytes, whose products are bytes too
     least, most = (part(inputs, (1, 2), keepdims=True) for part in (jnp.min, jnp.max))
     return jnp.round(255 * (inputs - least) / jnp.maximum(most - least, 1e-6)).astype(jnp.uint8)
 
