@@ -159,6 +159,38 @@ def test_another_table_must_have_the_step_of_the_training(tmp_path):
     assert found.after(1) == ["2024-03-31"], "of two rows alone, 29 days would be the step"
 
 
+@pytest.mark.parametrize(
+    ("days", "after"),
+    [
+        (
+            [f"2022-{month:02}-28" for month in range(3, 13)] + ["2023-01-28", "2023-02-28"],
+            ["2023-03-28", "2023-04-28"],
+        ),
+        (["2022-12-31", "2023-01-31", "2023-02-28"], ["2023-03-31", "2023-04-30"]),
+        (["2023-03-30", "2023-04-30", "2023-05-30", "2023-06-30"], ["2023-07-30", "2023-08-30"]),
+        (["2022-12-30", "2023-03-30", "2023-06-30"], ["2023-09-30", "2023-12-30"]),
+        (["2019-02-28", "2020-02-28", "2021-02-28"], ["2022-02-28", "2023-02-28", "2024-02-28"]),
+        (["2019-02-28", "2020-02-29", "2021-02-28"], ["2022-02-28", "2023-02-28", "2024-02-29"]),
+    ],
+)
+def test_months_go_on_at_their_ends_only_where_all_rows_stand_at_one(tmp_path, days, after):
+    assert read(tmp_path, table(days)).after(len(after)) == after
+
+
+def test_a_month_that_is_missing_has_the_day_of_the_others(tmp_path):
+    days = ["2022-12-28", "2023-01-28", "2023-02-28", "2023-04-28", "2023-05-28"]
+    found = read(tmp_path, table(days), gaps="forward")
+    assert [found.time(row) for row in range(6)] == [*days[:3], "2023-03-28", *days[3:]]
+    found = read(tmp_path, table(["2023-01-30", "2023-02-28"]), step=Step(1, "months"))
+    assert found.after(3) == ["2023-03-30", "2023-04-30", "2023-05-30"], "February is no longer than that"
+
+
+def test_rows_without_times_keep_their_numbers_where_the_first_are_left_out(tmp_path):
+    found = read(tmp_path, "a,b\n,1\n,2\n3,3\n5,4\n6,5\n", missing="forward")
+    assert found.values.tolist() == [[3, 3], [5, 4], [6, 5]]
+    assert [found.time(row) for row in range(3)] == ["row 3", "row 4", "row 5"] and found.after(2) == ["6", "7"]
+
+
 @pytest.mark.parametrize("step", [0.1, 1e-12, 1e-200, 5e-324])
 def test_steps_between_times_that_are_numbers_may_be_tiny(step):
     found, apart = times.step_of(np.arange(1, 6) * step)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -81,6 +81,7 @@ class Series:
       step: between a row and the next.
       reading: how it was read, with the columns and the format that were found.
       understood: what a user should know of it, a line each.
+      first: how many rows of the table stand before these and were left out.
     """
 
     name: str
@@ -89,16 +90,17 @@ class Series:
     step: Step
     reading: Reading
     understood: tuple[str, ...] = ()
+    first: int = 0
 
     def time(self, row: int) -> str:
         """When a row is, counted from 0."""
-        return f"row {row + 1:,}" if self.times is None else self.times.text(self.times.values[row])
+        return f"row {self.first + row + 1:,}" if self.times is None else self.times.text(self.times.values[row])
 
     def after(self, count: int) -> list[str]:
         """The times of so many rows after the last."""
         if self.times is None:
-            return [str(len(self.values) + number) for number in range(1, count + 1)]
-        ahead = times.continued(self.times.values[-1], self.step, count)
+            return [str(self.first + len(self.values) + number) for number in range(1, count + 1)]
+        ahead = times.continued(self.times.values[-1], self.step, count, self.times.values)
         return [self.times.text(time) for time in ahead]
 
 
@@ -140,8 +142,8 @@ class _Reader:
         values, read = rows.values, rows.times
         column, shape = (found[0], read.format) if found and read else ("", None)
         kept = Reading(**{**asdict(self.reading), "columns": tuple(names), "time_column": column, "time_format": shape})
-        series = Series(self.table.path.name, values, read, step, kept)
-        return Series(series.name, values, read, step, kept, (*self.said, *_said(series)))
+        series = Series(self.table.path.name, values, read, step, kept, first=rows.first)
+        return replace(series, understood=(*self.said, *_said(series)))
 
     def _times(self) -> tuple[str, Times] | None:
         """The column of times, and what it holds."""

@@ -27,6 +27,7 @@ class Rows:
       said: lines for the user, to which the methods add.
       values: ``[T, C]`` float64, NaN where a cell holds nothing.
       times: of the rows; None: there are none.
+      first: how many rows of the table stand before them.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Rows:
     said: list[str]
     values: np.ndarray
     times: Times | None
+    first: int = 0
 
     def order(self) -> None:
         """Puts rows in the order of their times, where the newest stands first.
@@ -86,7 +88,7 @@ class Rows:
         filled, begins = read.values[rows], np.cumsum(counts) - counts
         for before in np.flatnonzero(counts > 1):
             begin, more = begins[before] + 1, int(counts[before]) - 1
-            filled[begin : begin + more] = times.continued(read.values[before], step, more)
+            filled[begin : begin + more] = times.continued(read.values[before], step, more, read.values)
         self._take(rows, filled)
         return step
 
@@ -140,6 +142,7 @@ class Rows:
         first = int((before >= 0).all(1).argmax())
         if first:
             self.said.append(f"the first {first:,} rows were left out: there is no number before theirs")
+        self.first += first
         self.values = np.take_along_axis(self.values, np.maximum(before, 0), 0)
         self._take(np.arange(first, len(empty)), None if self.times is None else self.times.values[first:])
 

@@ -267,8 +267,15 @@ def _rounded(values: np.ndarray, step: float) -> np.ndarray:
     return np.round(values, 9) if step > 1e-6 else values
 
 
-def continued(last: Any, step: Step, count: int) -> np.ndarray:
-    """The times ``[count]`` of the rows after one of time ``last``."""
+def continued(last: Any, step: Step, count: int, among: np.ndarray | None = None) -> np.ndarray:
+    """The times ``[count]`` of the rows after one of time ``last``.
+
+    Args:
+      last: the time.
+      step: between rows.
+      count: how many.
+      among: the times of all rows, which tell whether a month's end was meant or only its day; None: ``last`` does.
+    """
     ahead = np.arange(1, count + 1)
     if step.unit == "numbers":
         return _rounded(float(last) + step.count * ahead, step.count)
@@ -278,14 +285,26 @@ def continued(last: Any, step: Step, count: int) -> np.ndarray:
     if step.unit == "weekdays":
         days = np.busday_offset(last.astype("datetime64[D]"), ahead * int(step.count), roll="backward")
         return days.astype("datetime64[us]") + (last - last.astype("datetime64[D]"))
-    day = last.item()
-    at_end = day.day == calendar.monthrange(day.year, day.month)[1]
-    made = []
+    moment, made = last.item(), []
+    wanted = _day_of(moment, np.array([last]) if among is None else among)
     for months in (ahead * int(step.count)).tolist():
-        year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+        year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
         longest = calendar.monthrange(year, month + 1)[1]
-        made.append(day.replace(year=year, month=month + 1, day=longest if at_end else min(day.day, longest)))
+        made.append(moment.replace(year=year, month=month + 1, day=min(wanted, longest)))
     return np.array(made, "datetime64[us]")
+
+
+def _day_of(last: datetime.datetime, among: np.ndarray) -> int:
+    """The day of the month that follows where a month has it: 31 where every row is the last of its month.
+
+    Else it is that of ``last``, or where a month's end may have cut that short, as February does, the latest of all.
+    """
+    days = among.astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    if (days == (months + 1).astype("datetime64[D]") - 1).all():
+        return 31
+    at_end = last.day == calendar.monthrange(last.year, last.month)[1]
+    return int((days - months.astype("datetime64[D]")).astype(int).max()) + 1 if at_end else last.day
 
 
 def _counted(count: float, what: str) -> str:
