@@ -93,6 +93,21 @@ def test_a_warp_in_time_keeps_the_ends_and_the_order_and_moves_no_step_further_t
     assert (moved[:, 1:-1] > 0.3).any() and (moved[:, 1:-1] < -0.3).any()
 
 
+def test_labels_of_steps_go_with_their_steps():
+    """Steps that hold their own number, and a label for each: what is interpolated has the label of the nearest."""
+    ramp = np.broadcast_to(np.arange(STEPS, dtype=np.float32)[None, :, None], VALUES.shape)
+    labels = np.where(REAL, np.arange(STEPS) + 3, -1).astype(np.int32)
+    augment = SequenceTable(warp_time=0.3, jitter=0.0).augment(Dataset(Plain()))
+    keys = example_keys(jax.random.key(3), np.asarray(0), IDS)
+    made = jax.jit(augment)(keys, {"inputs": ramp, "lengths": LENGTHS, "labels": labels})
+    source, moved = np.asarray(made["inputs"])[..., 0], np.asarray(made["labels"])
+    assert moved.dtype == np.int32 and (moved != labels).any(1).mean() > 0.5
+    np.testing.assert_array_equal(moved[~REAL], -1)
+    assert (np.abs(moved - 3 - source)[REAL] <= 0.5 + 1e-4).all()
+    whole = {"inputs": ramp, "lengths": LENGTHS, "labels": IDS}  # of whole sequences
+    np.testing.assert_array_equal(jax.jit(augment)(keys, whole)["labels"], IDS)
+
+
 def test_a_warp_of_bands_stretches_them_by_one_factor_and_repeats_the_highest():
     bands = np.broadcast_to(np.arange(10, dtype=np.float32), (ROWS, STEPS, 10))
     keys = example_keys(jax.random.key(3), np.asarray(0), IDS)

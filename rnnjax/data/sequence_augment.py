@@ -1,6 +1,7 @@
 """Augmentation of numeric sequences and recordings on the device, inside the compiled step.
 
-Keys are those of :mod:`rnnjax.data.augment`: by example and epoch. Padding and missing values stay what they are.
+Keys are those of :mod:`rnnjax.data.augment`: by example and epoch. Padding and missing values stay what they are, and
+labels of steps go where a warp in time puts their steps.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,6 +62,9 @@ def sequence_augmentation(config: "AugmentedSequences", preprocess: Any) -> Augm
         for number, operation in chosen.items():
             values = operation(_numbered(keys, number), values, lengths)
         real = jnp.arange(stored.shape[1]) < lengths[:, None]
+        if config.warp_time and batch.get("labels", lengths).ndim > 1:
+            moved = random_time_warp(config.warp_time, nearest=True)(_numbered(keys, 4), batch["labels"], lengths)
+            batch = {**batch, "labels": jnp.where(real, moved, batch["labels"])}
         if mel is not None:
             return {**batch, "inputs": jnp.where(real[..., None], values, 0)}
         return {**batch, "inputs": _put(stored, values, real, preprocess.missing)}
@@ -114,11 +118,12 @@ def random_jitter(std: float) -> Operation:
     return jax.vmap(jitter_one)
 
 
-def random_time_warp(most: float) -> Operation:
+def random_time_warp(most: float, *, nearest: bool = False) -> Operation:
     """Plays a sequence's beginning faster and its end slower, or the other way round (Park et al. 2019, SpecAugment).
 
     A place drawn between its first and last step moves by up to ``most`` of the sequence, and what is on either side is
-    stretched with it; the length stays. What falls between two steps is interpolated.
+    stretched with it; the length stays. What falls between two steps is interpolated, or of the ``nearest`` one: so
+    labels ``[B, T]`` go with their steps.
     """
 
     def warp_one(key: Array, values: Array, length: Array) -> Array:
@@ -129,7 +134,8 @@ def random_time_warp(most: float) -> Operation:
         steps = jnp.arange(values.shape[0], dtype=jnp.float32)
         slope = (last - place) / (last - moved)
         source = jnp.where(steps < moved, steps * place / moved, place + (steps - moved) * slope)
-        return _at(values, jnp.clip(source, 0, length - 1))
+        source = jnp.clip(source, 0, length - 1)
+        return values[jnp.round(source).astype(jnp.int32)] if nearest else _at(values, source)
 
     return jax.vmap(warp_one)
 
