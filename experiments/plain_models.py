@@ -1,5 +1,6 @@
 """Each result beside all plain models that its runs trained on the same examples: wins and losses, in one table."""
 
+import re
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from experiments import every, tables
 from rnnjax.experiment import Listed
 
 OURS = "network"
+_SAMPLE = re.compile(r"(trained on|of) [\d,]+ of [\d,]+ (examples|training windows)")
 _CHANCE = 0.05
 """A difference in a seed counts where a paired test's p is below this."""
 
@@ -40,10 +42,15 @@ def _row(experiment: Listed, found: tables.Results) -> str:
 
 
 def _model(experiment: Listed, name: str, found: tables.Results) -> str:
-    notes = [row["note"] for result in found for row in _rows(result) if row["name"] == name]
-    partly = [note for note in notes if note.startswith("trained on")]
-    some = f"in {len(partly)} of {len(notes)} seeds " if len(partly) < len(notes) else ""
+    samples = [sample(row) for result in found for row in _rows(result) if row["name"] == name]
+    partly = [said for said in samples if said]
+    some = f"in {len(partly)} of {len(samples)} seeds " if len(partly) < len(samples) else ""
     return f"{name} {_figures(experiment, name, found)}" + (f" ({some}{partly[0]})" if partly else "")
+
+
+def sample(row: Mapping[str, Any]) -> str:
+    """What the note of a plain model says of the part of the examples that it was trained on; empty: all were."""
+    return next((said for said in row["note"].split("; ") if _SAMPLE.match(said)), "")
 
 
 def _figures(experiment: Listed, name: str, found: tables.Results) -> str:

@@ -28,12 +28,11 @@ def read_results(folder: Path = RESULTS) -> dict[str, Results]:
 
 
 def measured(experiment: Listed, results: Results) -> str:
-    """Mean of the headline metric on test with its spread over seeds, and whether the target was reached."""
+    """Mean of the headline metric on test with its spread over seeds or folds, and whether the target was reached."""
     if not results:
         return NOT_YET
-    headline = experiment.task.headline
-    values = [result["metrics"]["test"][headline.name] for result in results]
-    middle = mean(experiment, results)
+    headline, values = experiment.task.headline, _values(experiment, results)
+    middle = statistics.fmean(values)
     spread = f" ± {headline.show(statistics.stdev(values))}" if len(values) > 1 else ""
     missed = " (missed)" if experiment.reached(middle) is False else ""
     return f"{headline.show(middle)}{spread}{missed}"
@@ -70,8 +69,27 @@ def _of_folds(experiment: Listed, results: dict[str, Results]) -> tuple[str, Res
 
 
 def mean(experiment: Listed, results: Results) -> float:
-    """The mean of the headline metric on test."""
-    return statistics.fmean(result["metrics"]["test"][experiment.task.headline.name] for result in results)
+    """The mean of the headline metric on test; of folds, each counts once, however many seeds it has."""
+    return statistics.fmean(_values(experiment, results))
+
+
+def _values(experiment: Listed, results: Results) -> list[float]:
+    """The headline metric on test of each result; where they are of several folds, the mean of each."""
+    name = experiment.task.headline.name
+    return by_fold(results, [result["metrics"]["test"][name] for result in results])
+
+
+def by_fold(results: Results, values: list[float]) -> list[float]:
+    """One value a result, or where the results are of several folds, the mean of each fold over its seeds."""
+    folds: dict[str, list[float]] = defaultdict(list)
+    for result, value in zip(results, values, strict=True):
+        folds[result.get("experiment", "")].append(value)
+    return values if len(folds) < 2 else [statistics.fmean(each) for each in folds.values()]
+
+
+def seeds(results: Results) -> int:
+    """How many seeds there are results of; all folds have the same."""
+    return len({result["seed"] for result in results})
 
 
 def fastest(results: Results) -> dict[str, Any]:
@@ -129,7 +147,7 @@ def short(results: dict[str, Results]) -> str:
     rows = []
     for row in best.values():
         copies = sorted({copy for result in row.results if (copy := trials.copy(result))})
-        rows.append([*row.cells, " on ".join([row.measured, *copies]), str(len(row.results))])
+        rows.append([*row.cells, " on ".join([row.measured, *copies]), str(seeds(row.results))])
     return _table(columns, rows)
 
 

@@ -39,6 +39,14 @@ def test_figures_are_means_and_say_which_models_saw_a_part():
     found = [made("osu_leaf", 0.5, 0.9, note="trained on 7 of 9 examples"), made("osu_leaf", 0.7, 0.7)]
     *_, row = plain_models.table({"osu_leaf": found}).splitlines()
     assert "| bar 60.00% (in 1 of 2 seeds trained on 7 of 9 examples) | 80.00% |" in row
+    notes = "673 of 10,000 kernels", "trained on 7 of 9 examples, to stay within its time"
+    *_, row = plain_models.table({"osu_leaf": [made("osu_leaf", 0.5, 0.9, note="; ".join(notes))]}).splitlines()
+    assert f"| bar 50.00% ({notes[1]}) | 90.00% |" in row
+    note = "of 2,000 of 8,425 training windows"
+    *_, row = plain_models.table({"ett_forecast": [made("ett_forecast", 0.5, 0.4, note=note)]}).splitlines()
+    assert f"| bar 0.5000 (0.250) ({note}) | 0.4000 (0.200) |" in row
+    seasons = made("ett_forecast", 0.5, 0.4, note="of 4 seasons of 24 rows")
+    assert "| bar 0.5000 (0.250) | 0.4000" in plain_models.table({"ett_forecast": [seasons]})
     *_, row = plain_models.table({"ett_forecast": [made("ett_forecast", 0.5, 0.4)]}).splitlines()
     assert "| mse; mae in brackets | bar 0.5000 (0.250) | 0.4000 (0.200) | 1 | 0 | 0 |" in row
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnnjax
-from experiments import tables
+from experiments import fields, tables
 from experiments.spoken_digits import EXPERIMENT
 from rnnjax.data.spoken_digits import DIGITS, SPEAKERS, SpokenDigits
 from rnnjax.errors import DataError, UsageError
@@ -148,3 +148,18 @@ def test_it_learns_tones_and_is_read_again_from_its_folder_alone(place, tmp_path
     samples = [np.frombuffer(clip(name)[44:], "<i2") for name in NAMES]
     answers = rnnjax.load(tmp_path / "run")(samples)
     assert np.mean([int(name[0]) == answer for name, answer in zip(NAMES, answers, strict=True)]) > 0.5
+
+
+def test_each_fold_counts_once_however_many_seeds_it_has():
+    def of(name, *values):
+        bars = {"rows": [{"name": "plain", "value": values[0] / 2, "note": ""}]}
+        results = [{"metrics": {"test": {"accuracy": value}}, "bars": bars, "experiment": name} for value in values]
+        return [result | {"seed": seed} for seed, result in enumerate(results)]
+
+    found = {"spoken_digits": of("spoken_digits", 0.4, 0.6, 0.5)}
+    found |= {f"spoken_digits-{name}": of(f"spoken_digits-{name}", 0.8) for name in SPEAKERS[1:]}
+    shown, results = tables.standing(EXPERIMENT, found)
+    spread = np.std([0.5] + 5 * [0.8], ddof=1)
+    assert shown == f"75.00% ± {spread:.2%} (missed) (mean of 6 folds)" and tables.seeds(results) == 3
+    row = fields._standing(EXPERIMENT, fields.Beside(), found)
+    assert row.ours == pytest.approx(0.75) and row.bar == pytest.approx((0.2 + 5 * 0.4) / 6)
