@@ -72,6 +72,12 @@ def test_a_run_keeps_its_order(tmp_path):
         rnnjax.load(tmp_path)
 
 
+def test_mirror_images_of_pixels_in_another_order_are_refused(tmp_path):
+    mirrored = dataclasses.replace(SHUFFLED, model=dataclasses.replace(SHUFFLED.model, mirror=True))
+    with pytest.raises(UsageError, match="answers to an image and its mirror image, and the pixels of digits are in "):
+        rnnjax.fit(mirrored, workdir=tmp_path)
+
+
 def test_in_onnx_the_order_is_the_same():
     pytest.importorskip("onnxruntime")
     from tests.test_export_onnx import session

@@ -1,5 +1,7 @@
 """Images, or feature maps of them, read row by row or pixel by pixel."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 
@@ -57,6 +59,9 @@ class MirroredImageClassifier(ImageClassifier):
     """An :class:`ImageClassifier` whose logits, except in training, are the mean of those of an image and of its mirror
     image, left to right (among what Krizhevsky et al. 2012, section 4.1, average over).
     """
+
+    mirrors: ClassVar[bool] = True
+    """Whether it answers to mirror images: pixels in another order have none."""
 
     def __call__(self, inputs: Array, *, train: bool = False) -> Array:
         """Normalised images ``[B, height, width, C]`` to logits ``[B, outputs]``."""

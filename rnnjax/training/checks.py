@@ -30,6 +30,20 @@ def check_call(model: nn.Module, dataset: Dataset) -> None:
         raise UsageError(f"{type(model).__name__} is called with {called} on {dataset.name}: {error}") from error
 
 
+def check_views(model: nn.Module, dataset: Dataset) -> None:
+    """Refuses a model that answers to mirror images too where the pixels that it sees have another order.
+
+    Raises:
+      UsageError: since turning that order round mirrors nothing, and gives an image as none that was trained on.
+    """
+    if getattr(model, "mirrors", False) and getattr(dataset.preprocess, "order", ()):
+        raise UsageError(
+            f"{type(model).__name__} answers to an image and its mirror image, and the pixels of {dataset.name} are "
+            "in another order, by --data.permutation-seed, which has none; leave out one of the two "
+            "(--model.mirror, where there is that option)"
+        )
+
+
 def check_tokens(dataset: Dataset) -> None:
     """Refuses token ids that an embedding has no row for: it gives NaN, or, below 0, the row of another token.
 

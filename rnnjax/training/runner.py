@@ -29,6 +29,7 @@ from rnnjax.training.checks import (
     check_still,
     check_sums,
     check_tokens,
+    check_views,
 )
 from rnnjax.training.feed import CHUNK_AXES, Fed, Feed
 from rnnjax.training.identity import module_identity
@@ -271,6 +272,7 @@ class Runner:
         dataset, section = self.dataset, self.optimizer.section
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
         check_call(self.model, dataset)
+        check_views(self.model, dataset)
         with tracing_for(self.parallel.platform), reporting() as self.implementations:
             outputs, variables = jax.eval_shape(
                 lambda: self.model.init_with_output(rngs, **dataset.spec.zeros(), train=True)
