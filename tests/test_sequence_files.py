@@ -182,6 +182,22 @@ def test_recordings_in_a_zip_keep_speakers_together_and_hold_one_out(tmp_path):
     np.testing.assert_allclose(features.std(0), 1, atol=1e-2)
 
 
+def test_groups_that_the_data_themselves_have_in_two_splits_are_named(tmp_path):
+    with zipfile.ZipFile(made.wav_zip(tmp_path / "r.zip")) as file:
+        for name in [name for name in file.namelist() if name.startswith("recordings/")]:
+            split = "test" if re.search(r"_cy_|_(0|6|18)\.wav", name) else "train"
+            place = tmp_path / "split" / split / name.rpartition("/")[2]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(file.read(name))
+    lines = loaded(tmp_path / "split", name_pattern="{label}_{group}_{number}").understood
+    assert "groups in test: ann (1), bob (1), cy (6), di (1)" in lines
+    (held,) = {"ann", "bob", "di"} & set(re.findall(r"\w+", next(line for line in lines if "in validation:" in line)))
+    trained = ", ".join(sorted({"ann", "bob", "di"} - {held}))
+    assert [line for line in lines if "trained on" in line] == [
+        f"groups in test that are trained on too, as the data are split: {trained}"
+    ]
+
+
 def test_silent_recordings_are_named(tmp_path):
     for n, steps in enumerate(made.SERIES):
         folder = tmp_path / "r" / made.NAMES[n % 2]

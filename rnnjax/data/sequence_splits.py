@@ -55,10 +55,10 @@ def cut(
     _check_enough(found, targets, classes, pool, parts)
     if not len(test):
         pool, test = _part(found, pool, classes, units, test_fraction, "test", targets.names)
-    lines += _groups_said(series, test, "test")
     if not len(validation):
         pool, validation = _part(found, pool, classes, units, validation_fraction, "validation", targets.names)
-    lines += _groups_said(series, validation, "validation")
+    for split, rows in (("test", test), ("validation", validation)):
+        lines += _groups_said(series, pool, rows, split)
     if classes is not None:
         absent = sorted(set(classes[np.concatenate([validation, test])]) - set(classes[pool]))
         if absent:
@@ -158,7 +158,14 @@ def _grouped(
     return pool[kept], pool[held]
 
 
-def _groups_said(series: Sequence[Series], rows: np.ndarray, split: str) -> list[str]:
-    groups = Counter(group for row in rows if (group := series[row].group) is not None)
-    listed = ", ".join(f"{name} ({number:,})" for name, number in sorted(groups.items())[:10])
-    return [f"groups in {split}: {listed}" + (", ..." if len(groups) > 10 else "")] * bool(groups)
+def _groups_said(series: Sequence[Series], pool: np.ndarray, rows: np.ndarray, split: str) -> list[str]:
+    """The groups of a split, and those of them that are trained on too, as the data's own splits may have it."""
+    groups, trained = (Counter(g for row in of if (g := series[row].group) is not None) for of in (rows, pool))
+    lines = [f"groups in {split}: {_listed([f'{name} ({number:,})' for name, number in sorted(groups.items())])}"]
+    both = sorted(set(groups) & set(trained))
+    lines += [f"groups in {split} that are trained on too, as the data are split: {_listed(both)}"] * bool(both)
+    return lines * bool(groups)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
