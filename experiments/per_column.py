@@ -48,4 +48,6 @@ class PerColumn(nn.Module):
         tokens = jnp.where(jnp.arange(self.limit) > count[:, None], PADDING, kept.argmax(-1))
         score = jnp.where(tokens == PADDING, 0, kept.max(-1)).sum(1)
         written = {"tokens": tokens, "score": score, "weights": jnp.zeros((*tokens.shape, 0))}
-        return written if targets is None or not targets.shape[1] else written | {"logits": logits}
+        if targets is None or not targets.shape[1]:
+            return written
+        return written | {"logits": logits[:, : targets.shape[1]]}

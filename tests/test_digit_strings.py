@@ -125,6 +125,20 @@ def test_each_image_by_itself_is_answered_with_as_many_tokens():
     np.testing.assert_allclose(with_targets["logits"][:, : logits.shape[1]], logits, atol=1e-5)
 
 
+def test_each_image_by_itself_is_judged_where_all_of_a_batch_are_short():
+    made, model = DATA.load(), small(recurrent=False)
+    (width, written), *_ = made.plan.buckets
+    rows = np.flatnonzero(made.test.lengths == width)
+    batch = made.preprocess.on_device({"inputs": made.test["inputs"][rows, :width], "lengths": made.test.lengths[rows]})
+    batch |= {"targets": made.test["targets"][rows, :written], "mask": np.ones(len(rows), bool)}
+    arguments = {name: batch[name] for name in ("inputs", "lengths", "targets")}
+    variables = model.init(jax.random.key(0), **arguments, train=True)
+    found = model.apply(variables, **arguments)
+    assert found["logits"].shape == (len(rows), written, 13) and found["tokens"].shape == (len(rows), 4)
+    sums = rnnjax.SequenceToSequence().sums(found, batch, train=False)
+    assert int(sums["weight"]) == 2 * len(rows) and np.isfinite(sums["loss"])
+
+
 def test_a_run_writes_draws_and_reads_new_files(tmp_path):
     made = experiment()
     rnnjax.fit(made, workdir=tmp_path / "run")
