@@ -176,6 +176,25 @@ def test_auto_takes_what_was_ahead_at_all_measured_sizes_around(monkeypatch, ste
     assert ran[""] == name
 
 
+@pytest.mark.parametrize(
+    ("steps", "remat", "name"),
+    [
+        (1024, None, "chunked"),
+        (1024, 64, "scan"),  # by chunks of 64 steps, at which nothing was ahead
+        (1024, "sqrt", "scan"),
+        (1024, 300, "chunked"),
+        (2**16, "sqrt", "chunked"),  # 256 chunks of 256 steps
+        (300, 400, "chunked"),
+        (0, "sqrt", "scan"),
+    ],
+)
+def test_with_remat_the_steps_of_a_chunk_decide(monkeypatch, steps, remat, name):
+    monkeypatch.setattr(measured, "table", lambda: {"cpu": {"lru": {"sizes": SIZES}}})
+    with rnnjax.reporting() as ran:
+        jax.eval_shape(RNN(LRUCell(4), remat=remat).init, jax.random.key(0), jnp.zeros((1, steps, 3)))
+    assert ran[""] == name
+
+
 def test_what_is_traced_for_any_size_or_cannot_run_is_not_taken(monkeypatch):
     monkeypatch.setattr(measured, "table", lambda: {"cpu": {"min_gru": {"sizes": SIZES}}})
     b = jax.export.symbolic_shape("b")[0]

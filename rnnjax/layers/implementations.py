@@ -91,7 +91,8 @@ def settled(
     if allowed is not None and wanted not in allowed:
         wanted = "auto" if len(allowed) > 1 else allowed[0]
     if wanted == "auto":
-        asked = _in_order(target.platform(), type(cell), steps.inputs.shape[:-1])
+        total, *batch = steps.inputs.shape[:-1]
+        asked = _in_order(target.platform(), type(cell), (_chunk_length(total, rules.remat), *batch))
         can = (row for row in asked if _obstacle(row, cell, steps, rules) is None)
         chosen = next((row for row in can if allowed is None or row.name in allowed), None)
         if chosen is None:
@@ -139,10 +140,10 @@ def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[
 
 def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Any]:
     """As :func:`run`, in chunks of time of which the backward pass keeps only the carries between them."""
-    total, wanted = steps.inputs.shape[0], rules.remat
+    total = steps.inputs.shape[0]
     if not isinstance(total, int):
         return run(cell, carry, steps, rules)  # exported for any number of steps, which cannot be told into chunks
-    length = max(1, min(wanted, total) if isinstance(wanted, int) else math.isqrt(total))
+    length = max(1, _chunk_length(total, rules.remat))
     if cell.carried and cell.is_initializing():
         return run(cell, carry, steps, rules)  # the loop over chunks carries variables, which must be there before it
     extra = -total % length
@@ -162,6 +163,13 @@ def run_chunks(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) ->
     with variables.appending(cell):
         carry, outputs = variables.in_chunks(scan, cell, total, length)(cell, carry, chunks)
     return carry, jax.tree.map(lambda leaf: leaf.reshape(count * length, *leaf.shape[2:])[:total], outputs)
+
+
+def _chunk_length(total: Any, remat: int | str | None) -> Any:
+    """The steps that an implementation runs over in one go: all, or with remat those of a chunk."""
+    if remat is None or not isinstance(total, int):
+        return total
+    return min(remat, total) if isinstance(remat, int) else math.isqrt(total)
 
 
 def _associative_obstacle(cell: RecurrentCell, steps: Steps, rules: Rules) -> str | None:

@@ -22,7 +22,8 @@ def order(platform: str, cell: type, shape: tuple[Any, ...]) -> tuple[str, ...]:
     Args:
       platform: as JAX calls it: ``"cpu"``, ``"gpu"``, ``"tpu"``.
       cell: a class of cells. What was measured of one holds for no other, nor for a class that is derived from it.
-      shape: ``[T, ...]``, the number of steps and the batch axes, before which comes what was ahead at sizes as these.
+      shape: ``[T, ...]``, the number of steps (of a chunk, with remat) and the batch axes, before which comes what was
+        ahead at sizes as these.
     """
     name = _NAMES.get(f"{cell.__module__}.{cell.__qualname__}", "")
     found = table().get(platform, {}).get(name, {})
