@@ -82,6 +82,7 @@ def test_what_is_wrong_too_large_or_another_is_not_timed(pretended, tmp_path, an
         (["--train", "1,2,3"], "a shape is B,T,D,H"),
         (["--samples", "0"], "must be positive"),
         (["--memory", "0"], "must be positive"),
+        (["--memory", "nan"], "must be positive"),
     ],
 )
 def test_wrong_options_are_usage_errors(options, message, capsys, pretended):

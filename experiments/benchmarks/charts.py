@@ -69,7 +69,12 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def over_steps(rows: Iterable[dict[str, Any]], path: Path, panels: Sequence[str], unit: str) -> list[Path]:
-    """One figure of lines over T: a panel each of ``panels``; rows have ``panel``, ``line``, ``T`` and ``value``."""
+    """One figure of lines over T: a panel each of ``panels``; rows have ``panel``, ``line``, ``T`` and ``value``.
+
+    Without panels, as of what was interrupted at once, there is none.
+    """
+    if not panels:
+        return []
     rows = [row for row in rows if row["value"] is not None]
     figure, axes_of = _figure(1, 3.6 * len(panels), 3.0, columns=len(panels))
     for axes, panel in zip(axes_of, panels, strict=True):

@@ -96,10 +96,11 @@ def run(options: Options) -> int:
     """Times what the options choose, shows and writes it; returns the exit code, 130 after Ctrl-C.
 
     Raises:
-      UsageError: for an unknown peer, a malformed shape, one that would not fit into memory, or a file of --peer whose
-        layer cannot be had or computes something else than ours.
+      UsageError: for an unknown peer, a malformed shape, one that would not fit into memory, nothing to time, or a file
+        of --peer whose layer cannot be had or computes something else than ours.
     """
     began = time.monotonic()
+    _check(options)
     # With two CPU devices, a function on the first of them still runs on the threads of both cores: measured, its times
     # are the same as in a process with one device.
     load = record.start(max(options.devices or (2,)))
@@ -134,6 +135,14 @@ def run(options: Options) -> int:
     run = {"load_at_start": load, "seconds": time.monotonic() - began}
     _finish(options, _in_order(rows, options), run, partial, stranger)
     return 130 if partial else 0
+
+
+def _check(options: Options) -> None:
+    if options.samples < 1:
+        raise UsageError(f"--samples must be positive, got {options.samples}")
+    for name in ("cells", "forms", "modes", "shapes", "peers", "devices"):
+        if getattr(options, name) == ():
+            raise UsageError(f"--{name} must name at least one; leave it out for the default choice")
 
 
 def _with_peer(options: Options) -> tuple[Options, Stranger | None]:

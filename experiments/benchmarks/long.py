@@ -73,7 +73,7 @@ def run(options: Options) -> int:
       UsageError: for a malformed shape, no cell, or numbers that are not positive.
     """
     tasks, train = _tasks(options), Shape.parse(options.train or (QUICK_TRAIN if options.quick else TRAIN))
-    if options.samples < 1 or options.memory <= 0:
+    if options.samples < 1 or not options.memory > 0:  # a NaN would allow any
         raise UsageError(f"--samples and --memory must be positive, got {options.samples} and {options.memory:g}")
     began, load = time.monotonic(), record.start(1)
     rows, training, partial, console = [], [], False, terminal.console()

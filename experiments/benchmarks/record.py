@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rnnjax.errors import UsageError
 from rnnjax.runs import environment as results
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
@@ -47,11 +48,30 @@ def start(devices: int) -> float:
 
 
 def parse(part: str, options: type[Options], arguments: Sequence[str] | None) -> Options:
-    """A part's options from its command line."""
+    """A part's options from its command line.
+
+    Raises:
+      UsageError: if nothing can be written to ``out``; that is said before hours are spent.
+    """
     import tyro  # what only writes result files reads no command line by it
 
     config = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(options, args=arguments, prog=f"python -m experiments.benchmarks {part}", config=config)
+    chosen = tyro.cli(options, args=arguments, prog=f"python -m experiments.benchmarks {part}", config=config)
+    check_out(getattr(chosen, "out", None))
+    return chosen
+
+
+def check_out(out: Path | None) -> None:
+    """Raises UsageError if a result file cannot be written there; nothing is made."""
+    if out is None:
+        return
+    if out.is_dir():
+        raise UsageError(f"--out is a file for the result, and {out} is a folder; name a file in it")
+    if out.suffix == ".png":
+        raise UsageError(f"--out: {out} is where the plot will be, beside the result; end it in .json")
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not (there.is_file() if there == out.absolute() else there.is_dir()) or not os.access(there, os.W_OK):
+        raise UsageError(f"--out: {out} cannot be written, by reason of {there}; name another file")
 
 
 def cores() -> int:
