@@ -14,7 +14,18 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import __main__ as command
-from experiments.benchmarks import goals, harness, layers, markdown, memory_limit, peers, peers_jax, record
+from experiments.benchmarks import (
+    compiling,
+    goals,
+    harness,
+    layers,
+    markdown,
+    memory,
+    memory_limit,
+    peers,
+    peers_jax,
+    record,
+)
 from experiments.benchmarks.task import FORMS, GATES, Shape, Task
 from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 from rnnjax.errors import UsageError
@@ -267,12 +278,57 @@ def test_a_shape_that_would_not_fit_is_refused():
         (["--shapes", "1,2,3,0"], "positive"),
         (["--peers", "tensorflow"], "is none of"),
         (["--devices", "0"], "must lie in 1..8"),
+        (["--samples", "0"], "--samples must be positive"),
+        *(([f"--{name}"], f"--{name} must name at least one") for name in
+          ("cells", "forms", "modes", "shapes", "peers", "devices")),
     ],
-)
+)  # fmt: skip
 def test_wrong_options_are_usage_errors(options, message, capsys, monkeypatch):
     monkeypatch.setattr(record, "start", lambda devices: 0.0)  # this process has its devices
+    monkeypatch.setattr(harness, "measure", lambda *_, **__: pytest.fail("nothing is timed"))
     assert command.main(["layers", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["layers", "ragged", "memory", "compile", "long", "input", "growth", "step"])
+def test_a_result_that_could_not_be_written_is_refused_at_once(part, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(record, "start", lambda devices: pytest.fail("it has begun"))
+    (tmp_path / "file").write_text("")
+    for out, message in (
+        (tmp_path, "is a folder; name a file in it"),
+        (tmp_path / "file" / "result.json", "cannot be written"),
+        (tmp_path / "result.png", "end it in .json"),
+    ):
+        assert command.main([part, "--out", str(out)]) == 2
+        assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_result_may_be_written_over_and_into_new_folders(tmp_path):
+    (tmp_path / "old.json").write_text("{}")
+    for out in (None, tmp_path / "old.json", tmp_path / "a" / "b" / "new.json", Path("new.json")):
+        record.check_out(out)
+
+
+def test_memory_that_is_interrupted_at_once_is_written_without_a_picture(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record, "start", lambda devices: 0.0)
+    monkeypatch.setattr(memory, "_row", interrupted)
+    assert command.main(["memory", "--out", str(tmp_path / "memory-cpu.json")]) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["memory-cpu.json"]
+
+
+def test_compilations_are_shuffled_and_every_repeat_has_all(tmp_path, monkeypatch):
+    seen: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(record, "start", lambda devices: 0.0)
+    monkeypatch.setattr(compiling, "_warm_up", lambda rows: None)
+    monkeypatch.setattr(compiling, "_repeat", lambda row: seen.append((row["peer"], row["unroll"], row["T"])))
+    monkeypatch.setattr(compiling.charts, "over_steps", lambda *_: [])
+    assert command.main(["compile", "--repeats", "2", "--out", str(tmp_path / "compile-cpu.json")]) == 0
+    first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert first != second and sorted(first) == sorted(second) == sorted(set(seen))
 
 
 def test_the_command_line_lists_its_parts(capsys):

@@ -1,6 +1,7 @@
 """The part ``compile``: seconds to compile a training step, and to the end of the first, over the number of steps T."""
 
 import dataclasses
+import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ class Options:
     features: int = 128
     """Hidden features H."""
     repeats: int = 3
-    """How often, each time with new functions and JAX's caches cleared; medians are shown."""
+    """How often, each time in another order, with new functions and JAX's caches cleared; medians are shown."""
     out: Path | None = None
     """Result file."""
 
@@ -56,8 +57,9 @@ def run(options: Options) -> int:
     rows, partial = _rows(options), False
     try:
         _warm_up(rows)
+        order = random.Random(0)
         for _ in range(options.repeats):  # in turn, so that what disturbs one repeat disturbs all peers
-            for row in rows:
+            for row in order.sample(rows, len(rows)):  # and none always follows the same one
                 _repeat(row)
     except KeyboardInterrupt:
         partial = True
