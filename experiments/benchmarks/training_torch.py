@@ -1,13 +1,12 @@
 """The training benchmark's PyTorch: its own layers (oneDNN or cuDNN) and the ordinary training loop."""
 
 import importlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.training_course import Course
+from experiments.benchmarks.training_course import Course, seconds_of
 from rnnjax.data.plan import Chunk
 
 torch: Any = importlib.import_module("torch")  # of the extra bench; without it, only this peer fails
@@ -94,12 +93,12 @@ class TorchPeer:
 
     def settle(self, chunks: list[Chunk]) -> dict[str, float]:
         """Takes the fastest of the model's ways; the seconds of each over these chunks."""
-        seconds = {}
-        for way in self.model.ways:
+
+        def train(way: str) -> None:
             self.model.way = way
-            start = time.perf_counter()
             self.train(chunks)
-            seconds[way] = time.perf_counter() - start
+
+        seconds = seconds_of(self.model.ways, train)
         if seconds:
             self.model.way = min(seconds, key=seconds.__getitem__)
         return seconds
