@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import markdown, training, training_rows
-from experiments.benchmarks.training_course import Course, Peer
+from experiments.benchmarks.training_course import Course, Peer, seconds_of
 from experiments.benchmarks.training_rnnjax import RnnjaxPeer
 from experiments.benchmarks.training_tasks import TASKS, make
 from rnnjax.data import Dataset, Examples, Plan, TextPreprocess, labelled
@@ -236,6 +236,18 @@ def test_streams_go_on_from_call_to_call_and_begin_anew_with_an_epoch():
     assert second(ours.begin) != on
 
 
+def test_of_several_ways_none_pays_for_the_start_of_the_library():
+    now, costs = [0.0], {"packed": 1.0, "padded": 2.0}
+    ran: list[str] = []
+
+    def run(way):
+        now[0] += costs[way] + (0.0 if way in ran else 3.0) + (0.0 if ran else 50.0)  # what only first calls take
+        ran.append(way)
+
+    assert seconds_of(list(costs), run, lambda: now[0]) == costs
+    assert seconds_of([], run) == {}
+
+
 def test_an_epoch_is_cut_into_pieces_between_validations():
     rows = np.zeros((2, 4), np.int32)
     chunks = [Chunk(None, rows, rows == 0)] * 5
@@ -369,9 +381,51 @@ def test_a_whole_run_alone_takes_the_committed_files_place(monkeypatch, tmp_path
     assert [path.parent.name for path in tmp_path.rglob("*.json")] == [folder]
 
 
-def test_wrong_options_are_usage_errors(capsys):
-    assert training.main(["--rounds", "0"]) == 2
-    assert "rounds" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--rounds", "0"], "--rounds must be positive"),
+        (["--seeds", "-1"], "--seeds 0 or more"),
+        (["--tasks"], "--tasks, --peers and --seeds must name at least one"),
+        (["--peers"], "--tasks, --peers and --seeds must name at least one"),
+        (["--out", "."], "is a folder; name a file in it"),
+    ],
+)
+def test_wrong_options_are_usage_errors(options, message, capsys, monkeypatch):
+    monkeypatch.setattr(training, "measure_task", lambda *_: pytest.fail("nothing is measured"))
+    assert training.main(options) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_interruption_writes_the_tasks_before_it(monkeypatch, tmp_path, capsys):
+    def measured(task, *_):
+        if task == "addition":
+            raise KeyboardInterrupt
+        return [row(task, "rnnjax", 9.0), row(task, "keras", None)]
+
+    monkeypatch.setattr(training, "measure_task", measured)
+    monkeypatch.setattr(training.record, "COMMITTED", tmp_path / "whole")
+    monkeypatch.setattr(training.record, "UNCOMMITTED", tmp_path / "other")
+    monkeypatch.setattr(training.record, "allocator", dict)
+    assert training.main([]) == 130
+    (file,) = tmp_path.rglob("*.json")
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert file.parent.name == "other" and result["partial"] is True
+    before = list(TASKS)[: list(TASKS).index("addition")]
+    assert list(dict.fromkeys(row["task"] for row in result["rows"])) == before
+    shown = capsys.readouterr().out
+    assert "not measured" in shown and "missed" not in shown
+    assert "Stopped before its end." in markdown.section(file.parent, tmp_path / "README.md")
+
+
+def test_the_page_says_of_a_peer_with_speeds_that_it_failed(tmp_path):
+    rows = [row("addition", "torch", 9.0) | {"failed": "RuntimeError: no memory"}, row("addition", "rnnjax", 9.0)]
+    circumstances = {"versions": {}, "device": {"platform": "cpu", "kind": "A CPU"}, "commit": None, "command": "it"}
+    result = {"part": "training", "rows": rows, "goals": training.goals(rows), **circumstances}
+    (tmp_path / "training-cpu.json").write_text(json.dumps(result), encoding="utf-8")
+    section = markdown.section(tmp_path, tmp_path / "README.md")
+    assert "| addition | torch | 9 (9-9); RuntimeError: no memory |" in section
+    assert "in whole training runs on A CPU, rnnjax" in markdown.short(tmp_path)
 
 
 def test_what_other_processes_take_is_seen(monkeypatch):

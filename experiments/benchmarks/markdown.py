@@ -88,7 +88,10 @@ def _training_ratios(result: Result) -> str:
     devices = max(row["devices"] for row in result["rows"] if row.get("peer") == "rnnjax")
     units = dict.fromkeys(training_rows.read(row)["unit"] for row in result["rows"] if row.get("peer"))
     counted = ", ".join(units).capitalize()
-    return f"{counted} a second in whole training runs, rnnjax on {devices} devices: {', '.join(said)}."
+    return (
+        f"{counted} a second in whole training runs on {_machine(result)}, rnnjax on {devices} devices: "
+        f"{', '.join(said)}."
+    )
 
 
 def _titled(peer: str) -> str:
@@ -204,7 +207,7 @@ def _training(result: Result) -> list[str]:
             [
                 row["task"],
                 terminal.peer_name(row),
-                training_rows.speed(row) or row.get("failed") or "",
+                "; ".join(filter(None, [training_rows.speed(row), row.get("failed")])),
                 training_rows.seconds(row),
                 training_rows.quality(row, row.get("quality")),
                 _number(row.get("compile_seconds"), 1),

@@ -342,31 +342,39 @@ def run(
         experiments/results/benchmarks, and any other to runs/benchmarks.
     """
     options = (tasks, peers, rounds, segment, time_to_goal, seeds, quick)
-    if rounds < 1 or segment < 0:
-        raise UsageError(f"--rounds must be positive and --segment 0 or more, got {rounds} and {segment}")
+    if rounds < 1 or segment < 0 or min(seeds, default=0) < 0:
+        raise UsageError("--rounds must be positive, and --segment and --seeds 0 or more")
+    if not (tasks and peers and seeds):
+        raise UsageError("--tasks, --peers and --seeds must name at least one each")
+    record.check_out(out)
     jax.config.update("jax_enable_compilation_cache", False)  # compile time is measured
     if quick and tasks == DEFAULTS[0]:
         tasks = QUICK
     order = random.Random(0)
     rows: list[Row] = []
-    neighbours, start = Neighbours(), time.perf_counter()
-    for task in tasks:
-        rows += measure_task(task, peers, rounds, segment, seeds if time_to_goal else (), quick, folder, order)
+    neighbours, start, partial = Neighbours(), time.perf_counter(), False
+    try:
+        for task in tasks:
+            rows += measure_task(task, peers, rounds, segment, seeds if time_to_goal else (), quick, folder, order)
+    except KeyboardInterrupt:
+        partial = True
+        _say("interrupted: the tasks before this one are written")
     differences = [*DIFFERENCES, *dict.fromkeys(said for task in tasks for said in make(task, quick).differences)]
-    result = {"part": "training", "quick": quick, "rows": rows, "goals": goals(rows), "differences": differences}
-    result |= _environment() | {"cores_of_others": neighbours.cores(time.perf_counter() - start)}
+    result = {"part": "training", "partial": partial, "quick": quick, "rows": rows, "goals": goals(rows)}
+    result |= {"differences": differences} | _environment()
+    result |= {"cores_of_others": neighbours.cores(time.perf_counter() - start)}
     failed = any(row.get("failed") or row.get("not_prepared") for row in rows)
-    out = record.out_path("training", out, whole=options == DEFAULTS and not failed)
+    out = record.out_path("training", out, whole=options == DEFAULTS and not failed and not partial)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     save_curves(rows, out.with_suffix(".png"))
     show(result)
     print(f"all samples: {out}")
-    return int(failed)
+    return 130 if partial else int(failed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns 0, 1 if a peer failed or data are missing, 2 for wrong usage."""
+    """The command line; returns 0, 1 if a peer failed or data are missing, 2 for wrong usage, 130 after Ctrl-C."""
     try:
         parallel.start(cpu_devices=2)  # one a core: what the experiments take
         return tyro.cli(run, args=arguments, prog="python -m experiments.benchmarks training")

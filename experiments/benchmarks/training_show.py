@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.benchmarks import goals as targets
 from experiments.benchmarks import training_rows
 from experiments.benchmarks.training_rows import Row
 
@@ -31,7 +32,8 @@ def show(result: dict[str, Any]) -> None:
         goals.add_column(name, justify="right")
     for goal in result["goals"]:
         measured = "not measured" if goal["measured"] is None else f"{goal['measured']:.2f}"
-        goals.add_row(goal["what"], f"≥ {goal['goal']:.1f}", measured, "reached" if goal["reached"] else "missed")
+        became = "" if goal["measured"] is None else targets.verdict(goal)
+        goals.add_row(goal["what"], f"≥ {goal['goal']:.1f}", measured, became)
     console.print(goals)
     others = result["cores_of_others"]
     if others is not None and others > 0.1:
