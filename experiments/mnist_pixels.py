@@ -29,7 +29,7 @@ class RememberingLSTM(LSTMCell):
 
 def blocks(cell: str, features: int, target: Target) -> Variant:
     """Four blocks of a recurrence that is linear in its state."""
-    model = {"cell": cell, "features": (features,) * 4, "blocks": True, "pooling": ("mean",), "dropout": 0.1}
+    model = {"cell": cell, "features": (features,) * 4, "blocks": True, "pooling": ("mean",)}
     return Variant(f"four residual blocks of {cell}({features}) read the same", model=model, replace={"target": target})
 
 
