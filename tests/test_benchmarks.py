@@ -29,6 +29,7 @@ from experiments.benchmarks import (
 from experiments.benchmarks.task import FORMS, GATES, Shape, Task
 from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 from rnnjax.errors import UsageError
+from rnnjax.runs import environment
 from tests.marks import often
 
 ROOT = Path(__file__).parents[1]
@@ -575,7 +576,7 @@ def test_under_another_allocator_the_goals_stand_beside_the_others(tmp_path, mon
     assert tuned != usual and tuned.parent == usual.parent and not tuned.stem.startswith(usual.stem)
     rows = [row("rnnjax fused", [0.010]), row("flax", [0.010])]
     content = {"part": "layers", **CIRCUMSTANCES, "choice": ["All of it."], "rows": rows, "goals": goals.evaluate(rows)}
-    record.write(content | {"malloc": record.allocator()}, tmp_path / tuned.name)
+    record.write(content | {"malloc": environment.allocator()}, tmp_path / tuned.name)
     section = markdown.section(tmp_path, tmp_path / "README.md")
     assert (
         "malloc: `MALLOC_ARENA_MAX=1`; " in section and "| LSTM, 1 device: time / flax's | ≤ 0.88 | 1.000 |" in section

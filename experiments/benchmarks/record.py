@@ -24,7 +24,6 @@ BUSY = 0.5
 Options = TypeVar("Options")
 
 _PEERS = ("torch", "keras", "equinox")
-_ALLOCATORS = ("GLIBC_TUNABLES", "LD_PRELOAD")
 
 
 def start(devices: int) -> float:
@@ -90,15 +89,9 @@ def circumstances() -> dict[str, Any]:
         **environment,
         "versions": versions,
         "device": DataParallel().describe() | {"cores": cores()},
-        "malloc": allocator() or "default",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "compilation_cache": False,
     }
-
-
-def allocator() -> dict[str, str]:
-    """The environment variables that set the allocator of memory."""
-    return {name: value for name, value in os.environ.items() if name in _ALLOCATORS or name.startswith("MALLOC_")}
 
 
 def device_name() -> str:
@@ -115,7 +108,7 @@ def out_path(part: str, out: Path | None, *, whole: bool) -> Path:
 
     What another allocator than the default one was measured with lies beside it.
     """
-    name = f"{part}-malloc" if allocator() else part
+    name = f"{part}-malloc" if results.allocator() else part
     return out or (COMMITTED if whole else UNCOMMITTED) / f"{name}-{device_name()}.json"
 
 

@@ -305,7 +305,6 @@ def _environment() -> dict[str, Any]:
         "versions": found["versions"] | packages,
         "device": parallel.DataParallel().describe(),
         "threads": os.cpu_count(),
-        "malloc": record.allocator(),
         "finished": results.now(),
     }
 

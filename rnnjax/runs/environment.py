@@ -16,15 +16,8 @@ _PACKAGES = (
     *("numpy", "scikit-learn", "tensorflow-datasets", "grain"),
 )
 
-_MALLOC = {
-    "MALLOC_ARENA_MAX",
-    "MALLOC_MMAP_MAX_",
-    "MALLOC_TRIM_THRESHOLD_",
-    "MALLOC_TOP_PAD_",
-    "LD_PRELOAD",
-    "GLIBC_TUNABLES",
-}
-"""Variables that glibc's malloc reads, or that replace it."""
+_ALLOCATORS = ("GLIBC_TUNABLES", "LD_PRELOAD")
+"""What sets glibc's malloc or replaces it, beside all that begins with ``MALLOC_``."""
 
 
 def environment() -> dict[str, Any]:
@@ -33,8 +26,14 @@ def environment() -> dict[str, Any]:
         "command": command(paths=False),
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
-        "malloc": {k: v for k, v in sorted(os.environ.items()) if k in _MALLOC} or "default",
+        "malloc": allocator() or "default",
     }
+
+
+def allocator() -> dict[str, str]:
+    """The environment variables that set the allocator of memory."""
+    named = {name for name in os.environ if name in _ALLOCATORS or name.startswith("MALLOC_")}
+    return {name: os.environ[name] for name in sorted(named)}
 
 
 def now() -> str:
