@@ -42,11 +42,11 @@ EXPERIMENT = Experiment(
     name="mnist_pixels",
     summary="an LSTM(128) reads MNIST pixel by pixel",
     target=Target(value=0.983, source="LSTM 98.3, LEM 99.5 %"),
-    cost="10 epochs of 54,000 images of 784 steps",
+    cost="8 epochs of 54,000 images of 784 steps",
     data=ImageData(name="mnist", batch_size=64, max_shift=1),
     model=ImageModel(cell=RememberingLSTM, features=(128,), read_by="pixels"),  # pyright: ignore[reportArgumentType]
     optim=OptimConfig(learning_rate=2e-3, schedule="cosine", weight_decay=1e-2, clip_norm=1.0, ema_decay=0.998),
-    train=TrainConfig(epochs=10, steps_per_call=8),
+    train=TrainConfig(epochs=8, steps_per_call=8),
     parallel=ParallelConfig(cpu_devices=2),
     variants=variants(Target(value=0.99, source="LSTM 98.3, LEM 99.5 %; aim 99.4 %")),
 )
