@@ -1,13 +1,16 @@
 """Texts that are hardly any, and documents that are few: said in one sentence, or read as they are."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from experiments.benchmarks.prepared_tfds import write_texts
+from experiments.shakespeare_chars import EXPERIMENT as SHAKESPEARE
 from rnnjax import data
 from rnnjax.data.corpus import CorpusData, DocumentsCorpus
 from rnnjax.errors import DataError
+from rnnjax.experiment import otherwise_tested
 
 NOTES = [(f"A cat saw {n}.", 0) for n in range(30)]
 
@@ -91,3 +94,19 @@ def test_two_documents_and_one_to_test_on_are_enough(tmp_path):
     assert {split: int((examples["targets"] >= 0).sum()) for split, examples in found.splits().items()} == {
         "train": 5, "validation": 5, "test": 5,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "which"),
+    [
+        ({"path": "mine.txt"}, "of data without --data.path"),
+        ({"tokenizer": "words"}, "of --data.tokenizer characters"),
+        ({"vocabulary_size": 50}, "of --data.vocabulary-size 20000"),
+        ({"test_fraction": 0.2}, "of --data.test-fraction 0.1"),
+        ({"window": 32}, None),
+    ],
+)
+def test_a_target_in_nats_a_token_is_of_its_own_text_and_tokens(changes, which):
+    chosen = SHAKESPEARE.with_parts(data=dataclasses.replace(SHAKESPEARE.data, **changes))
+    assert otherwise_tested(SHAKESPEARE, dataclasses.replace(SHAKESPEARE, data=chosen.data)) == which
+    assert (chosen.target is None) == (which is not None)

@@ -24,19 +24,19 @@ class CorpusData(DataConfig):
     places: ClassVar[tuple[str, ...]] = ("data_dir", "path")
     name: str = "tiny_shakespeare"
     """A TFDS name, for where --data.path is unset; the parts that TFDS has are put together first."""
-    path: str | None = runtime(None)
+    path: str | None = runtime(None, of_target=True)
     """Your text, a UTF-8 file; unset: TFDS's."""
     batch_size: int = 64
     """Streams that are read side by side, over all devices together."""
     window: int = 128
     """Tokens of a stream in one step, through which gradients flow."""
-    tokenizer: Tokenizer = "characters"
+    tokenizer: Tokenizer = option("characters", of_target=True)
     """What a token is."""
-    vocabulary_size: int = option(20_000, rare=True)
+    vocabulary_size: int = option(20_000, rare=True, of_target=True)
     """Most frequent tokens that are known."""
     validation_fraction: float = 0.05
     """Share of the text, before the test part, to choose the best by."""
-    test_fraction: float = 0.1
+    test_fraction: float = option(0.1, of_target=True)
     """Share of the text, at its end, to test on."""
     refit: bool = option(False, off="Do not train on the validation part.")
     """Train on the validation part too, once all is chosen: validation then tells nothing."""
@@ -73,15 +73,15 @@ class DocumentsCorpus(CorpusData):
     """Not used: documents are TFDS's."""
     train_splits: tuple[str, ...] = option(("train", "unsupervised"), rare=True)
     """TFDS splits that are trained on and validated."""
-    test_split: str = option("test", rare=True)
+    test_split: str = option("test", rare=True, of_target=True)
     """TFDS split to test on."""
-    test_documents: int = option(5_000, rare=True)
+    test_documents: int = option(5_000, rare=True, of_target=True)
     """Documents of it that are tested on, drawn once; 0: all."""
     direction: Direction = "forwards"
     """Whether the token after those read is predicted, or reading each document from its end, the one before."""
-    tokenizer: Tokenizer = "words"
+    tokenizer: Tokenizer = option("words", of_target=True)
     """What a token is."""
-    vocabulary_size: int = option(30_000, rare=True)
+    vocabulary_size: int = option(30_000, rare=True, of_target=True)
     """Most frequent tokens that are known."""
     validation_fraction: float = 0.01
     """Share of the training splits' documents to choose the best by."""
