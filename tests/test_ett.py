@@ -12,11 +12,11 @@ from rnnjax.errors import DataError, UsageError
 from rnnjax.tasks import Forecast
 
 
-def written(folder, name="ETTh1", columns=COLUMNS, rows=ROWS):
-    times = np.datetime64("2016-07-01T00", "h") + np.arange(rows)
+def written(folder, name="ETTh1", columns=COLUMNS, rows=ROWS, minutes=60):
+    times = np.datetime64("2016-07-01T00:00", "m") + minutes * np.arange(rows)
     values = np.random.default_rng(0).normal(size=(rows, len(columns))).round(3)
     lines = [
-        ",".join((str(time).replace("T", " ") + ":00:00", *map(str, row)))
+        ",".join((str(time).replace("T", " ") + ":00", *map(str, row)))
         for time, row in zip(times, values.tolist(), strict=True)
     ]
     (folder / f"{name}.csv").write_text("\n".join([",".join(("date", *columns)), *lines]) + "\n")
@@ -58,6 +58,12 @@ def test_another_file_is_refused(name, columns, rows, path, said, tmp_path):
         EttData(path=str(tmp_path / path)).load()
 
 
+def test_quarters_of_an_hour_under_the_name_of_hours_are_refused(tmp_path):
+    written(tmp_path, minutes=15)
+    with pytest.raises(DataError, match=r"ETTh1.csv: its rows are 15 minutes apart, and those of ETTh1 1 hour"):
+        EttData(path=str(tmp_path)).load()
+
+
 def test_where_no_place_is_named_the_publisher_is():
     with pytest.raises(UsageError, match=r"ETTh2.csv of github.com/zhouhaoyi/ETDataset"):
         EttData(name="ETTh2").load()  # pyright: ignore[reportArgumentType]
@@ -87,7 +93,8 @@ def test_a_forecast_is_trained_by_one_error_and_chosen_by_another():
 def test_it_learns_a_daily_wave(tmp_path):
     rows = np.arange(4 * 400)
     wave = np.sin(rows * np.pi / 12)[:, None] * np.ones(7)
-    lines = [",".join(map(str, (row, *values))) for row, values in enumerate(wave.tolist())]
+    times = np.datetime64("2016-07-01T00", "h") + rows
+    lines = [",".join(map(str, (time, *values))) for time, values in zip(times, wave.tolist(), strict=True)]
     (tmp_path / "ETTh1.csv").write_text("\n".join([",".join(("date", *COLUMNS)), *lines]))
     made = dataclasses.replace(
         EXPERIMENT,

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from rnnjax.config.checks import choice, option, runtime
 from rnnjax.data.forecast_table import ForecastTable
+from rnnjax.data.times import Step
 from rnnjax.errors import DataError, UsageError
 
 Name = Literal["ETTh1", "ETTh2"]
@@ -13,6 +14,7 @@ ROWS = 17_420
 COLUMNS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 _PAGE = "github.com/zhouhaoyi/ETDataset"
 _DAY, _MONTH = 24, 30 * 24
+_HOUR = Step(3_600_000_000, "microseconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class EttData(ForecastTable):
 
         Raises:
           UsageError: if no place is named.
-          DataError: if the file is not there, or not the published one by its columns and rows.
+          DataError: if the file is not there, or not of the published columns, hours and rows.
         """
         if not self.path:
             raise UsageError(f"say where {self.name}.csv of {_PAGE} lies: --data.path FOLDER (its ETT-small)")
@@ -66,6 +68,8 @@ class EttData(ForecastTable):
         held = dataset.preprocess.columns
         if held != COLUMNS:
             raise DataError(f"{path}: its columns are {', '.join(held)}, and those of {self.name} {', '.join(COLUMNS)}")
+        if (step := dataset.preprocess.step) != _HOUR:
+            raise DataError(f"{path}: its rows are {step.times(1)} apart, and those of {self.name} 1 hour")
         return replace(dataset, name=self.name)
 
     def __post_init__(self):
