@@ -32,8 +32,8 @@ EXPERIMENT = Experiment(
     name="mnist_strings",
     summary="convolutions, a bidirectional LSTM and a decoder with attention read strings of 3 to 6 MNIST digits",
     target=AIM,
-    cost="7 epochs of 60,000 strings",
-    data=DigitStringsData(name="mnist", batch_size=64, max_shift=2, training_strings=60_000),
+    cost="6 epochs of 60,000 strings",
+    data=DigitStringsData(name="mnist", batch_size=64, max_shift=2, elastic=1.0, training_strings=60_000),
     model=EncoderDecoder(
         ColumnEncoder((32, 64), Bidirectional(RNN(LSTMCell(128)), RNN(LSTMCell(128), reverse=True)), dropout=0.3),
         Decoder(TOKENS, 32, LSTMCell, (256,), dropout=0.3),
@@ -41,7 +41,7 @@ EXPERIMENT = Experiment(
     ),
     task=SequenceToSequence(),
     optim=OptimConfig(learning_rate=1e-3, schedule="one-cycle", weight_decay=1e-2, label_smoothing=0.05, clip_norm=1.0),
-    train=TrainConfig(epochs=7, steps_per_call=8),
+    train=TrainConfig(epochs=6, steps_per_call=8),
     parallel=ParallelConfig(cpu_devices=2),
     variants={
         "per_column": Variant(

@@ -12,6 +12,7 @@ import rnnjax
 from experiments.mnist_strings import EXPERIMENT
 from experiments.per_column import PerColumn
 from rnnjax import RNN, Bidirectional, GRUCell
+from rnnjax.data.augment import augmented
 from rnnjax.data.digit_strings import DigitStringsData
 from rnnjax.data.images import ImageData
 from rnnjax.data.preprocess import restored
@@ -81,6 +82,29 @@ def test_images_of_training_strings_are_shifted_each_by_itself_and_those_of_othe
             assert found
             moves |= found if len(found) == 1 else set()
     assert moves == {(down, right) for down in range(3) for right in range(3)}
+
+
+def test_a_training_string_is_distorted_as_a_whole_and_in_every_epoch_anew():
+    data = dataclasses.replace(DATA, elastic=0.5, elastic_sigma=2.0)
+    made, plain = data.load(), DATA.load()
+    np.testing.assert_array_equal(made.train["inputs"], plain.train["inputs"])
+    assert DATA.augment(plain) is None
+    augment = data.augment(made)
+    width = made.plan.buckets[-1][0]
+    rows = np.flatnonzero(made.train.lengths == width)
+    stored = {name: np.asarray(made.train[name])[rows] for name in ("inputs", "targets")}
+    epochs = [augmented(augment, jax.random.key(0), np.int32(epoch), rows, stored) for epoch in (0, 0, 1)]
+    first, again, second = (np.asarray(batch["inputs"]) for batch in epochs)
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == stored["inputs"].shape and first.dtype == np.uint8
+    for distorted in (first, second):
+        apart = np.abs(distorted.astype(float) - stored["inputs"]).mean((1, 2))
+        assert (apart > 0).all()
+        # It is still the same string: far nearer to it than to another.
+        others = np.abs(distorted.astype(float) - np.roll(stored["inputs"], 1, 0)).mean((1, 2))
+        assert apart.mean() < others.mean() / 1.5
+    assert (first != second).any((1, 2)).all()
+    np.testing.assert_array_equal(epochs[0]["targets"], stored["targets"])
 
 
 def test_what_no_string_can_be_made_of_is_refused():

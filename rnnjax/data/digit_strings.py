@@ -15,14 +15,15 @@ _SEEDS = {"train": 0, "validation": 1, "test": 2}
 class DigitStringsData(ImageData):
     """Images of several of a data set's images side by side, drawn by a seed that is no run's.
 
-    A split's strings are of that split's images alone: no image of validation or test is trained on. By ``max_shift``
-    each image of a training string is shifted by itself, when the strings are made.
+    A split's strings are of that split's images alone: no image of validation or test is trained on. By
+    --data.max-shift each image of a training string is shifted by itself, when the strings are made; by --data.elastic
+    a string is distorted as a whole, in every epoch anew.
     """
 
     kind: ClassVar[str] = "digit_strings"
     withheld: ClassVar[tuple[str, ...]] = (
-        *("shift_padding", "max_rotation", "max_zoom", "elastic", "elastic_sigma", "flip"),
-        *("alternate_flip", "cutout", "crop_size", "crop_least_area", "permutation_seed", "distorted_validation"),
+        *("shift_padding", "max_rotation", "max_zoom", "flip", "alternate_flip", "cutout"),
+        *("crop_size", "crop_least_area", "permutation_seed", "distorted_validation"),
     )
     fewest: int = option(3, of_target=True)
     """Digits of the shortest string."""
@@ -38,8 +39,19 @@ class DigitStringsData(ImageData):
         return dataset(self)
 
     def augment(self, dataset: Any) -> Any:
-        """Nothing: a string is no image of one thing."""
+        """Elastic distortion of a string as a whole; it is neither turned nor mirrored, nor shifted once it is made."""
+        from rnnjax.data.augment import random_warp
+
         del dataset
+        if not self.elastic:
+            return None
+        warp = random_warp(elastic=self.elastic, elastic_sigma=self.elastic_sigma)
+
+        def distorted(keys: Any, batch: Any) -> dict[str, Any]:
+            # Columns by height are an image on its side, and either way a displacement is as likely as the other.
+            return {**batch, "inputs": warp(keys, batch["inputs"][..., None])[..., 0]}
+
+        return distorted
 
     def __post_init__(self):
         super().__post_init__()
