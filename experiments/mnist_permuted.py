@@ -17,7 +17,10 @@ EXPERIMENT = dataclasses.replace(
     summary="an LSTM(128) reads MNIST pixel by pixel in another order",
     target=Target(value=0.96, source="LSTM 91 to 95.1, LMU 97.2 %"),
     data=dataclasses.replace(PIXELS.data, permutation_seed=0),
-    variants=variants(Target(value=0.96, source="LSTM 91 to 95.1, LMU 97.2, HiPPO 98.3 %; aim 97.5 %")),
+    variants=variants(
+        Target(value=0.96, source="LSTM 91 to 95.1, LMU 97.2, HiPPO 98.3 %; aim 97.5 %"),
+        Target(value=0.983, source="HiPPO 98.3 %"),
+    ),
 )
 
 if __name__ == "__main__":
