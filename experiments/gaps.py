@@ -12,7 +12,7 @@ from experiments.blend import Blended
 from experiments.word_counts import BagOfWords, WordCounts
 from rnnjax.config import identity
 from rnnjax.config.run import from_json
-from rnnjax.experiment import KINDS
+from rnnjax.experiment import Experiment
 
 FIELD = "validation_by"
 
@@ -33,7 +33,8 @@ def cut(result: trials.Result) -> Cut | None:
         settings = BagOfWords.from_json(result["config"]).to_json()
         by = settings.pop(FIELD)
     else:
-        settings = identity(from_json(result["config"], KINDS))
+        assert isinstance(experiment, Experiment), "all others are of a network"
+        settings = identity(from_json(result["config"], experiment.kinds))
         by = settings["data"].pop(FIELD, None)
     return by and Cut(json.dumps([result["experiment"], settings], sort_keys=True), by)
 

@@ -14,7 +14,7 @@ from experiments.blend import Blend, Blended
 from experiments.word_counts import BagOfWords, WordCounts
 from rnnjax.config import Config, identity, identity_differences
 from rnnjax.config.run import from_json
-from rnnjax.experiment import KINDS, Experiment
+from rnnjax.experiment import Experiment
 from rnnjax.tasks import Metric
 
 COPIES = {"cifar10_jpeg": ("cifar10", "CIFAR-10 (JPEG re-encoding)")}
@@ -34,7 +34,7 @@ def differences(result: Result) -> list[str]:
         ours, theirs = Blend.from_json(result["config"]).members, experiment.config.members
         return [] if ours == theirs else [f"members: {' and '.join(ours)}, not {' and '.join(theirs)}"]
     assert isinstance(experiment, Experiment), "all others are of a network"
-    config: Config = from_json(result["config"], KINDS)
+    config: Config = from_json(result["config"], experiment.kinds)
     if config.data.name in COPIES:  # the one difference that is allowed, and the table shows it
         original, _ = COPIES[config.data.name]
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, name=original))
@@ -49,9 +49,10 @@ def is_trial(result: Result) -> bool:
 def file_name(result: Result) -> str:
     """Of a trial: one for each configuration and seed, wherever its data lay and whether it was tested or not."""
     config = result["config"]
-    if isinstance(experiments.load(result["experiment"]), Experiment):
+    experiment = experiments.load(result["experiment"])
+    if isinstance(experiment, Experiment):
         # What the file holds, not what it would hold now: a new field must not rename old trials.
-        kept = identity(from_json(config, KINDS))
+        kept = identity(from_json(config, experiment.kinds))
         config = {name: {k: v for k, v in config[name].items() if k in kept[name]} for name in kept}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
     return f"{result['experiment']}-{digest}-seed-{result['seed']}.json"
