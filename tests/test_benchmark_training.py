@@ -372,7 +372,7 @@ def test_a_data_set_that_is_not_prepared_is_named_with_the_command(monkeypatch, 
 def test_a_whole_run_alone_takes_the_committed_files_place(monkeypatch, tmp_path, arguments, failed, folder):
     monkeypatch.setattr(training.record, "COMMITTED", tmp_path / "whole")
     monkeypatch.setattr(training.record, "UNCOMMITTED", tmp_path / "other")
-    monkeypatch.setattr(training.record, "allocator", dict)
+    monkeypatch.setattr(training.record.results, "allocator", dict)
     rows = [row("digits_rows", "rnnjax", 50.0) | {"failed": failed}]
     monkeypatch.setattr(training, "measure_task", lambda *_: rows)
     monkeypatch.setattr(training, "save_curves", lambda *_: None)
@@ -406,7 +406,7 @@ def test_an_interruption_writes_the_tasks_before_it(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(training, "measure_task", measured)
     monkeypatch.setattr(training.record, "COMMITTED", tmp_path / "whole")
     monkeypatch.setattr(training.record, "UNCOMMITTED", tmp_path / "other")
-    monkeypatch.setattr(training.record, "allocator", dict)
+    monkeypatch.setattr(training.record.results, "allocator", dict)
     assert training.main([]) == 130
     (file,) = tmp_path.rglob("*.json")
     result = json.loads(file.read_text(encoding="utf-8"))
