@@ -3,7 +3,7 @@
 The LSTM's forget gates begin open for memories of up to 784 steps (chrono, Tallec and Ollivier 2018, arXiv:1804.11188).
 ``--variant lru`` reads by recurrences that are linear in their state, which begins as a slow one, in pre-norm residual
 blocks with a gate, and is pooled over all steps (Orvieto et al. 2023, arXiv:2303.06349). ``--variant large`` is for an
-accelerator: ``plan --for h200:1`` compiles its step for one that is not there.
+accelerator: ``plan --for v5e:2x2`` compiles its step for one that is not there.
 """
 
 import math

@@ -39,7 +39,10 @@ class DigitStringsData(ImageData):
         return dataset(self)
 
     def augment(self, dataset: Any) -> Any:
-        """Elastic distortion of a string as a whole; it is neither turned nor mirrored, nor shifted once it is made."""
+        """Elastic distortion of strings ``[B, S, height]`` as wholes, see :func:`rnnjax.data.augment.random_warp`.
+
+        Nothing else: turned, a string's ends would leave the image, and mirrored it would say something else.
+        """
         from rnnjax.data.augment import random_warp
 
         del dataset
