@@ -27,9 +27,9 @@ class SlowLRU(LRUCell):
     max_phase: float = math.pi / 5
 
 
-def variants(target: Target, large: Target) -> dict[str, Variant]:
+def variants(target: Target, large: Target, cell: type[LRUCell] = SlowLRU) -> dict[str, Variant]:
     """Blocks with a third more parameters than the LSTM has, and those of an accelerator."""
-    model = {"cell": SlowLRU, "features": (64,) * 3, "blocks": True, "pooling": ("mean",)}
+    model = {"cell": cell, "features": (64,) * 3, "blocks": True, "pooling": ("mean",)}
     chosen = {"model": model, "optim": {"learning_rate": 3e-3}, "replace": {"target": target}}
     of_large = {"model": {**model, "features": (256,) * 6, "dropout": 0.1}, "train": {"epochs": 100}}
     aim = {"target": large, "cost": "an accelerator, for hours"}
