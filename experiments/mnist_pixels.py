@@ -8,6 +8,7 @@ accelerator: ``plan --for v5e:2x2`` compiles its step for one that is not there.
 
 import math
 import sys
+from typing import Any
 
 from rnnjax import Experiment, ImageData, ImageModel, OptimConfig, ParallelConfig, Target, TrainConfig, Variant, main
 from rnnjax.layers.cells import LRUCell, LSTMCell
@@ -27,14 +28,14 @@ class SlowLRU(LRUCell):
     max_phase: float = math.pi / 5
 
 
-def variants(target: Target, large: Target, cell: type[LRUCell] = SlowLRU) -> dict[str, Variant]:
+def variants(target: Target, large: Target, **changed: Any) -> dict[str, Variant]:
     """Blocks with a third more parameters than the LSTM has, and those of an accelerator."""
-    model = {"cell": cell, "features": (64,) * 3, "blocks": True, "pooling": ("mean",)}
+    model = {"cell": SlowLRU, "features": (64,) * 3, "blocks": True, "pooling": ("mean",), **changed}
     chosen = {"model": model, "optim": {"learning_rate": 3e-3}, "replace": {"target": target}}
     of_large = {"model": {**model, "features": (256,) * 6, "dropout": 0.1}, "train": {"epochs": 100}}
     aim = {"target": large, "cost": "an accelerator, for hours"}
     return {
-        "lru": Variant("three residual blocks of LRU(64) read the same", **chosen),
+        "lru": Variant(f"{len(model['features'])} residual blocks of LRU(64) read the same", **chosen),
         "large": Variant("six residual blocks of LRU(256) read the same, for an accelerator", **of_large, replace=aim),
     }
 
