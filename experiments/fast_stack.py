@@ -34,7 +34,7 @@ def reader(recurrent: Any = None) -> ViewedImageClassifier:
     return ViewedImageClassifier(recurrent, head, conv=FastConvStack((64, 128, 256), axis_name=AXIS), read_by="pixels")
 
 
-def variant(summary: str, recurrent: Any = None, epochs: int = 12) -> Variant:
+def variant(summary: str, recurrent: Any = None, epochs: int = 6) -> Variant:
     """One head on the fast stack."""
     target = TARGET if recurrent else TARGET.compared
     replaced = {"model": reader(recurrent), "target": target, "cost": f"{epochs} epochs of 45,000 images"}
@@ -50,5 +50,5 @@ VARIANTS = {
     "fast_lstm": variant("the fast stack with an LSTM", lstm()),
     "fast_bilstm": variant("the fast stack with a bidirectional LSTM", Bidirectional(lstm(), lstm(reverse=True))),
     "fast_pooled": variant("the fast stack with a pooled head: no recurrence"),
-    "fast_long": variant("the fast stack with an LSTM, for an hour", lstm(), epochs=36),
+    "fast_long": variant("the fast stack with an LSTM, for an hour", lstm(), epochs=14),
 }
