@@ -8,7 +8,20 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments import fields, gaps, label_counts, ladder, load, measured, pairs, plain_models, plots, tables, trials
+from experiments import (
+    fields,
+    gaps,
+    label_counts,
+    ladder,
+    load,
+    measured,
+    pairs,
+    plain_models,
+    plots,
+    tables,
+    trials,
+    variants_in_pairs,
+)
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
 
@@ -33,6 +46,7 @@ def sections(results: dict[str, tables.Results], tried: dict[str, tables.Results
             "fields": fields.page(results),
             "results": tables.full(results),
             "plain models": plain_models.table(results),
+            "variants in pairs": variants_in_pairs.table(results),
             "gaps": gaps.table(results, tried),
             "ladder": ladder.table(results),
             "pairs": pairs.table(results, tried),

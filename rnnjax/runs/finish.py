@@ -15,7 +15,7 @@ from rnnjax.data import Dataset, Spec
 from rnnjax.errors import RunError
 from rnnjax.experiment import Experiment
 from rnnjax.files import write_file, write_text
-from rnnjax.runs import environment, mistakes
+from rnnjax.runs import environment, mistakes, right
 from rnnjax.runs.log import read_metrics
 from rnnjax.runs.plots import Marks, save_curves
 from rnnjax.runs.workdir import WorkDir, cannot_write
@@ -50,8 +50,11 @@ def finish(
     result["parameters"] = count_parameters(fresh_state.params)
     if (experiment.own or experiment.bars) and program.parallel.is_primary:
         result["bars"] = _beside_bars(training, split, {**evaluated, **report.values}, kept)
-    if (init_from := workdir.read_run().init_from) is not None:
-        result["init_from"] = init_from
+    run = workdir.read_run()
+    if run.init_from is not None:
+        result["init_from"] = run.init_from
+    if (answered := right.answered(program.task, program.dataset.spec, kept, split, run.data.get(split))) is not None:
+        result["right"] = answered
     result = digests.sealed(result)
     if program.parallel.is_primary:
         try:  # before all pictures: none of them is worth a result
