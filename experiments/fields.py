@@ -43,9 +43,13 @@ FIELDS: dict[str, dict[str, Beside]] = {
         "mnist_rows": Beside(published=0.989, source="LSTM(256), Adam"),
         "mnist_rows_rnn": Beside(published=0.98, source="SimpleRNN(256), Adam"),
         "mnist_cnn_rnn": Beside("mnist_cnn_rnn-cnn", 0.9955, "ReNet, arXiv:1505.00393"),
+        "mnist_cnn_rnn-deep_lstm": Beside("mnist_cnn_rnn-deep_cnn", 0.9955, "ReNet"),
         "mnist_renet": Beside(published=0.9955, source="ReNet, arXiv:1505.00393"),
         "mnist_strings": Beside("mnist_strings-per_column"),
         "cifar10_cnn_rnn": Beside("cifar10_cnn_rnn-pooled", 0.8765, "ReNet, arXiv:1505.00393, on CIFAR-10 itself"),
+        "cifar10_cnn_rnn-fast_lstm": Beside(
+            "cifar10_cnn_rnn-fast_pooled", 0.94, "a CNN on CIFAR-10 itself, arXiv:2404.00498"
+        ),
         "imagenet_cnn_rnn": Beside(published=0.834, source="Sequencer2D-L, arXiv:2205.01972"),
     },
     "Text": {
