@@ -78,6 +78,20 @@ def test_pinball_loss_is_scikit_learns_and_crossed_quantiles_are_set_right():
     assert list(task.rows(quantiles, SPEC)[0]) == ["a 0.1", "a 0.5", "a 0.9", "b 0.1", "b 0.5", "b 0.9"]
 
 
+@pytest.mark.parametrize("axis", [False, True])
+def test_one_quantile_alone_is_forecast_with_or_without_an_axis_of_its_own(axis):
+    task = Forecast(loss="pinball", quantiles=(0.9,), **UNITS)
+    outputs = OUTPUTS[..., None] if axis else OUTPUTS
+    task.check(outputs, batch())
+    metrics, _ = finished(task, outputs)
+    assert metrics["pinball"] == pytest.approx(mean_pinball_loss(TARGETS.ravel(), OUTPUTS.ravel(), alpha=0.9), rel=1e-5)
+    assert "coverage" not in metrics, "between one quantile and itself there is nothing"
+    np.testing.assert_allclose(task.answers(outputs, SPEC)[..., 0], OUTPUTS * [3.0, 100.0] + [10, -5], rtol=1e-6)
+    assert list(task.rows(outputs, SPEC)[0]) == ["a 0.9", "b 0.9"]
+    with pytest.raises(UsageError, match=r"outputs must be \[5, 3, 2, 1\]"):
+        task.check(OUTPUTS[..., None].repeat(2, -1), batch())
+
+
 def test_the_report_has_errors_by_step_and_column_in_both_units_and_draws_what_it_was_told_to(tmp_path):
     task = Forecast(**UNITS)
     inputs = RNG.normal(size=(5, 4, 2)).astype(np.float32)

@@ -28,9 +28,9 @@ _SHOWN = 4
 class Forecast(Task):
     """Errors of the rows that follow, a mean over windows, steps ahead and columns, in standardised units.
 
-    A model's outputs are ``[B, H, C]`` for H steps ahead of C columns, or ``[B, H, C, Q]`` for Q quantiles, in units of
-    the training rows' standard deviation about their mean, as the targets are stored. Published errors are in these
-    units; the report tells those in the data's own.
+    A model's outputs are ``[B, H, C]`` for H steps ahead of C columns, or ``[B, H, C, Q]`` for Q quantiles (of one
+    alone also ``[B, H, C]``), in units of the training rows' standard deviation about their mean, as the targets are
+    stored. Published errors are in these units; the report tells those in the data's own.
 
     Attributes:
       loss: what is differentiated: squared or absolute error, or the pinball loss (Koenker and Bassett 1978), a mean
@@ -85,15 +85,15 @@ class Forecast(Task):
     def sums(self, outputs: Any, batch: Batch, *, train: bool) -> dict[str, Any]:
         """``loss``, ``weight`` (the windows), and by step ahead and column ``[H, C]`` ``squared`` and ``absolute``.
 
-        Of quantiles ``pinball`` and ``covered``, the targets between the first and the last. In evaluation also
-        ``drawn_inputs``, ``drawn_targets`` and ``drawn_outputs`` of the few windows which the data say are shown: no
-        two rows are the same one, so that their sums are what they are.
+        Of quantiles ``pinball``, and of several ``covered``, the targets between the first and the last. In evaluation
+        also ``drawn_inputs``, ``drawn_targets`` and ``drawn_outputs`` of the few windows which the data say are shown:
+        no two rows are the same one, so that their sums are what they are.
         """
         import jax.numpy as jnp
 
         mask, targets = batch["mask"], batch["targets"].astype(jnp.float32)
         outputs = outputs.astype(jnp.float32)
-        quantiles = outputs if self.loss == "pinball" else outputs[..., None]
+        quantiles = _by_quantile(outputs)
         if not train:
             quantiles = jnp.sort(quantiles, axis=-1)  # crossed ones set right lose nothing (Chernozhukov et al. 2010)
         quantiles = jnp.where(mask[:, None, None, None], quantiles, 0)  # what stands in padding may be NaN
@@ -107,6 +107,7 @@ class Forecast(Task):
         made = {"weight": counted.sum(), "squared": total(error**2), "absolute": total(jnp.abs(error))}
         if self.loss == "pinball":
             made["pinball"] = total(_pinball(targets[..., None] - quantiles, self.quantiles).mean(-1))
+        if self.outputs > 1:
             inside = (targets >= quantiles[..., 0]) & (targets <= quantiles[..., -1])
             made["covered"] = total(inside.astype(jnp.float32))
         made["loss"] = made["pinball" if self.loss == "pinball" else self.loss].mean()
@@ -119,7 +120,7 @@ class Forecast(Task):
         return int(np.argmin(np.abs(np.subtract(self.quantiles, 0.5)))) if self.loss == "pinball" else 0
 
     def finish(self, totals: Mapping[str, Any]) -> dict[str, float]:
-        """``loss``, ``mse`` and ``mae`` in standardised units, and of quantiles ``pinball`` and ``coverage``."""
+        """``loss``, ``mse`` and ``mae`` in standardised units, of quantiles ``pinball``, of several ``coverage``."""
         metrics = {"loss": mean(totals["loss"], totals["weight"])}
         names = {"mse": "squared", "mae": "absolute", "pinball": "pinball", "coverage": "covered"}
         for name, key in names.items():
@@ -128,10 +129,11 @@ class Forecast(Task):
         return metrics
 
     def check(self, outputs: Any, batch: Batch) -> None:
-        """Outputs must be ``[B, H, C]`` as the targets, with the quantiles as a last axis where there are some."""
+        """Outputs must be ``[B, H, C]`` as the targets, with the quantiles as a last axis where there are several."""
         targets = batch["targets"]
         wanted = (*targets.shape, len(self.quantiles)) if self.loss == "pinball" else tuple(targets.shape)
-        if not hasattr(outputs, "shape") or tuple(outputs.shape) != wanted:
+        fitting = {wanted} | ({tuple(targets.shape)} if self.outputs == 1 else set())
+        if not hasattr(outputs, "shape") or tuple(outputs.shape) not in fitting:
             got = list(outputs.shape) if hasattr(outputs, "shape") else type(outputs).__name__
             axes = "rows, steps ahead, columns" + (", quantiles" if self.loss == "pinball" else "")
             raise UsageError(f"outputs must be {list(wanted)} ({axes}), got {got}")
@@ -195,7 +197,7 @@ class Forecast(Task):
     def answers(self, outputs: np.ndarray, spec: "Spec") -> Any:
         """Forecasts ``[N, H, C]`` in the data's units, or their quantiles ``[N, H, C, Q]``, rising; float64."""
         outputs = np.asarray(outputs, np.float64)
-        quantiles = np.sort(outputs, -1) if self.loss == "pinball" else outputs[..., None]
+        quantiles = np.sort(_by_quantile(outputs), -1)
         made = np.asarray(self.mean)[:, None] + np.asarray(self.scale)[:, None] * quantiles
         return made if self.loss == "pinball" else made[..., 0]
 
@@ -231,6 +233,11 @@ class Forecast(Task):
             "mean": list(self.mean),
             "scale": list(self.scale),
         }
+
+
+def _by_quantile(outputs: Any) -> Any:
+    """Outputs with quantiles, or the one number that there is, on an axis of their own: ``[B, H, C, Q]``."""
+    return outputs if outputs.ndim == 4 else outputs[..., None]
 
 
 def _pinball(error: Any, quantiles: tuple[float, ...]) -> Any:
