@@ -90,6 +90,13 @@ def test_a_forecast_is_trained_by_one_error_and_chosen_by_another():
         Forecast(score="rmse")  # pyright: ignore[reportArgumentType]
 
 
+def test_what_it_is_trained_by_is_no_option_of_its_data(capsys):
+    assert rnnjax.main(EXPERIMENT, ["train", "--data.loss", "squared"]) == 2
+    assert "--data.loss" in capsys.readouterr().err
+    asked = EXPERIMENT.with_parts(data=dataclasses.replace(EXPERIMENT.data, quantiles=(0.1, 0.9)))
+    assert (EXPERIMENT.task.loss, asked.task.loss) == ("absolute", "pinball")
+
+
 def test_it_learns_a_daily_wave(tmp_path):
     rows = np.arange(4 * 400)
     wave = np.sin(rows * np.pi / 12)[:, None] * np.ones(7)

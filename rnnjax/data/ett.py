@@ -34,6 +34,7 @@ class EttData(ForecastTable):
         "test_fraction",
         "missing",
         "gaps",
+        "loss",
     )
     name: str = "ETTh1"
     """Which transformer: ETTh1 or ETTh2."""
@@ -45,6 +46,8 @@ class EttData(ForecastTable):
     """Rows that a forecast is made from."""
     horizon: int | None = option(96, of_target=True)
     """Rows that are forecast; published are 96, 192, 336 and 720."""
+    quantiles: tuple[float, ...] = ()
+    """Quantiles that are forecast, by pinball loss; unset: values, by the loss of the experiment's task."""
     season: int = option(_DAY, rare=True)
     """Rows of a season, for the bars that repeat it."""
 
