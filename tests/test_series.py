@@ -159,6 +159,24 @@ def test_another_table_must_have_the_step_of_the_training(tmp_path):
     assert found.after(1) == ["2024-03-31"], "of two rows alone, 29 days would be the step"
 
 
+@pytest.mark.parametrize("gaps", ["refuse", "forward", "keep"])
+@pytest.mark.parametrize("hours", [0.25, 24])
+def test_rows_of_another_step_are_refused_whatever_becomes_of_gaps(tmp_path, gaps, hours):
+    hour, begin = Step(3_600_000_000, "microseconds"), datetime.datetime(2024, 1, 1)
+    every = [str(begin + n * datetime.timedelta(hours=hours)) for n in range(9)]
+    shown = {0.25: "15 minutes", 24: "1 day"}[hours]
+    for rows in (every, every[:4] + every[5:]):  # also where one of their own is missing
+        with pytest.raises(DataError, match=f"rows are {shown} apart, and the model was trained on rows 1 hour apart"):
+            read(tmp_path, table(rows), gaps=gaps, step=hour)
+
+
+def test_rows_that_were_taken_as_equal_steps_may_be_any_time_apart_again(tmp_path):
+    second, begin = Step(1_000_000, "microseconds"), datetime.datetime(2024, 1, 1)
+    uneven = [str(begin + datetime.timedelta(seconds=n * n / 7)) for n in range(9)]
+    for rows in (uneven, [str(begin), str(begin + datetime.timedelta(days=3))]):
+        assert len(read(tmp_path, table(rows), gaps="keep", step=second).values) == len(rows)
+
+
 @pytest.mark.parametrize(
     ("days", "after"),
     [

@@ -78,6 +78,8 @@ class Rows:
         step, apart = times.step_of(read.values, known)
         if (apart == 1).all():
             return step
+        if known is not None:
+            self._refuse_other_step(apart, known, gaps)
         if gaps == "keep":
             odd = f"{int((apart != 1).sum()):,} of {len(apart):,} steps are not the usual one of {step.times(1)}"
             self.said.append(f"{odd}; rows are taken as equal steps")
@@ -92,13 +94,20 @@ class Rows:
         self._take(rows, filled)
         return step
 
+    def _refuse_other_step(self, apart: np.ndarray, known: Step, gaps: str) -> None:
+        """Raises DataError where no row is a step of the training after the one before it, but most are another one.
+
+        Where rows were taken as equal steps, times may be of no step at all, and two rows say nothing of one.
+        """
+        own, of_own = times.step_of(self._read.values)
+        even = len(apart) > 1 and 2 * (of_own == 1).sum() > len(apart)
+        if (apart != 1).all() and (even or gaps != "keep"):
+            raise DataError(
+                f"{self.path}: rows are {own.times(1)} apart, and the model was trained on rows {known.times(1)} apart"
+            )
+
     def _refuse_uneven(self, apart: np.ndarray, step: Step, gaps: str, known: Step | None) -> None:
         """Raises DataError unless rows are missing that may be filled, which is then said."""
-        if known is not None and len(set(apart)) == 1:
-            there = times.step_of(self._read.values)[0].times(1)
-            raise DataError(
-                f"{self.path}: rows are {there} apart, and the model was trained on rows {step.times(1)} apart"
-            )
         at, missing = self._after(int((apart != 1).argmax())), int(apart.sum()) - len(apart)
         keep = "take rows as equal steps by --data.gaps keep" if known is None else _WHOLE
         if not ((apart == np.round(apart)).all() and (apart >= 1).all()):
