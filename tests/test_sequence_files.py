@@ -256,6 +256,36 @@ def test_a_column_of_labels_in_each_file_is_of_the_file_where_it_does_not_change
     assert (loaded(tmp_path).target, loaded(tmp_path).spec.per_step) == ("steps", True)
 
 
+@pytest.mark.parametrize("layout", ["long", "files"])
+def test_labels_that_are_written_at_each_step_are_of_the_steps_or_of_the_whole_as_the_model_was_trained(
+    layout, tmp_path
+):
+    def written(name, labels):
+        rows = [[f"{step},{step % 3},{label}" for step, label in enumerate(of)] for of in labels]
+        if layout == "long":
+            lines = [f"{number},{row}" for number, of in enumerate(rows) for row in of]
+            (tmp_path / f"{name}.csv").write_text("\n".join(["id,time,x,label", *lines]))
+            return tmp_path / f"{name}.csv"
+        (tmp_path / name).mkdir()
+        for number, of in enumerate(rows):
+            (tmp_path / name / f"{number}.csv").write_text("\n".join(["time,x,label", *of]))
+        return tmp_path / name
+
+    steps = SequenceTable(path=str(written("steps", ["aab" + "b" * number for number in range(12)]))).load()
+    whole = SequenceTable(path=str(written("whole", ["ab"[n % 2] * (3 + n) for n in range(12)]))).load()
+    assert (steps.target, whole.target) == ("steps", "class")
+    alike, differ, empty = written("alike", ["bbb", "aa"]), written("differ", ["aab"]), written("empty", [["", ""]])
+    assert [row[row >= 0].tolist() for row in steps.preprocess.labelled(alike)["labels"]] == [[1, 1, 1], [0, 0]]
+    assert whole.preprocess.labelled(alike)["labels"].tolist() == [1, 0]
+    with pytest.raises(DataError, match="its labels differ from step to step, and one of the whole sequence is needed"):
+        whole.preprocess.labelled(differ)
+    with pytest.raises(DataError, match="the label in 'label' is empty"):
+        whole.preprocess.labelled(empty)
+    if layout == "files":
+        assert whole.preprocess.labelled(alike / "0.csv")["labels"].tolist() == [1]
+        assert steps.preprocess.labelled(alike / "0.csv")["labels"][0, :3].tolist() == [1, 1, 1]
+
+
 def test_rows_with_times_are_steps_and_are_not_read_as_sequences_where_nothing_tells_those_apart(tmp_path):
     path = made.long_table(tmp_path / "long.csv")
     path.write_text(path.read_text().replace("id,time", "subject,time", 1))

@@ -47,7 +47,6 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
         one if label is None else one._replace(labels=label) for one, label in zip(found.series, labels, strict=True)
     ]
     series = [one._replace(group=group) for one, group in zip(series, groups, strict=True)]
-    found, series = _whole(found, series)
     left = [entry.place for entry in every if not _is_sequence(entry)]
     lines = [f"{count(len(files), kinds[0] + ' file')}, a sequence each{said}", *found.understood]
     lines += [f"{count(len(left), 'other file')} left aside: {', '.join(left[:3])}"] * bool(left)
@@ -60,15 +59,6 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
         validation=[number for number, split in enumerate(split_of) if split == "validation"],
         understood=lines,
     )
-
-
-def _whole(found: Found, series: list[Series]) -> tuple[Found, list[Series]]:
-    """Where the steps of each file have one label alone, it is the label of the whole sequence."""
-    said = [{label for label in one.step_labels or () if label is not None} for one in series]
-    if not all(len(labels) == 1 for labels in said):
-        return found, series
-    made = [one._replace(labels=(*labels,), step_labels=None) for one, labels in zip(series, said, strict=True)]
-    return dataclasses.replace(found, target=""), made
 
 
 def read_file(path: Path, reading: Reading) -> Found:

@@ -97,7 +97,7 @@ def _units(series: Sequence[Series]) -> tuple[np.ndarray, list[str]]:
         digests.append(digest.digest())
     again = len(digests) - len(set(digests))
     lines = [f"exactly like others: {count(again, 'sequence')}; they stay in one split with those"] * bool(again)
-    labels = {(digest, one.labels, one.step_labels) for digest, one in zip(digests, series, strict=True)}
+    labels = {(digest, one.labels or one.step_labels) for digest, one in zip(digests, series, strict=True)}
     other = len(labels) - len(set(digests))
     lines += [f"the same values with different labels: {count(other, 'sequence')}"] * bool(other)
     return groups_of(digests, [one.group for one in series]), lines

@@ -72,7 +72,7 @@ def _long(table: Table, reading: Reading, *, training: bool) -> Found:
             f"{table.path}: {name}",
             found.array[chosen],
             () if varies else _labels(table, labels, texts, chosen, training),
-            tuple(texts[varies[0]][row] for row in chosen) if varies else None,
+            tuple(texts[labels[0]][row] for row in chosen) if len(labels) == 1 else None,
             None if groups is None else groups[number],
         )
         for number, (name, chosen) in enumerate(zip(rows, order, strict=True))
@@ -202,13 +202,15 @@ def _one(table: Table, reading: Reading, *, training: bool, labelled: bool) -> F
     found = columns.values(table, reading, (timed, *labels))
     (order,), said = _in_time(table, [list(every)], times, timed)
     of_steps = tuple(cells.label(table.values[labels[0]][row]) for row in order) if labels else None
-    series = Series(str(table.path), str(table.path), found.array[order], (), of_steps)
+    different = {label for label in of_steps or () if label is not None}
+    whole = (next(iter(different), ""),) if labels and len(different) < 2 else ()
+    series = Series(str(table.path), str(table.path), found.array[order], whole, of_steps)
     settled = dataclasses.replace(
         reading, layout="files", time_column=timed, label_columns=labels, value_columns=found.names, time_format=form
     )
     parts = [f"times in {timed!r}"] * bool(timed) + [f"labels of steps in {name!r}" for name in labels[:1]]
     lines = [*table.understood, ", ".join([*parts, _values(found.names)]), *found.aside, *said]
-    target = "steps" if labels else ""
+    target = "steps" if series.by_step else ""
     return Found(table.path, [series], settled, found.names, labels, understood=lines, target=target)
 
 

@@ -114,7 +114,7 @@ def choose(found: Found, wanted: str, trained: Sequence[int]) -> tuple[Targets, 
       DataError: where there are no labels, or they are none of what is wanted.
     """
     series = [found.series[number] for number in trained]
-    by_step = any(one.step_labels is not None for one in found.series)
+    by_step = any(one.by_step for one in found.series)
     if not by_step and any(not one.labels for one in found.series):
         without = next(one for one in found.series if not one.labels)
         raise DataError(
@@ -129,7 +129,7 @@ def choose(found: Found, wanted: str, trained: Sequence[int]) -> tuple[Targets, 
     if len(found.label_names) > 1 and kind == "class":
         names = " and ".join(map(repr, found.label_names[:3]))
         raise DataError(f"{found.path}: a class is in one column; {names} are several: name one by --data.label-column")
-    if not by_step and (kind != "labels" or len(found.label_names) > 1):
+    if kind != "steps" and (kind != "labels" or len(found.label_names) > 1):
         for one in found.series:
             _need(one, found.label_names)
     names = _names(kind, series, found.label_names)
@@ -216,6 +216,13 @@ def _alike(names: Sequence[str]) -> list[str]:
 
 def _need(one: Series, columns: Sequence[str], *, some: bool = True) -> None:
     """Refuses a sequence without a label for each column, and with an empty one where there must be some."""
+    if one.by_step:
+        raise DataError(f"{one.place}: its labels differ from step to step, and one of the whole sequence is needed")
+    if not one.labels:
+        raise DataError(
+            f"{one.place}: there is no label; write one where training had it: in a column, in the file's name, in a "
+            "table beside it, or as the name of its folder, of which two or more lie side by side"
+        )
     if len(one.labels) != max(len(columns), 1):
         raise DataError(f"{one.place}: {count(max(len(columns), 1), 'label')} needed, {len(one.labels)} there")
     if some and "" in one.labels:
@@ -236,7 +243,7 @@ def _parts(one: Series) -> list[str]:
 
 def _of_steps(one: Series) -> tuple[str | None, ...]:
     if one.step_labels is None:
-        raise DataError(f"{one.place}: there are no labels of steps, which other sequences have")
+        raise DataError(f"{one.place}: there is no label a step in it, as there is in training")
     return one.step_labels
 
 

@@ -13,13 +13,16 @@ from rnnjax.errors import DataError
 class Series(NamedTuple):
     """One sequence.
 
+    Labels that are written at each step are both, those of the steps and, where they do not differ, that of the whole.
+
     Attributes:
       place: where it stands, for errors: ``file.csv:17``, or a file.
       name: what ``predict`` answers under.
       steps: ``[T, channels]`` float64, NaN where a value is missing; of a recording, ``[samples]`` int16.
       labels: as they are written, one for each column of labels, an empty text where a cell is empty; none where there
-        are no columns.
-      step_labels: as they are written, one a step, None where a step has none; None of labels of whole sequences.
+        are no columns, and where the labels of its steps differ.
+      step_labels: as they are written, one a step, None where a step has none; None where steps have no labels of their
+        own.
       group: of what stays in one split; None where nothing does.
     """
 
@@ -29,6 +32,11 @@ class Series(NamedTuple):
     labels: tuple[str, ...] = ()
     step_labels: tuple[str | None, ...] | None = None
     group: str | None = None
+
+    @property
+    def by_step(self) -> bool:
+        """Whether its labels can only be those of its steps."""
+        return self.step_labels is not None and not self.labels
 
 
 @dataclass(frozen=True)
