@@ -540,6 +540,28 @@ def test_recordings_that_are_none_are_refused_by_name(tmp_path):
             loaded(root)
 
 
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (34, b"\x08\0", "1 channel of 1 byte and 2 bytes for all of them; one of these is wrong"),
+        (22, b"\x02\0", "2 channels of 2 bytes and 2 bytes for all of them"),
+        (32, b"\x04\0", "1 channel of 2 bytes and 4 bytes for all of them"),
+        (40, bytes(4), "its header says that no sample follows"),
+    ],
+)
+def test_a_recording_whose_header_says_two_things_is_refused(at, value, message):
+    """Read by either, other numbers would come out than were recorded."""
+    good = made.wav_bytes(SERIES[0])
+    assert len(good) > 2048 and good[36:40] == b"data"
+    size = (int.from_bytes(good[4:8], "little") + 12).to_bytes(4, "little")
+    listed = (
+        good[:4] + size + good[8:36] + b"LIST\x03\0\0\0abc\0" + good[36:]
+    )  # chunks before the samples, of odd size, are none of them
+    np.testing.assert_array_equal(wav_files.read(listed, "a.wav")[0], wav_files.read(good, "a.wav")[0])
+    with pytest.raises(DataError, match=f"a.wav: .*{message}"):
+        wav_files.read(good[:at] + value + good[at + len(value) :], "a.wav")
+
+
 def test_other_refusals_name_what_to_do(tmp_path):
     root = made.class_folders(tmp_path / "f", ".npy")
     with pytest.raises(DataError, match=r"--data.hold-out names groups, and there are none"):

@@ -5,35 +5,54 @@ import wave
 
 import numpy as np
 
+from rnnjax.data.sequences import count
 from rnnjax.errors import DataError
 
 _HINT = "convert it, as by ffmpeg -i IN -c:a pcm_s16le OUT.wav"
+_HEADER = 1024
+"""Bytes that a header may have beside the samples: what is longer than that holds some."""
 
 
 def read(data: bytes, place: str) -> tuple[np.ndarray, int]:
     """The samples of a recording, ``[samples]`` int16, and their rate in Hz; of several channels, their mean.
 
     Raises:
-      DataError: if it is no WAV file of whole numbers, or is cut off, or holds nothing.
+      DataError: if it is no WAV file of whole numbers, or is cut off, or holds nothing, or its header says two things.
     """
     try:
         with wave.open(io.BytesIO(data)) as file:
             channels, width, rate, frames = file.getparams()[:4]
             raw = file.readframes(frames)
     except (wave.Error, EOFError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
-        said = "it ends within its header" if isinstance(error, EOFError) else error
+        said = "it ends within its header" if isinstance(error, EOFError) else str(error) or "its parts do not fit"
         raise DataError(f"{place}: not a WAV file that can be read ({said}); {_HINT}") from error
     if not (0 < channels <= 64 and width in (1, 2, 3, 4) and rate > 0):
         raise DataError(f"{place}: {channels} channels of {8 * width} bits at {rate} Hz are not read; {_HINT}")
+    if (told := _frame_bytes(data)) != channels * width:
+        raise DataError(
+            f"{place}: its header says {count(channels, 'channel')} of {count(width, 'byte')} and "
+            f"{count(told, 'byte')} for all of them; one of these is wrong; {_HINT}"
+        )
     if len(raw) != frames * channels * width:
         have = len(raw) // (channels * width)
         raise DataError(f"{place}: cut off, {have:,} of {frames:,} samples are there; copy it again, or leave it out")
+    if not frames and len(data) > _HEADER + channels * width:
+        raise DataError(f"{place}: its header says that no sample follows, as where recording broke off; {_HINT}")
     if not frames:
         raise DataError(f"{place}: a recording without a sample; leave it out")
     samples = _samples(raw, width).reshape(frames, channels)
     if channels == 1:
         return samples[:, 0].astype(np.int16), rate
     return np.round(samples.mean(1)).astype(np.int16), rate
+
+
+def _frame_bytes(data: bytes) -> int:
+    """The bytes of all channels' sample by the header's own account, which the standard library does not look at."""
+    at = 12
+    while at < len(data) and data[at : at + 4] != b"fmt ":
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return int.from_bytes(data[at + 20 : at + 22], "little")
 
 
 def _samples(raw: bytes, width: int) -> np.ndarray:
