@@ -98,6 +98,36 @@ def ucr_file(path, name="{}", header=""):
     return path
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_another_wide_table_may_have_more_steps_and_where_columns_have_names_fewer(header, tmp_path):
+    values = np.random.default_rng(0).normal(size=(12, 9)).round(3) + 0.0005
+
+    def written(name, steps, label=True):
+        lines = [["label", *(f"t{t}" for t in range(steps))][not label :]] if header else []
+        lines += [[n % 2, *values[n, :steps]][not label :] for n in range(12)]
+        (tmp_path / name).write_text("\n".join(",".join(map(str, line)) for line in lines))
+        return tmp_path / name
+
+    def answered(preprocess, path):
+        return [np.squeeze(read()) for _, read in preprocess.read([str(path)], [], None)]
+
+    preprocess = loaded(written("seven.csv", 7), target="class").preprocess
+    longer = written("nine.csv", 9)
+    np.testing.assert_array_equal(answered(preprocess, longer), values)
+    assert preprocess.labelled(longer).lengths.tolist() == [9] * 12
+    tested = loaded(tmp_path / "seven.csv", target="class", test_path=str(longer))
+    assert (tested.train.lengths.max(), tested.test.lengths.max()) == (7, 9)
+    shorter = written("five.csv", 5)
+    if header:
+        np.testing.assert_array_equal(answered(preprocess, shorter), values[:, :5])
+        np.testing.assert_array_equal(answered(preprocess, written("none.csv", 9, label=False)), values)
+        said = loaded(tmp_path / "seven.csv", target="class", value_columns=("t0", "t1", "t2")).preprocess
+        np.testing.assert_array_equal(answered(said, longer), values[:, :3])
+    else:
+        with pytest.raises(DataError, match="no column 'column7'"):
+            answered(preprocess, shorter)
+
+
 def test_a_table_of_the_ucr_archive_has_the_class_in_its_first_column(tmp_path):
     dataset = loaded(ucr_file(tmp_path / "A_TRAIN.tsv"))
     assert (dataset.target, dataset.spec.names) == ("class", ("-1", "1", "3"))

@@ -41,7 +41,8 @@ def dataset(found: Found, config: SequenceTable) -> Dataset:
       UsageError: if what is asked for is of recordings, and they are none.
       DataError: if they are too few to train and test on.
     """
-    trained = [number for number in range(len(found.series)) if number not in set(found.test)]
+    tested = set(found.test)
+    trained = [number for number in range(len(found.series)) if number not in tested]
     targets, said = sequence_targets.choose(found, config.target, trained)
     sequence_targets.check_names(targets, found)
     splits = sequence_splits.cut(

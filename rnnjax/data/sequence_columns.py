@@ -1,5 +1,6 @@
 """Which columns of a table hold the ids, times, values, labels and groups of sequences."""
 
+import dataclasses
 import difflib
 import itertools
 import re
@@ -158,6 +159,23 @@ def values(table: Table, reading: Reading, taken: Sequence[str | None]) -> Value
     why = {"text" + _commas(table, text): text, "empty": empty, "the numbers of the rows": numbered}
     aside = [f"{_listed(which)} left aside, {what}" for what, which in why.items() if which]
     return Values(tuple(kept), np.stack(columns, 1), tuple(aside))
+
+
+def with_its_steps(table: Table, reading: Reading) -> Reading:
+    """How a wide table is read that has fewer or more columns of steps than the training's, whose names were found.
+
+    The last ones may be missing where columns have names, and more may follow that are called like them but for their
+    numbers. Of a table without names it cannot be told which column is missing.
+    """
+    known = list(reading.value_columns)
+    there = [name for name in known if name in table.columns]
+    if len(there) < len(known):
+        begins = bool(table.header) and bool(there) and there == known[: len(there)]
+        return dataclasses.replace(reading, value_columns=tuple(there)) if begins else reading
+    alike = set(map(_without_numbers, known))
+    taken = {reading.id_column, reading.group_column, *reading.label_columns, *known}
+    more = [name for name in table.columns if name not in taken and _without_numbers(name) in alike]
+    return dataclasses.replace(reading, value_columns=(*known, *more)) if len(alike) == 1 else reading
 
 
 def _commas(table: Table, names: Sequence[str]) -> str:

@@ -156,6 +156,8 @@ def _wide(table: Table, reading: Reading, ids: str | None, *, training: bool) ->
     """A row a sequence, a column a step; it ends with the last cell that is not empty."""
     labels = columns.label_columns(table, reading, training=training)
     group = columns.found(table, reading.group_column, (), _GROUP) if training else None
+    all_steps = reading.all_steps or not reading.value_columns
+    reading = columns.with_its_steps(table, reading) if reading.all_steps else reading
     found = columns.values(table, reading, (ids, group, *labels))
     if len(found.names) < 2:
         raise DataError(
@@ -179,6 +181,7 @@ def _wide(table: Table, reading: Reading, ids: str | None, *, training: bool) ->
     settled = dataclasses.replace(
         reading, layout="wide", id_column=ids, label_columns=labels, value_columns=found.names, group_column=group
     )
+    settled = dataclasses.replace(settled, all_steps=all_steps)
     short = int((ends < there.shape[1]).sum())
     parts = [f"labels in {', '.join(map(repr, labels))}"] * bool(labels) + [f"groups in {group!r}"] * bool(group)
     steps = f"{len(found.names):,} steps, {found.names[0]!r} to {found.names[-1]!r}"

@@ -46,6 +46,8 @@ class Reading:
     Attributes:
       layout: ``long``, ``wide``, ``files`` (a file a sequence) or ``ts``; ``auto`` before anything was read.
       rate: of recordings, samples a second; 0 of others.
+      all_steps: of a wide table, whether its columns of values were found and not said: all that there are of steps, so
+        that another table may have fewer or more.
       others: as of :class:`rnnjax.data.sequence_table.SequenceTable`.
     """
 
@@ -61,6 +63,7 @@ class Reading:
     encoding: str | None = None
     header: bool | None = None
     rate: int = 0
+    all_steps: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
