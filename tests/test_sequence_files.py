@@ -187,6 +187,30 @@ def test_missing_values_are_the_mean_and_an_input_says_so(tmp_path):
     np.testing.assert_allclose(row[0, :2], (raw[0] - dataset.preprocess.mean) / dataset.preprocess.std, rtol=1e-5)
 
 
+def test_other_data_are_normalised_by_the_statistics_of_the_training(tmp_path):
+    """As the same file is when it is read as new data, whatever its own mean and deviation."""
+
+    def written(name, scale, shift):
+        lines = [
+            f"s{n},{t},{scale * x + shift:.6f},{'' if (n + t) % 4 == 0 else y},{NAMES[n % 2]}"
+            for n, steps in enumerate(SERIES)
+            for t, (x, y) in enumerate(steps)
+        ]
+        (tmp_path / name).write_text("\n".join(["id,time,x,y,label", *lines]) + "\n")
+        return tmp_path / name
+
+    trained = loaded(written("one.csv", 1, 0)).preprocess
+    other = loaded(path := written("other.csv", 3, -70))
+    assert trained.reads_alike(other.preprocess) and other.preprocess.mean[0] < -50 and trained.missing == (1,)
+    adopted, new = trained.adopted(other), trained.labelled(path)
+    assert adopted.preprocess == trained
+    rows = {place: number for number, place in enumerate(new.places)}
+    for split, places in other.places().items():
+        made, wanted = adopted.split(split), [rows[place] for place in places]
+        np.testing.assert_array_equal(made.lengths, new.lengths[wanted])
+        np.testing.assert_allclose(made["inputs"], new["inputs"][wanted], atol=1e-5)
+
+
 def test_a_ts_file_is_read_with_the_test_file_beside_it(tmp_path):
     train = made.ts_file(tmp_path / "A_TRAIN.ts", range(16))
     made.ts_file(tmp_path / "A_TEST.ts", range(16, COUNT))

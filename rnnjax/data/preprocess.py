@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -130,8 +130,12 @@ class Preprocess:
         """Leaves a few inputs to try prediction on; ``texts`` are documents of the experiment's own."""
 
     def reads_alike(self, other: "Preprocess") -> bool:
-        """Whether stored inputs of another data set mean the same to a model."""
+        """Whether another data set's inputs are of the same kind, so that :meth:`adopted` gives what a model reads."""
         return self == other
+
+    def adopted(self, dataset: Any) -> Any:
+        """A data set that reads alike as this preprocessing would have stored it, such as by its own statistics."""
+        return replace(dataset, preprocess=self)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, ``kind`` among them."""

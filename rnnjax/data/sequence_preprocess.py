@@ -173,6 +173,25 @@ class SequencePreprocess(Preprocess):
         wanted = ("channels", "missing", "targets", "mel", "most")
         return all(getattr(other, name, None) == getattr(self, name) for name in wanted)
 
+    def adopted(self, dataset: Any) -> Any:
+        """A data set that reads alike, normalised by the mean and deviation here in place of its own."""
+        theirs = dataset.preprocess
+        if self.mel is None and (theirs.mean, theirs.std) != (self.mean, self.std):
+            made = {name: self._normalised_anew(examples, theirs) for name, examples in dataset.splits().items()}
+            dataset = replace(dataset, **made)
+        return super().adopted(dataset)
+
+    def _normalised_anew(self, examples: Examples, theirs: Any) -> Examples:
+        """Examples that another preprocessing normalised; padding and missing values stay 0."""
+        stored, width = np.array(examples["inputs"]), len(self.channels)
+        there = np.arange(stored.shape[1]) < np.asarray(examples.lengths)[:, None]
+        there = np.repeat(there[..., None], width, -1)
+        for place, channel in enumerate(self.missing, width):
+            there[..., channel] &= stored[..., place] == 0
+        values = stored[..., :width].astype(np.float64) * theirs.std + theirs.mean
+        stored[..., :width] = np.where(there, (values - self.mean) / self.std, 0)
+        return replace(examples, arrays={**examples.arrays, "inputs": stored})
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {**asdict(self), "kind": self.kind}

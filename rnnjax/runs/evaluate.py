@@ -161,7 +161,7 @@ def _loaded(section: Any, trained: Predictor, run: Run, root: Path, split: str, 
             "vocabulary); name its own by --data-dir or --data.path, or predict these"
         )
     _check_split(root, run, dataset, split, other_data)
-    return dataclasses.replace(dataset, preprocess=trained.preprocess)
+    return trained.preprocess.adopted(dataset)
 
 
 def _check_split(root: Path, run: Run, dataset: Dataset, split: str, other_data: bool) -> None:
