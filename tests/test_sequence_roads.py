@@ -115,6 +115,25 @@ def test_each_target_trains_evaluates_resumes_and_answers_a_table_without_labels
 
 
 @pytest.mark.slow
+def test_other_data_are_read_and_judged_in_the_units_of_the_training(tmp_path, monkeypatch, capsys):
+    """That is as predict answers, and by what the model has seen: other data say nothing of their own statistics."""
+    monkeypatch.chdir(tmp_path)
+    mine = made.long_table(tmp_path / "mine.csv", target=lambda n, t: f"{made.SERIES[n].mean():.3f}")
+    assert main(["sequence", str(mine), *SMALL, "--data.target", "number"]) == 0
+    monkeypatch.setattr(made, "SERIES", [3 * steps + 20 for steps in made.SERIES])
+    other = made.long_table(tmp_path / "other.csv", target=lambda n, t: f"{made.SERIES[n].mean():.3f}")
+    capsys.readouterr()
+    assert main(["sequence", "evaluate", "--data.path", str(other), "--other-data", "--split", "test"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    places = data.load(dataclasses.replace(SEQUENCES.data, path=str(other), target="number")).places()["test"]
+    lines = other.read_text().splitlines()
+    numbers = [int(lines[int(place.rsplit(":", 1)[1]) - 1].split(",")[0].removeprefix("s")) for place in places]
+    answers = rnnjax.load("runs/sequence_table/seed-0")([made.SERIES[n] for n in numbers])
+    wanted = [round(made.SERIES[n].mean(), 3) for n in numbers]
+    assert said["rmse"] == pytest.approx(np.sqrt(np.mean((answers - np.array(wanted)) ** 2)), rel=1e-4)
+
+
+@pytest.mark.slow
 @pytest.mark.long
 def test_recordings_train_and_answer_and_a_broken_one_is_named_beside_the_others(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -81,6 +81,8 @@ def test_numbers_are_learnt_in_units_of_the_training_targets():
     np.testing.assert_allclose(task.scale, TARGETS.astype(np.float64).std(0))
     assert Regression().prepared(dataset(np.full(9, 7.0, np.float32)), None).scale == (1.0,)
     assert Regression(standardize=False).prepared(dataset(TARGETS), None) == Regression(standardize=False)
+    trained = task.settled().prepared(dataset(3 * TARGETS - 70), None)  # other data, which it is to be judged on
+    assert (trained.mean, trained.scale) == (task.mean, task.scale)
     assert Regression().restored(task.to_json()) == task
 
 

@@ -67,7 +67,8 @@ def evaluate(
     dataset = _loaded(section, trained, run, root, split, other_data)
     devices, section = divided(section, dataset)
     train = dataclasses.replace(experiment.train, accumulate=1)  # nothing is trained, and the batch may be another
-    experiment = dataclasses.replace(experiment, data=section, model=trained.model, task=trained.task, train=train)
+    parts = {"data": section, "model": trained.model, "task": trained.task.settled(), "train": train}
+    experiment = dataclasses.replace(experiment, **parts)
     program = Runner(experiment, dataset, devices)
     metrics, report, _ = reported(program, trained.variables, split)
     _note_of_split(split, section)

@@ -198,6 +198,10 @@ class Task:
             raise UsageError(f"--optim.class-weights are of classes; {type(self).__name__} has none")
         return self
 
+    def settled(self) -> Self:
+        """The task as training prepared it, which takes nothing more from the training split of other data."""
+        return self
+
     def judging(self, examples: "Examples", preprocess: Any) -> Self:
         """The task with what it takes from new labelled examples, which are no split of the training's data."""
         del examples, preprocess

@@ -105,6 +105,10 @@ class Regression(Task):
             _check_near(examples, mean, scale, split, dataset)
         return replace(task, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()))
 
+    def settled(self) -> Self:
+        """With the mean and scale that there are, in whose units the model answers."""
+        return replace(self, standardize=False)
+
     def width(self, spec: "Spec") -> int:
         """An output a column; class numbers, of which a specification counts the classes, are one column."""
         return 1 if spec.names else spec.outputs
