@@ -200,6 +200,17 @@ def test_a_column_that_is_constant_or_huge_is_no_harm(tmp_path):
         loaded(tmp_path, values)
 
 
+def test_a_column_that_is_constant_in_training_alone_is_named(tmp_path):
+    """Its errors are divided by no deviation, and may drown those of the others."""
+    values = made()
+    values[:24, 0] = 5
+    said = [line for line in loaded(tmp_path, values).understood if "constant" in line]
+    assert said == ["constant in the training rows alone: 'a'; mse and mae of that are in its own units"]
+    values[24:, 0] = 5
+    assert [line for line in loaded(tmp_path, values).understood if "constant" in line] == ["constant: a"]
+    assert not any("constant" in line for line in loaded(tmp_path, made()).understood)
+
+
 @pytest.mark.skipif(not ETT.is_file(), reason="data/ett/ETTh1.csv is not beside TFDS_DATA_DIR")
 def test_etth1_by_the_published_protocol_has_its_windows():
     dataset = data.load(ForecastTable(path=str(ETT), split="8640,2880,2880", horizon=96))

@@ -15,6 +15,8 @@ NAMES = ("train", "validation", "test")
 LOOK_BACK, HORIZON = 96, 24
 """Rows, where nothing else is said and the table is long enough."""
 
+_SHOWN = 8
+
 
 def load(config: ForecastTable) -> Dataset:
     """The windows of a table.
@@ -109,6 +111,10 @@ def _split_lines(found: Series, made: ForecastPreprocess, ends: tuple[int, int, 
             f"{shown}: {found.time(begin)} to {found.time(end - 1)}, {end - begin:,} rows, {windows:,} windows"
         )
     lines.append("mse and mae are in standard deviations of a column's training rows, and in units as it stands")
+    still, always = (np.ptp(values, 0) == 0 for values in (found.values[: ends[0]], found.values))
+    if names := [repr(name) for name, now in zip(made.columns, still & ~always, strict=True) if now]:
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        lines.append(f"constant in the training rows alone: {shown}; mse and mae of that are in its own units")
     if unused := len(found.values) - ends[-1]:
         lines.append(f"not used: the last {unused:,} rows, from {found.time(ends[-1])} on")
     return lines
