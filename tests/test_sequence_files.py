@@ -299,6 +299,23 @@ def test_files_beside_a_table_of_labels_have_its_labels_and_groups(tmp_path):
         loaded(tmp_path)
 
 
+def test_a_folder_of_tables_is_answered_without_its_table_of_labels_and_of_a_zip_it_is_said_what_to_do(tmp_path):
+    (folder := tmp_path / "t").mkdir()
+    for n, steps in enumerate(SERIES):
+        (folder / f"{n:02}.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in steps))
+    rows = [f"{n:02}.csv,{NAMES[n % 2]}" for n in range(COUNT)]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    preprocess = loaded(folder).preprocess
+    read = preprocess.read([str(folder)], [], None)
+    assert [name.rsplit("/", 1)[1] for name, _ in read] == [f"{n:02}.csv" for n in range(COUNT)]
+    np.testing.assert_allclose(read[3][1](), SERIES[3])
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as packed:
+        packed.write(folder / "00.csv", "00.csv")
+    ((_, made_of_it),) = preprocess.read([str(tmp_path / "t.zip")], [], None)
+    with pytest.raises(DataError, match=r"00.csv: tables within a zip are not read; unpack it and name the folder"):
+        made_of_it()
+
+
 def test_a_column_of_labels_in_each_file_is_of_the_file_where_it_does_not_change_and_of_steps_where_it_does(tmp_path):
     for n, steps in enumerate(SERIES):
         rows = "".join(f"{x},{y},{NAMES[n % 2]}\n" for x, y in steps)

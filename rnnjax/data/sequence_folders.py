@@ -21,6 +21,8 @@ from rnnjax.data.tables import Table, is_table, read_table
 from rnnjax.data.usual_names import FILE_COLUMNS, SPLITS
 from rnnjax.errors import DataError
 
+PACKED = "tables within a zip are not read; unpack it and name the folder"
+"""What is said of a table that has no path of its own."""
 _LABEL_TABLES = ("labels", "label", "targets", "target", "classes", "metadata", "index", "train_labels")
 
 
@@ -31,8 +33,8 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
       DataError: where files are none, or the label of one is not to be found.
     """
     every = entries(path)
-    label_table = None if reading.name_pattern else _label_table(every)
-    files = [entry for entry in every if _is_sequence(entry) and entry is not label_table]
+    of_labels = label_table(every, reading)
+    files = [entry for entry in every if _is_sequence(entry) and entry is not of_labels]
     kinds = sorted({_kind(entry) for entry in files})
     if not files:
         suffixes = sorted({entry.inside.suffix for entry in every})[:5]
@@ -40,7 +42,7 @@ def read(path: Path, reading: Reading, *, training: bool) -> Found:
     if len(kinds) > 1:
         raise DataError(f"{path}: {' and '.join(kinds)} in one folder; keep one kind of file, a sequence each")
     split_of, inside = _splits(path, files)
-    labels, label_names, groups, said = _labels(path, files, inside, reading, label_table, training=training)
+    labels, label_names, groups, said = _labels(path, files, inside, reading, of_labels, training=training)
     labelled = any(label is not None for label in labels)
     found = _series(path, files, dataclasses.replace(reading, layout="files"), training=training, labelled=labelled)
     series = [
@@ -136,8 +138,13 @@ def _from_name(entry: Entry, pattern: str, *, training: bool) -> dict[str, str] 
     return None if match is None else match.groupdict()
 
 
-def _label_table(every: Sequence[Entry]) -> Entry | None:
-    """The table that says the labels of the files beside it: the only one, or the one that is called so."""
+def label_table(every: Sequence[Entry], reading: Reading) -> Entry | None:
+    """The table that says the labels of the files beside it: the only one, or the one that is called so.
+
+    There is none where names hold the labels.
+    """
+    if reading.name_pattern:
+        return None
     tables = [entry for entry in every if is_table(Path(entry.inside)) and len(entry.inside.parts) == 1]
     if any(is_sequence(Path(entry.inside)) for entry in every) and len(tables) == 1:
         return tables[0]
@@ -182,7 +189,7 @@ def _from_table(
 
 def _table(entry: Entry, reading: Reading) -> Table:
     if entry.path is None:
-        raise DataError(f"{entry.place}: tables within a zip are not read; unpack it and name the folder")
+        raise DataError(f"{entry.place}: {PACKED}")
     return read_table(entry.path, delimiter=reading.delimiter, encoding=reading.encoding, header=reading.header)
 
 

@@ -91,14 +91,17 @@ def inputs(path: Path, reading: Reading, check: Callable[[np.ndarray, str], np.n
     """
     try:
         if path.exists() and (path.is_dir() or path.suffix.lower() == ".zip"):
+            every = entries(path)
             made = [
                 (entry.place, functools.partial(_one, entry, reading, check))
-                for entry in entries(path)
+                for entry in every
                 if folders.is_sequence(Path(entry.inside))
             ]
-            tables = [] if made else [e for e in entries(path) if e.path and _is_read(e.inside)]
-            for entry in tables:
-                made += inputs(entry.path or path, reading, check)
+            of_labels = folders.label_table(every, reading) if reading.layout == "files" else None
+            for entry in every if not made else ():
+                if _is_read(entry.inside) and entry is not of_labels:
+                    packed = [(entry.place, unreadable(f"{entry.place}: {folders.PACKED}"))]
+                    made += inputs(entry.path, reading, check) if entry.path else packed
             return made or [(str(path), unreadable(f"{path}: there is no sequence in it"))]
         found = read(path, reading, training=False)
     except DataError as error:
