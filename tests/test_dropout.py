@@ -89,6 +89,15 @@ def test_zoneout_keeps_old_values(train):
     np.testing.assert_array_equal(last, outputs[:, -1])
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, jnp.float32])
+def test_a_rate_of_zoneout_may_be_a_number_of_numpy(kind):
+    """Without training, what is kept is the expectation, and not all."""
+    params = with_kernels(jnp.ones((1, 2)), jnp.zeros((2, 2)))
+    layer = linear(2, zoneout=kind(0.25), implementation="scan")
+    _, outputs = layer.apply(params, jnp.ones((1, 3, 1)))
+    np.testing.assert_allclose(outputs[0, :, 0], 1 - 0.25 ** np.arange(1, 4), rtol=1e-6)
+
+
 def test_zoneout_has_a_rate_for_each_part_of_the_carry():
     """A rate for c alone leaves h to be computed from the cell's own new state."""
     layer, inputs = RNN(LSTMCell(FEATURES), zoneout=(0.5, 0.0)), drawn_inputs()

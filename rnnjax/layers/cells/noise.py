@@ -55,8 +55,8 @@ def zoneout(stay: Any, old: Any, new: Any) -> Any:
     """
 
     def mix(stay, before, after):
-        if isinstance(stay, float | int):
-            return (stay * before + (1 - stay) * after).astype(after.dtype)
-        return jnp.where(stay, before, after)
+        if jnp.result_type(stay) == jnp.bool_:
+            return jnp.where(stay, before, after)
+        return (stay * before + (1 - stay) * after).astype(after.dtype)
 
     return jax.tree.map(mix, stay, old, new)
