@@ -112,6 +112,62 @@ def test_masks_and_resets_of_a_strangers_cell_are_those_of_a_loop(options):
         np.testing.assert_allclose(carry["level"][row], level, atol=1e-6)
 
 
+class FastWeights(nn.RNNCellBase):
+    """A stranger's: its carry is a matrix a row, as many rows as there are in the batch, and a number a row."""
+
+    features: int = BATCH
+
+    @nn.compact
+    def __call__(self, carry, inputs):
+        matrix, count = carry
+        key = nn.Dense(self.features)(inputs)
+        matrix, count = 0.5 * matrix + key[..., :, None] * key[..., None, :], count + 1
+        return (matrix, count), matrix.sum(-1) + count[..., None]
+
+    @nn.nowrap
+    def initialize_carry(self, rng, input_shape):
+        return jnp.zeros((*input_shape[:-1], self.features, self.features)), jnp.zeros(input_shape[:-1])
+
+    @property
+    def num_feature_axes(self):
+        return 1
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True, "remat": 4}], ids=str)
+def test_rows_of_a_carry_with_other_axes_are_kept_and_reset_by_themselves(options):
+    """The matrices of a row are kept by the mask of that row, and not by that of as many rows as they have."""
+    inputs, layer = drawn_inputs(), RNN(FastWeights(), **options)
+    params, reverse = layer.init(KEY, inputs), options.get("reverse", False)
+    dense = params["params"]["cell"]["Dense_0"]
+    carry, outputs = layer.apply(params, inputs, lengths=LENGTHS, resets=RESETS)
+    every, _ = layer.apply(params, inputs, lengths=LENGTHS, resets=RESETS, return_carries=True)
+    for row in range(BATCH):
+        matrix, count, before = np.zeros((BATCH, BATCH)), 0, False
+        for at in range(STEPS)[:: -1 if reverse else 1]:
+            if REAL[row, at]:
+                if before if reverse else RESETS[row, at]:
+                    matrix, count = np.zeros((BATCH, BATCH)), 0
+                key = inputs[row, at] @ dense["kernel"] + dense["bias"]
+                matrix, count, before = 0.5 * matrix + np.outer(key, key), count + 1, RESETS[row, at]
+                np.testing.assert_allclose(outputs[row, at], matrix.sum(-1) + count, rtol=1e-5)
+            np.testing.assert_allclose(every[0][row, at], matrix, rtol=1e-5, atol=1e-6)
+            assert every[1][row, at] == count
+        np.testing.assert_allclose(carry[0][row], matrix, rtol=1e-5, atol=1e-6)
+        assert carry[1][row] == count
+
+
+def test_a_carry_without_rows_is_refused_where_rows_are_told_apart():
+    class Counting(FastWeights):
+        @nn.nowrap
+        def initialize_carry(self, rng, input_shape):
+            return super().initialize_carry(rng, input_shape)[0], jnp.zeros(1)
+
+    layer, inputs = RNN(Counting()), drawn_inputs()
+    params = layer.init(KEY, inputs)
+    with pytest.raises(UsageError, match=r"must begin with the batch's axes \[3\], got \[1\]"):
+        layer.apply(params, inputs, lengths=LENGTHS)
+
+
 def test_a_strangers_cell_streams_stacks_and_gives_all_its_carries():
     layer, inputs = StackedRNN([RNN(Leaky()), RNN(nn.GRUCell(3))]), drawn_inputs()
     params = layer.init(KEY, inputs)

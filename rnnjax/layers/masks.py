@@ -66,6 +66,26 @@ def sequence_starts(inputs: Array, resets: Array | None, mask: Array | None, rev
     return real & jnp.take_along_axis(jnp.pad(resets, nothing), after, axis=-1)
 
 
+def of_rows(flags: Array, new: Array, old: Array) -> Array:
+    """``new`` in the rows whose flag is set, and ``old`` in the others.
+
+    Args:
+      flags: ``[..., 1]`` booleans, one for each row of the batch.
+      new, old: ``[..., *]`` with any further axes, or none, behind those of the batch.
+
+    Raises:
+      UsageError: if these do not begin with the axes of the batch.
+    """
+    batch = flags.shape[:-1]
+    if jnp.shape(old)[: len(batch)] != batch:
+        raise UsageError(
+            f"RNN: a mask, resets, and remat that has to fill up its last chunk tell rows of the carry apart, whose "
+            f"arrays must begin with the batch's axes {list(batch)}, got {list(jnp.shape(old))}"
+        )
+    further = jnp.ndim(old) - len(batch)
+    return jnp.where(flags if further == 1 else flags.reshape(*batch, *[1] * further), new, old)
+
+
 def as_array(inputs: Any) -> Array:
     """The inputs, if they are an array.
 

@@ -25,11 +25,12 @@ def explicit(array: Array) -> bool:
 
 
 def laid_as(carry: Array, inputs: Array) -> Array:
-    """A carry ``[..., H]`` whose batch axes lie as those of ``inputs [..., T, D]``: what a scan makes of it."""
+    """A carry ``[..., *]`` whose batch axes lie as those of ``inputs [..., T, D]``: what a scan makes of it."""
     if not explicit(inputs):
         return carry
     sharding = jax.typeof(inputs).sharding
-    spec = PartitionSpec(*sharding.spec[: carry.ndim - 1], None)
+    batch = sharding.spec[: min(inputs.ndim - 2, carry.ndim)]
+    spec = PartitionSpec(*batch, *[None] * (carry.ndim - len(batch)))
     return jax.sharding.reshard(_onto(sharding.mesh, carry), NamedSharding(sharding.mesh, spec))
 
 

@@ -14,6 +14,7 @@ from rnnjax.layers import variables
 from rnnjax.layers.cells import Carry, Noise, RecurrentCell
 from rnnjax.layers.cells.base import keep_dtypes
 from rnnjax.layers.cells.noise import dropout_mask, zoneout, zoneout_mask
+from rnnjax.layers.masks import of_rows
 from rnnjax.layers.rules import Rules, Steps
 
 Array = jax.Array
@@ -69,7 +70,7 @@ def _draws(rules: Rules) -> bool:
 def _step(cell: RecurrentCell, carry: Carry, step: Steps, rules: Rules) -> tuple[Carry, Any]:
     projected, real, start, keys = step
     if start is not None:
-        carry = jax.tree.map(lambda first, old: jnp.where(start, first, old), rules.reset_carry, carry)
+        carry = jax.tree.map(lambda first, old: of_rows(start, first, old), rules.reset_carry, carry)
     before = variables.of_steps(cell)
     new_carry, output = cell.step(carry, projected, _step_noise(cell, carry, keys, rules)._replace(real=real))
     new_carry = keep_dtypes(new_carry, carry)
@@ -77,7 +78,7 @@ def _step(cell: RecurrentCell, carry: Carry, step: Steps, rules: Rules) -> tuple
         new_carry = zoneout(_step_stay(cell, carry, keys, rules), carry, new_carry)
         output = cell.readout(new_carry, projected)
     if real is not None:
-        new_carry = jax.tree.map(lambda new, old: jnp.where(real, new, old), new_carry, carry)
+        new_carry = jax.tree.map(lambda new, old: of_rows(real, new, old), new_carry, carry)
     variables.settle(cell, before, real)
     return new_carry, (output, new_carry) if rules.carries else output
 

@@ -179,7 +179,7 @@ class RNN(Answering, nn.Module):
         carry, outputs = (run if self.remat is None else run_chunks)(self.cell, carry, steps, rules)
         if return_carries:
             outputs, carries = outputs
-            carry = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -2), carries)
+            carry = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, min(inputs.ndim, leaf.ndim + 1) - 2), carries)
         return carry, jnp.moveaxis(outputs, 0, -2)
 
     @property
