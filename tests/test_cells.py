@@ -165,6 +165,8 @@ def test_lru_starts_on_the_ring_with_a_normalised_state():
         (lambda: ProjectedLSTMCell(4, projection=0), "projection must be positive"),
         (lambda: LRUCell(4, states=0), "states must be positive"),
         (lambda: LRUCell(4, min_radius=0.9, max_radius=0.5), "min_radius < max_radius"),
+        (lambda: LRUCell(4, max_phase=-1.0), "max_phase must be a positive number of radians, got -1.0"),
+        (lambda: LRUCell(4, max_phase=float("nan")), "max_phase must be a positive number"),
     ],
 )
 def test_errors_name_the_option(build, message):

@@ -89,6 +89,8 @@ class LRUCell(LinearCell):
             raise UsageError(
                 f"LRUCell: need 0 <= min_radius < max_radius <= 1, got {self.min_radius}, {self.max_radius}"
             )
+        if not 0 < self.max_phase < math.inf:  # its logarithm is a parameter
+            raise UsageError(f"LRUCell: max_phase must be a positive number of radians, got {self.max_phase}")
 
     @property
     def _states(self) -> int:
