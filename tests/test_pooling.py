@@ -35,6 +35,13 @@ def test_pooling(kind, function):
         pool(OUTPUTS, MASK, "median")
 
 
+@pytest.mark.parametrize("kind", ["last", "mean", "max"])
+def test_a_sequence_without_steps_gives_zeros(kind):
+    pooled = pool(OUTPUTS[:, :, :0], MASK[:, :, :0], kind, backward=2)
+    np.testing.assert_array_equal(pooled, np.zeros((2, 3, 4), np.float32))
+    assert pooled.dtype == np.float32 and not pool(OUTPUTS[:, :, :0], None, kind).any()
+
+
 def two_ways(make, **options):
     return Bidirectional(RNN(make()), RNN(make(), reverse=True), **options)
 

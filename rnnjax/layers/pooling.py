@@ -28,6 +28,10 @@ def pool(outputs: Array, mask: Array | None, kind: str, *, backward: int = 0) ->
       UsageError: for another ``kind``, more backward features than there are, or a mask of another shape or dtype.
     """
     mask = sequence_mask(outputs, None, mask)
+    if kind not in ("last", "mean", "max"):
+        raise UsageError(f"pooling must be one of last, mean, max, got {kind!r}")
+    if 0 in outputs.shape[-2:-1]:  # of no steps there is no maximum, and no place of the last one
+        return jnp.zeros((*outputs.shape[:-2], outputs.shape[-1]), outputs.dtype)
     if mask is None:
         mask = jnp.ones(outputs.shape[:-1], bool)
     real = mask[..., None]
@@ -39,9 +43,7 @@ def pool(outputs: Array, mask: Array | None, kind: str, *, backward: int = 0) ->
     if kind == "max":
         highest = jnp.where(real, outputs, jnp.finfo(outputs.dtype).min).max(-2)
         return jnp.where(real.any(-2), highest, 0)
-    if kind == "last":
-        return _last(outputs, mask, backward)
-    raise UsageError(f"pooling must be one of last, mean, max, got {kind!r}")
+    return _last(outputs, mask, backward)
 
 
 def _last(outputs: Array, mask: Array, backward: int) -> Array:
