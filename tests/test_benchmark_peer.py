@@ -81,6 +81,16 @@ def test_lengths_are_handed_over_and_what_is_behind_them_does_not_matter(loaded)
     assert compared(layer, "masked") < 2e-6
 
 
+def test_of_one_step_the_recurrent_kernels_gradient_is_zero_and_no_difference(loaded):
+    layer, task = loaded(RNN), Task("rnn", "plain", "train", Shape(2, 1, 3, 5))
+    assert stranger.compare(layer, [task]) < 2e-6
+    added = "work(params, inputs) + moved(params['recurrent_kernel'].sum())"
+    moved = "import jax\n\n\ndef moved(number):\n    return number - jax.lax.stop_gradient(number)\n\n\n"
+    layer = loaded(moved + CALLED.format(options="", returned=added))
+    with pytest.raises(UsageError, match="its gradient of recurrent_kernel differs by inf"):
+        stranger.compare(layer, [task])
+
+
 def test_bfloat16_is_compared_too_but_less_closely(loaded):
     layer = loaded(CALLED.format(options="", returned="work(params, inputs)"))
     assert 1e-4 < compared(layer, dtype="bfloat16") < 5e-2

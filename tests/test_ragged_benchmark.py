@@ -76,6 +76,14 @@ def test_the_distance_is_that_of_the_farthest_parameter():
     assert np.isnan(distance(ours | {"b": np.full(2, np.nan)}, theirs))
 
 
+def test_a_gradient_that_is_zero_is_not_apart_from_itself():
+    """As that of a recurrent kernel is over sequences of one step, from zeros."""
+    ours = {"a": np.array([3.0, 4.0]), "b": np.zeros(2)}
+    assert distance(ours, ours) == 0.0
+    assert distance(ours | {"b": np.full(2, 1e-9)}, ours) == float("inf")
+    assert not distance(ours | {"b": np.full(2, np.nan)}, ours) < float("inf")
+
+
 def test_a_peer_that_is_missing_or_fails_is_shown_so_and_the_others_go_on(quickly, tmp_path):
     _, result, rows = run(tmp_path)
     assert rows["torch packed", 1]["error"] == "not installed (torch)"

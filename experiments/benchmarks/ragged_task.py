@@ -125,4 +125,7 @@ def _distance(array: np.ndarray, reference: np.ndarray) -> float:
     if array.shape != reference.shape:
         return float("inf")
     wide = np.asarray(reference, np.float64)
-    return float(np.linalg.norm(array - wide) / np.linalg.norm(wide))
+    apart, whole = np.linalg.norm(array - wide), np.linalg.norm(wide)
+    if not whole:  # as that of a recurrent kernel over one step from zeros is
+        return 0.0 if not apart else float("inf")
+    return float(apart / whole)
