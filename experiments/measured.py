@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks import record
 from experiments.benchmarks.timings import quartiles
 from rnnjax import digests
 from rnnjax.errors import DataError
@@ -73,7 +74,7 @@ def _sizes(folder: Path) -> dict[tuple[str, str], tuple[list[dict[str, Any]], se
     found: dict[tuple[Any, ...], list[dict[str, list[float]]]] = defaultdict(list)
     sources: dict[tuple[str, str], set[str]] = defaultdict(set)
     for path in sorted(folder.glob("benchmarks/long-*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = record.read(path)
         if result["partial"] or result["malloc"] != "default":
             continue
         by_width: dict[tuple[Any, ...], dict[str, list[float]]] = defaultdict(dict)

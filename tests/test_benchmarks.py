@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments import measured
 from experiments.benchmarks import __main__ as command
 from experiments.benchmarks import (
     compiling,
@@ -25,10 +27,11 @@ from experiments.benchmarks import (
     peers,
     peers_jax,
     record,
+    terminal,
 )
 from experiments.benchmarks.task import FORMS, GATES, Shape, Task
 from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
-from rnnjax.errors import UsageError
+from rnnjax.errors import DataError, UsageError
 from rnnjax.runs import environment
 from tests.marks import often
 
@@ -244,6 +247,18 @@ def test_a_failing_peer_is_shown_as_failed_and_the_others_go_on():
     assert results["odd"]["error"] == "a batch of 1 does not divide"
 
 
+def test_an_error_with_brackets_and_bars_is_shown_as_it_is():
+    """As PyTorch's are: to Rich they would be styles, and one that is closed and was never opened an error."""
+    said = "failed: RuntimeError: [/pytorch/gloo/pair.cc:525] [enforce fail] a | b"
+    screen = terminal.console()
+    with screen.capture() as shown:
+        screen.print(terminal.of_group("LSTM [B]", [row("torch", [], error=said)]))
+    text = " ".join(re.sub(r"[^ -~]", " ", shown.get()).split())
+    for part in ("LSTM [B]", "[/pytorch/gloo/pair.cc:525]", "[enforce fail]"):
+        assert part in text
+    assert markdown._table(["a"], [[said]]).endswith(r"[enforce fail] a \| b |")
+
+
 def test_an_interruption_keeps_what_was_measured():
     bench = Bench(a=1.0)
     call, count = bench.entries[0].build(), itertools.count()
@@ -280,6 +295,8 @@ def test_a_shape_that_would_not_fit_is_refused():
         (["--peers", "tensorflow"], "is none of"),
         (["--devices", "0"], "must lie in 1..8"),
         (["--samples", "0"], "--samples must be positive"),
+        (["--peers", "torch padded", "--forms", "plain"], "nothing to time: no peer of --peers has one of --forms"),
+        (["--peers", "keras", "--devices", "2"], "nothing to time"),
         *(([f"--{name}"], f"--{name} must name at least one") for name in
           ("cells", "forms", "modes", "shapes", "peers", "devices")),
     ],
@@ -525,6 +542,16 @@ CIRCUMSTANCES = {
 
 def test_without_result_files_the_section_says_so(tmp_path):
     assert markdown.section(tmp_path) == "Not yet measured."
+
+
+@pytest.mark.parametrize("text", ['{"part": "layers", "rows": [', "", "[]", '{"rows": []}'])
+def test_a_damaged_result_is_named_with_what_to_do(text, tmp_path):
+    path = tmp_path / "benchmarks" / "long-cpu.json"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    for read, folder in ((markdown.section, path.parent), (markdown.short, path.parent), (measured.table, tmp_path)):
+        with pytest.raises(DataError, match=r"long-cpu\.json.* take it away, or write it again by python -m exper"):
+            read(folder)
 
 
 def test_the_section_is_made_of_the_files(tmp_path):

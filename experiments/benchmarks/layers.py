@@ -107,6 +107,8 @@ def run(options: Options) -> int:
     options, stranger = _with_peer(options)
     groups = _groups(options, stranger)
     tasks = [task for group in groups for task, _, _ in group]
+    if not tasks:
+        raise UsageError("nothing to time: no peer of --peers has one of --forms on one of --devices")
     memory_limit.check(tasks, memory_limit.available())
     chosen, rows, partial = _is_default(options), [], False
     console = terminal.console()
@@ -115,7 +117,8 @@ def run(options: Options) -> int:
     try:
         if stranger is not None:
             apart = strangers.compare(stranger, tasks)
-            console.print(f"{stranger.name}: outputs and gradients as ours, to {apart:.0e} of the largest value")
+            said = f"{stranger.name}: outputs and gradients as ours, to {apart:.0e} of the largest value"
+            console.print(said, markup=False)
             jax.clear_caches()
         for number, group in enumerate(groups):
             left = 60 * options.minutes - (time.monotonic() - began)

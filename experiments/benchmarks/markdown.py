@@ -31,6 +31,9 @@ def section(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
     Args:
       folder: of the result files, their plots, and ``causes.json``: a reason for each missed goal's ``what``.
       page: the Markdown file that the links to the plots are for.
+
+    Raises:
+      DataError: at a result file that is damaged.
     """
     results = _read(folder)
     file = folder / "causes.json"
@@ -60,7 +63,7 @@ def short(folder: Path = record.COMMITTED, page: Path = PAGE) -> str:
 
 
 def _read(folder: Path) -> dict[Path, Result]:
-    return {path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*-*.json"))}
+    return {path: record.read(path) for path in sorted(folder.glob("*-*.json"))}
 
 
 def _step_ratios(result: Result) -> str:
@@ -270,4 +273,5 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 def _table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     head = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    return "\n".join(head + [f"| {' | '.join(cells)} |" for cells in lines])
+    rows = ([cell.replace("|", "\\|") for cell in cells] for cells in lines)  # a cell may say an error
+    return "\n".join(head + [f"| {' | '.join(cells)} |" for cells in rows])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rnnjax.errors import UsageError
+from rnnjax.errors import DataError, UsageError
 from rnnjax.runs import environment as results
 
 COMMITTED = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
@@ -116,6 +116,22 @@ def write(result: dict[str, Any], path: Path) -> None:
     """Writes a result as JSON, one row a line so that a difference can be read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(as_text(result), encoding="utf-8")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A result file.
+
+    Raises:
+      DataError: if it is not readable, or none.
+    """
+    again = "take it away, or write it again by python -m experiments.benchmarks"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a readable result ({error}); {again}") from error
+    if not (isinstance(result, dict) and {"part", "device"} <= set(result)):
+        raise DataError(f"{path} is no result of a benchmark, which has a part and a device; {again}")
+    return result
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.benchmarks import goals
@@ -21,12 +22,15 @@ def console() -> Console:
 
 
 def make(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Table:
-    """A table; the first ``left`` columns are words, the others numbers."""
-    table = Table(title=title, title_justify="left")
+    """A table; the first ``left`` columns are words, the others numbers.
+
+    All is shown as it is: what errors say in brackets would be a style to Rich, or an error of its own.
+    """
+    table = Table(title=escape(title), title_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < left else "right", no_wrap=place >= left)
+        table.add_column(escape(column), justify="left" if place < left else "right", no_wrap=place >= left)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 
