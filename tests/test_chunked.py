@@ -116,7 +116,7 @@ def test_a_product_that_underflows_is_zero_and_so_is_its_gradient():
         return jnp.sin(made).sum(), made
 
     def loop(a, b):
-        return jax.lax.scan(linear_scan._step, jnp.zeros(5), (a, b))[1]
+        return jax.lax.scan(linear_scan._step, jnp.zeros(5), (a, b, None))[1]
 
     gradient = lambda run: jax.jit(jax.value_and_grad(functools.partial(states, run), (0, 1), has_aux=True))(a, b)  # noqa: E731
     ours, theirs = gradient(lambda a, b: linear_scan._solved(a, b, False)), gradient(loop)

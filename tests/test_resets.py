@@ -81,6 +81,30 @@ def two_ways(**options):
     return Bidirectional(RNN(LSTMCell(FEATURES), **options), RNN(GRUCell(3), reverse=True, **options))
 
 
+@pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["scan of a linear cell", "associative", "chunked", pytest.param("fused", marks=pytest.mark.slow)]
+)
+def test_a_nan_in_one_of_a_rows_sequences_reaches_no_other(name, reverse):
+    """Neither their outputs, nor the gradients by their inputs, nor tangents."""
+    layer, clean, wrong = LAYERS[name](reverse=reverse), drawn_inputs(), slice(CUTS[1], CUTS[2])
+    params, _, reset_carry = drawn(layer)
+    others = np.delete(np.arange(STEPS), wrong)
+    spoilt = clean.copy()
+    spoilt[0, wrong] = np.nan
+
+    def outputs(inputs):
+        return layer.apply(params, inputs, resets=RESETS, reset_carry=reset_carry)[1][:, others]
+
+    @jax.jit
+    def answers(inputs):
+        made, pull = jax.vjp(outputs, inputs)
+        moved = jnp.ones_like(inputs).at[:, wrong].set(0)
+        return made, pull(jnp.cos(made))[0][:, others], jax.jvp(outputs, (inputs,), (moved,))[1]
+
+    close(answers(spoilt), answers(clean), 1e-6)
+
+
 @pytest.mark.slow
 def test_each_direction_has_its_own_reset_carry():
     layer, inputs = two_ways(), drawn_inputs()

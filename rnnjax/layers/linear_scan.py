@@ -30,7 +30,7 @@ def run(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[
     """A loop over the steps."""
     projected = cell.project(steps.inputs)
     a, b = _coefficients(cell, carry, projected, steps, rules)
-    last, states = loops.scan(_step, carry.astype(b.dtype), (a, b), rules.reverse, rules.unroll)
+    last, states = loops.scan(_step, carry.astype(b.dtype), (a, b, steps.starts), rules.reverse, rules.unroll)
     return keep_dtypes(last, carry), _read(cell, states, projected, carry, rules)
 
 
@@ -38,10 +38,9 @@ def run_associative(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rule
     """An associative scan over at least one step."""
     projected = cell.project(steps.inputs)
     a, b = _coefficients(cell, carry, projected, steps, rules)
-    first, final = (-1, 0) if rules.reverse else (0, -1)
-    b = b.at[first].add(a[first] * carry)
-    _, states = jax.lax.associative_scan(_then, (a, b), reverse=rules.reverse)
-    return keep_dtypes(states[final], carry), _read(cell, states, projected, carry, rules)
+    b = _from(carry, a, b, steps.starts, rules.reverse)
+    *_, states = jax.lax.associative_scan(_then, (steps.starts, a, b), reverse=rules.reverse)
+    return keep_dtypes(states[0 if rules.reverse else -1], carry), _read(cell, states, projected, carry, rules)
 
 
 def run_chunked(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -> tuple[Carry, Any]:
@@ -50,10 +49,9 @@ def run_chunked(cell: RecurrentCell, carry: Carry, steps: Steps, rules: Rules) -
         return run(cell, carry, steps, rules)
     projected = cell.project(steps.inputs)
     a, b = _coefficients(cell, carry, projected, steps, rules)
-    first, final = (-1, 0) if rules.reverse else (0, -1)
-    b = b.at[first].add(a[first] * carry)
-    states = _solved(a, b, rules.reverse)
-    return keep_dtypes(states[final], carry), _read(cell, states, projected, carry, rules)
+    b = _from(carry, a, b, steps.starts, rules.reverse)
+    states = _solved(a, b, rules.reverse, steps.starts)
+    return keep_dtypes(states[0 if rules.reverse else -1], carry), _read(cell, states, projected, carry, rules)
 
 
 def chunk_length(steps: int) -> int:
@@ -70,7 +68,14 @@ def _cut(steps: int, length: int) -> tuple[int, int]:
     return length, -(-steps // length)
 
 
-def _solved(a: Array, b: Array, reverse: bool) -> Array:
+def _from(carry: Array, a: Array, b: Array, starts: Array | None, reverse: bool) -> Array:
+    """``b`` with what the carry gives to the first step."""
+    first = -1 if reverse else 0
+    given = a[first] * carry
+    return b.at[first].add(given if starts is None else jnp.where(starts[first], 0, given))
+
+
+def _solved(a: Array, b: Array, reverse: bool, starts: Array | None = None) -> Array:
     """The states from zero before the first step, by :func:`_in_chunks`; that step's ``a`` does not matter.
 
     They solve a system of equations that is linear in them, and its transpose is such a recurrence the other way round:
@@ -78,13 +83,14 @@ def _solved(a: Array, b: Array, reverse: bool) -> Array:
     """
 
     def residual(states: Array) -> Array:
-        return states - a * _before(states, reverse)
+        return states - a * _met(starts, _before(states, reverse))
 
     def solve(_, b: Array) -> Array:
-        return _in_chunks(a, b, reverse)
+        return _in_chunks(a, b, reverse, starts)
 
     def transposed(_, b: Array) -> Array:
-        return _in_chunks(_before(a, not reverse), b, not reverse)
+        later = None if starts is None else _before(starts, not reverse)
+        return _in_chunks(_before(a, not reverse), b, not reverse, later)
 
     return jax.lax.custom_linear_solve(residual, b, solve, transposed)
 
@@ -95,7 +101,7 @@ def _before(steps: Array, reverse: bool) -> Array:
     return jnp.concatenate([steps[1:], nothing] if reverse else [nothing, steps[:-1]])
 
 
-def _in_chunks(a: Array, b: Array, reverse: bool) -> Array:
+def _in_chunks(a: Array, b: Array, reverse: bool, starts: Array | None) -> Array:
     """A loop over the L steps of all K chunks at once, each from zero; one over the chunks; and both added.
 
     The state of the chunk before counts by the product of all ``a`` since then. With ``|a| <= 1`` products only decay,
@@ -103,15 +109,25 @@ def _in_chunks(a: Array, b: Array, reverse: bool) -> Array:
     """
     total = b.shape[0]
     length, count = _cut(total, chunk_length(total))
-    extra = [(0, length * count - total)] + [(0, 0)] * (b.ndim - 1)  # steps that leave the state as it is
-    a, b = jnp.pad(a, extra, constant_values=1), jnp.pad(b, extra)
-    a, b = (steps.reshape(count, length, *steps.shape[1:]).swapaxes(0, 1) for steps in (a, b))
+
+    def chunks(steps: Array, filling: Any) -> Array:
+        extra = [(0, length * count - total)] + [(0, 0)] * (steps.ndim - 1)  # steps that leave the state as it is
+        steps = jnp.pad(steps, extra, constant_values=filling)
+        return steps.reshape(count, length, *steps.shape[1:]).swapaxes(0, 1)
+
+    a, b, starts = chunks(a, 1), chunks(b, 0), None if starts is None else chunks(starts, False)
     zeros, ones = jnp.zeros_like(b[0]), jnp.ones_like(a[0])
-    _, (products, states) = jax.lax.scan(_step_of_chunks, (ones, zeros), (a, b), reverse=reverse)
-    ends = 0 if reverse else -1
-    _, carries = jax.lax.scan(_step_before, zeros[0], (products[ends], states[ends]), reverse=reverse)
-    states = states + products * carries[None]
+    seen = None if starts is None else jnp.zeros_like(starts[0])
+    _, (seen, products, states) = jax.lax.scan(_step_of_chunks, (seen, ones, zeros), (a, b, starts), reverse=reverse)
+    ends = jax.tree.map(lambda each: each[0 if reverse else -1], (products, states, seen))
+    _, carries = jax.lax.scan(_step_before, zeros[0], ends, reverse=reverse)
+    states = states + products * _met(seen, jnp.broadcast_to(carries[None], states.shape))
     return states.swapaxes(0, 1).reshape(length * count, *b.shape[2:])[:total]
+
+
+def _met(starts: Array | None, before: Any) -> Any:
+    """What is ``before`` steps, but zeros where sequences start: zero times a NaN of the sequence before is a NaN."""
+    return before if starts is None else jax.tree.map(lambda part: jnp.where(starts, 0, part), before)
 
 
 def _read(cell: RecurrentCell, states: Array, projected, carry: Array, rules: Rules) -> Any:
@@ -131,20 +147,29 @@ def _coefficients(cell: RecurrentCell, carry: Array, projected, steps: Steps, ru
     return a, b
 
 
-def _step(state: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
-    state = step[0] * state + step[1]
+# A step, or several as one: ``a``, ``b``, and whether a sequence starts there, None where none does.
+_Steps = tuple[Array, Array, Any]
+
+
+def _step(state: Array, step: _Steps) -> tuple[Array, Array]:
+    a, b, start = step
+    state = a * _met(start, state) + b
     return state, state
 
 
-def _step_of_chunks(carry: tuple[Array, Array], step: tuple[Array, Array]) -> tuple[Any, Any]:
-    product, state = carry
-    carry = step[0] * product, step[0] * state + step[1]
+def _step_of_chunks(carry: tuple[Any, Array, Array], step: _Steps) -> tuple[Any, Any]:
+    (seen, *before), (a, b, start) = carry, step
+    product, state = _met(start, before)
+    carry = None if seen is None else seen | start, a * product, a * state + b
     return carry, carry
 
 
-def _step_before(state: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
-    return step[0] * state + step[1], state
+def _step_before(state: Array, step: _Steps) -> tuple[Array, Array]:
+    a, b, start = step
+    return a * _met(start, state) + b, state
 
 
-def _then(early: tuple[Array, Array], late: tuple[Array, Array]) -> tuple[Array, Array]:
-    return early[0] * late[0], late[0] * early[1] + late[1]
+def _then(early: tuple[Any, Array, Array], late: tuple[Any, Array, Array]) -> tuple[Any, Array, Array]:
+    start, a, b = late
+    product, state = _met(start, early[1:])
+    return None if start is None else start | early[0], product * a, a * state + b
