@@ -371,6 +371,15 @@ def test_the_default_choice_serves_every_goal():
     assert {goal["shapes"] for goal in plain} == {7}
 
 
+def test_what_is_named_twice_is_timed_once():
+    twice = {"peers": ("flax",) * 2, "forms": ("plain",) * 2, "modes": ("train", "forward", "train"), "devices": (1, 1)}
+    (group,) = layers._groups(layers.Options(cells=("lstm",) * 2, shapes=("16,2,3,4",) * 2, **twice))
+    assert [(task.mode, peer, devices) for task, peer, devices in group] == [
+        ("forward", "flax", 1),
+        ("train", "flax", 1),
+    ]
+
+
 def test_lengths_are_half_to_full():
     lengths = Task("lstm", "masked", "train", Shape(1000, 9, 1, 1)).lengths
     assert lengths is not None

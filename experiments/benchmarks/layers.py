@@ -231,10 +231,10 @@ def _groups(options: Options, stranger: Stranger | None = None) -> list[Group]:
         for cell in dict.fromkeys(options.cells):
             group = [
                 (Task(cell, form, mode, shape, options.dtype, options.precision), peer, devices)
-                for mode in reversed(options.modes or MODES)
-                for form in options.forms or FORMS
-                for peer in (*chosen, *mine)
-                for devices in _devices(options)
+                for mode in reversed(dict.fromkeys(options.modes or MODES))
+                for form in dict.fromkeys(options.forms or FORMS)
+                for peer in dict.fromkeys((*chosen, *mine))
+                for devices in dict.fromkeys(_devices(options))
                 if peer in mine or peers.offers(peer, form, devices)
             ]
             groups.append([member for member in group if not combinations or _in_choice(*member)])
