@@ -6,6 +6,7 @@ from sklearn.linear_model import LinearRegression
 
 from rnnjax.bars import forecast
 from rnnjax.bars.base import Asked
+from rnnjax.runs import bars
 from rnnjax.tasks import Classification, Forecast
 from tests.test_forecast_data import loaded
 
@@ -124,3 +125,14 @@ def test_the_mean_season_is_that_of_all_whole_seasons_of_the_window(tmp_path):
     assert bar is not None and "of 2 seasons of 4 rows" in bar.note
     assert bar.metrics["mse"] == pytest.approx(((made - targets) ** 2).mean(), rel=1e-5)
     assert forecast.seasonal_mean(asked(tmp_path, seasonal(), look_back=7)) is None
+
+
+def test_windows_are_counted_as_windows_and_the_runs_that_stand_for_examples_as_runs(tmp_path):
+    asked_for = asked(tmp_path, seasonal())
+    windows, runs = len(asked_for.examples), -(-len(asked_for.examples) // HORIZON)
+    network = forecast.last_value(asked_for)
+    made = bars.beside(asked_for.task, asked_for.dataset, "test", network, 10.0)
+    assert made["examples"] == runs < windows  # what is drawn and tested
+    assert bars.table(made)[0] == f"on the {windows} test windows in {runs} runs, with intervals of 95 %:"
+    assert f", {windows} test windows in {runs} runs" in made["said"]
+    assert asked_for.task.counted(4, 4, "test") == "4 test windows"  # of too few to make runs of

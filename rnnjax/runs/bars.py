@@ -41,10 +41,10 @@ def beside(task: Task, dataset: Dataset, split: str, network: Bar, seconds: floa
       seconds: that the bars may take, roughly.
 
     Returns:
-      ``split``, ``examples``, ``metric`` (the one that is compared), ``headline``, ``rows`` (of each bar and the
-      network: ``name``, ``shown``, ``value``, ``interval``, ``right`` where the value is their share, ``metrics`` and
-      ``note``), ``against`` (the name of the best bar), ``test``, ``p``, ``beats``, ``said`` (a sentence), ``counts``
-      (examples by split and, where there are classes, by class) and ``seconds``.
+      ``split``, ``examples``, ``counted`` (these in words), ``metric`` (the one that is compared), ``headline``,
+      ``rows`` (of each bar and the network: ``name``, ``shown``, ``value``, ``interval``, ``right`` where the value is
+      their share, ``metrics`` and ``note``), ``against`` (the name of the best bar), ``test``, ``p``, ``beats``,
+      ``said`` (a sentence), ``counts`` (examples by split and, where there are classes, by class) and ``seconds``.
     """
     metric = task.compared
     bars, seconds = _fitted(task, dataset, split, seconds)
@@ -53,6 +53,7 @@ def beside(task: Task, dataset: Dataset, split: str, network: Bar, seconds: floa
     said = {
         "split": split,
         "examples": examples,
+        "counted": task.counted(len(dataset.split(split)), examples, split),
         "metric": metric.name,
         "headline": task.headline.name,
         "rows": [_row(task, bar, examples) for bar in (*bars, network)],
@@ -114,7 +115,8 @@ def table(made: Mapping[str, Any]) -> list[str]:
     """The rows of ``made`` as lines for a terminal."""
     wide, metric = max(len(row["name"]) for row in made["rows"]), made["metric"]
     known = any(row["interval"] for row in made["rows"])
-    lines = [f"on the {made['examples']:,} {made['split']} examples{', with intervals of 95 %' * known}:"]
+    counted = made.get("counted", f"{made['examples']:,} {made['split']} examples")  # a run of before has none
+    lines = [f"on the {counted}{', with intervals of 95 %' * known}:"]
     for row in made["rows"]:
         also = [
             figure(name, row["metrics"][name])
@@ -193,7 +195,6 @@ def _against(task: Task, bar: Bar, network: Bar, said: Mapping[str, Any]) -> dic
         does, surely = "does not beat", " beyond chance"
     values = [metric.show(of.metrics[metric.name]) for of in (network, bar)]
     chance = "no paired test" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-    where = f"{said['examples']:,} {said['split']} examples"
     named = bar.name if bar.name[0].isupper() else f"the {bar.name}"  # NLinear, or the n-grams
     line = f"the network {does} {named}{surely}: {metric.name.replace('_', ' ')} {values[0]} against {values[1]}"
     return {
@@ -201,7 +202,7 @@ def _against(task: Task, bar: Bar, network: Bar, said: Mapping[str, Any]) -> dic
         "test": name,
         "p": p,
         "beats": does == "beats",
-        "said": f"{line} ({chance}, {where}{'; ' * bool(bar.note)}{bar.note})",
+        "said": f"{line} ({chance}, {said['counted']}{'; ' * bool(bar.note)}{bar.note})",
     }
 
 

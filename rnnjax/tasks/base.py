@@ -257,6 +257,11 @@ class Task:
         """What each example adds to the compared figure, ``[N, K]``; None: nothing that adds up over examples."""
         return None
 
+    def counted(self, examples: int, outcomes: int, split: str) -> str:
+        """In words, how many of a split's ``examples`` were judged, of which :meth:`outcomes` made so many rows."""
+        del examples
+        return f"{outcomes:,} {split} examples"
+
     def statistic(self, rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """The compared figure ``[draws]`` of outcomes ``[U, K]`` that occur ``counts [draws, U]`` times each."""
         from rnnjax.tasks.compare import weighted_mean

@@ -182,6 +182,10 @@ class Forecast(Task):
         counts = np.diff(np.append(begins, len(errors)))
         return np.stack([np.add.reduceat(errors, begins) / counts, counts], 1)
 
+    def counted(self, examples: int, outcomes: int, split: str) -> str:
+        """The windows, and the runs of them that stand for examples; see :meth:`outcomes`."""
+        return f"{examples:,} {split} windows" + (f" in {outcomes:,} runs" if outcomes != examples else "")
+
     def mistakes(self, kept: Any, spec: "Spec", most: int) -> list[dict[str, Any]]:
         """The windows with the largest errors, in standardised units."""
         errors = np.asarray(kept["error"], np.float64)
