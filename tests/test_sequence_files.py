@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rnnjax import data
-from rnnjax.data import wav_files
+from rnnjax.data import sequence_reading, wav_files
 from rnnjax.data.sequence_preprocess import SequencePreprocess
 from rnnjax.data.sequence_table import SequenceTable
 from rnnjax.errors import DataError, UsageError
@@ -234,6 +234,26 @@ def test_recordings_in_a_zip_keep_speakers_together_and_hold_one_out(tmp_path):
     features = np.asarray(arguments["inputs"])[real]
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(features.std(0), 1, atol=1e-2)
+
+
+def test_a_pattern_may_name_the_folders_that_files_lie_in(tmp_path):
+    with zipfile.ZipFile(made.wav_zip(tmp_path / "r.zip")) as file:
+        for name in [name for name in file.namelist() if name.startswith("recordings/")]:
+            label, speaker, number = name.rpartition("/")[2].split("_")
+            place = tmp_path / "by" / speaker / f"{label}_{number}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(file.read(name))
+    held = {"hold_out": ("cy",)}
+    flat = loaded(tmp_path / "r.zip", name_pattern="{label}_{group}_{number}", **held)
+    dataset = loaded(tmp_path / "by", name_pattern="{group}/{label}_{number}", **held)
+    assert "groups in test: cy (6)" in dataset.understood
+    assert sorted(dataset.test["labels"]) == sorted(flat.test["labels"])
+    new = sequence_reading.read_new(tmp_path / "by" / "cy", dataset.preprocess.reading)  # the folder of one speaker
+    assert [one.labels for one in new.series] == [("calm",)] * 3 + [("wild",)] * 3
+    with pytest.raises(
+        DataError, match=r"its name 'calm_12' is not of --data.name-pattern \{group\}/\{label\}_\{number"
+    ):
+        loaded(tmp_path / "by" / "cy", name_pattern="{group}/{label}_{number}")
 
 
 def test_groups_that_the_data_themselves_have_in_two_splits_are_named(tmp_path):

@@ -109,7 +109,8 @@ def _labels(
     """For each file its labels, None where it has none from outside, and its group; the labels' names; and a word."""
     none: list[str | None] = [None] * len(files)
     if reading.name_pattern:
-        found = [_from_name(entry, reading.name_pattern, training=training) for entry in files]
+        placed = zip(files, folders, strict=True)
+        found = [_from_name(entry, above, reading.name_pattern, training=training) for entry, above in placed]
         labels = [None if one is None else (one["label"],) for one in found]
         groups = none if any(one is None for one in found) else [one.get("group") for one in found if one is not None]
         return labels, ("label",), groups, f", labels in their names by {reading.name_pattern}"
@@ -127,14 +128,15 @@ def _labels(
     )
 
 
-def _from_name(entry: Entry, pattern: str, *, training: bool) -> dict[str, str] | None:
-    wanted, stem = pattern_fields(pattern) or (), entry.inside.stem
+def _from_name(entry: Entry, above: tuple[str, ...], pattern: str, *, training: bool) -> dict[str, str] | None:
+    """What a pattern names in a file's name, and with a ``/`` in the names of the folders that it lies in."""
+    named = "/".join((*above, entry.inside.stem)[-1 - pattern.count("/") :])
     expression = re.escape(pattern)
-    for name in wanted:
-        expression = expression.replace(re.escape("{" + name + "}"), f"(?P<{name}>.+?)")
-    match = re.fullmatch(expression, stem)
+    for name in pattern_fields(pattern) or ():
+        expression = expression.replace(re.escape("{" + name + "}"), f"(?P<{name}>[^/]+?)")
+    match = re.fullmatch(expression, named)
     if match is None and training:
-        raise DataError(f"{entry.place}: its name {stem!r} is not of --data.name-pattern {pattern}; rename or move it")
+        raise DataError(f"{entry.place}: its name {named!r} is not of --data.name-pattern {pattern}; rename or move it")
     return None if match is None else match.groupdict()
 
 

@@ -98,9 +98,9 @@ class SequencePreprocess(Preprocess):
         if self.mel is not None:
             if steps.dtype != np.int16 or steps.ndim != 1 or not len(steps):
                 got, hint = f"{steps.dtype} {list(steps.shape)}", ""
-                if steps.dtype.kind == "f":
+                if steps.dtype.kind == "f" and steps.ndim == 1:
                     hint = "; of floats in -1..1 they are (32767 * samples).astype(np.int16)"
-                raise DataError(f"{place}: a recording is samples [n] int16, got {got}{hint}")
+                raise DataError(f"{place}: a recording is a .wav file, or samples [n] int16, got {got}{hint}")
             return steps
         if steps.ndim == 1:
             steps = steps[:, None]

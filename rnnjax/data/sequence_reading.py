@@ -54,7 +54,10 @@ def read_new(path: Path, reading: Reading) -> Found:
     """
     if path.suffix.lower() == ".ts" and path.is_file():
         return ts_files.read(path)
-    found = read(path, reading, training=True)
+    parts = reading.name_pattern.split("/")
+    while len(parts) > 1 and "{label}" not in parts[0]:  # a folder that says the group alone may be the one given
+        parts.pop(0)
+    found = read(path, dataclasses.replace(reading, name_pattern="/".join(parts)), training=True)
     if len(found.test) or len(found.validation):
         raise DataError(f"{path}: there are several splits in it, such as train and test; evaluate one of them")
     return found

@@ -26,8 +26,9 @@ class SequenceTable(AugmentedSequences):
 
     Empty cells, NaN and ? are missing values: the model sees the channel's mean there, and a channel more that says so.
 
-    A name's pattern such as {label}_{group}_{number} says where a file's name holds the label; what is called group
-    is a speaker, a patient or the like, all of whose files are in one split.
+    A name's pattern such as {label}_{group}_{number} says where a file's name holds the label, and one such as
+    {group}/{label}_{number} reads the name of its folder too; what is called group is a speaker, a patient or the like,
+    all of whose files are in one split.
 
     Recordings are read as log-mel features, which are computed on the device.
     """
@@ -59,7 +60,7 @@ class SequenceTable(AugmentedSequences):
     group_column: str | None = None
     """Column of what stays in one split, such as a patient."""
     name_pattern: str = ""
-    """Where a file's name holds its label, such as '{label}_{group}_{number}'."""
+    """Where a file's name holds its label: '{label}_{group}_{number}', or with folders '{group}/{label}_{number}'."""
     hold_out: tuple[str, ...] = ()
     """Groups that are tested on, and not trained on."""
     max_length: int | None = None
