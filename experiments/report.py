@@ -1,6 +1,5 @@
 """Makes the tables of the Markdown pages from the committed result files: ``python -m experiments.report``."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import (
+    NAMES,
     fields,
+    finished,
     gaps,
     label_counts,
     ladder,
@@ -24,6 +25,7 @@ from experiments import (
 )
 from experiments.benchmarks import markdown
 from rnnjax.errors import DataError, RnnjaxError, UsageError
+from rnnjax.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = tables.RESULTS
@@ -76,21 +78,23 @@ def collect(workdirs: tuple[Path, ...]) -> None:
     """Copies the results of finished work folders to the committed ones, those of other settings to the trials.
 
     Raises:
-      UsageError: at a run that no table shows, on a user's own data or from another's weights, before any is copied.
+      UsageError: at a run that no table shows, of an experiment that is not listed, on a user's own data or from
+        another's weights, before any is copied.
+      RunError: at a damaged result.
     """
-    for workdir in workdirs:
-        result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
+    results, committed = [_result(workdir) for workdir in workdirs], tables.read_results(RESULTS)
+    for workdir, result in zip(workdirs, results, strict=True):
         if load(result["experiment"]).target is None:
             name = result["experiment"]
             raise UsageError(f"{workdir} is a run of {name} on data of your own; the tables are of public data")
+        _check_data(workdir, result, committed.get(result["experiment"], []))
         began = _began(result)
         if began != (wanted := [first.name for first in getattr(load(result["experiment"]), "begins", {}).values()]):
             raise UsageError(
                 f"{workdir} began from {_weights(began)}; the tables of {result['experiment']} are of runs that begin "
                 f"from {_weights(wanted)}"
             )
-    for workdir in workdirs:
-        result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
+    for workdir, result in zip(workdirs, results, strict=True):
         target = RESULTS / f"{result['experiment']}-seed-{result['seed']}.json"
         if trials.is_trial(result):
             target = TRIALS / trials.file_name(result)
@@ -102,6 +106,32 @@ def collect(workdirs: tuple[Path, ...]) -> None:
             curve = RESULTS / plots.CURVES / f"{target.stem}.jsonl"
             curve.parent.mkdir(exist_ok=True)
             shutil.copyfile(workdir / "metrics.jsonl", curve)
+
+
+def _result(workdir: Path) -> dict[str, Any]:
+    """The result of a work folder, of an experiment that is listed here."""
+    name = read_json(workdir / finished.RESULT, "a result").get("experiment", "")
+    if str(name).partition("-")[0] not in NAMES:
+        raise UsageError(
+            f"{workdir} is a run of {str(name)[:80]!r}, which is no experiment here; add its file to experiments, and "
+            "its name to experiments/__init__.py"
+        )
+    return finished.result(workdir)
+
+
+def _check_data(workdir: Path, result: dict[str, Any], committed: tables.Results) -> None:
+    """Raises UsageError where a run of an experiment's own settings was tested on other data than those in the tables.
+
+    A path is no setting, so that a language model of one's own text would stand there as one of Shakespeare.
+    """
+    alike = [] if trials.is_trial(result) else [other for other in committed if not trials.is_trial(other)]
+    for theirs in (other["data"] for other in alike):
+        ours = result["data"]
+        if ours["test"] != theirs["test"]:
+            raise UsageError(
+                f"{workdir} was tested on {ours['test']:,} examples of {ours['name']}; the tables of "
+                f"{result['experiment']} are of {theirs['test']:,} of {theirs['name']}"
+            )
 
 
 def _began(result: dict[str, Any]) -> list[str]:
@@ -138,7 +168,11 @@ def main(
         collect(workdirs)
         for path in plots.draw(RESULTS, tables.read_results(), trials.read(TRIALS)) if plot else ():
             print(path.relative_to(ROOT))
-        return int(bool(_write(check)) and check)
+        differing = _write(check)
+        if not check:
+            said = ", ".join(str(page.relative_to(ROOT)) for page in differing)
+            print(f"made anew: {said}" if said else "nothing to make anew: the tables are those of the result files")
+        return int(bool(differing) and check)
     except RnnjaxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

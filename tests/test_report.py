@@ -128,6 +128,29 @@ def test_private_data_and_checks_that_would_write_are_refused(tmp_path, capsys):
     assert not list(report.TRIALS.glob("text_table*"))
 
 
+def test_what_is_no_result_of_an_experiment_here_is_refused_in_a_sentence(tmp_path, capsys):
+    for content, said in (
+        ('{"experiment": "films", "seed": 0}', "is a run of 'films', which is no experiment here; add its file"),
+        ("{", "result.json"),
+        ('{"experiment": "digits_rows"}', "not a result: seed is missing; train it again"),
+    ):
+        (tmp_path / "result.json").write_text(content)
+        assert report.main((tmp_path,)) in (1, 2)
+        assert said in capsys.readouterr().err
+
+
+def test_a_run_of_an_experiment_on_another_text_is_not_taken_for_one_on_its_own(tmp_path, capsys):
+    other = copy.deepcopy(RESULTS["shakespeare_chars"][0])
+    other["config"]["data"]["path"], other["data"]["name"] = "novel.txt", "novel.txt"
+    other["data"]["test"] -= 1
+    assert not trials.is_trial(other)  # a path is no setting
+    (tmp_path / "result.json").write_text(json.dumps(other))
+    before = (report.RESULTS / "shakespeare_chars-seed-0.json").read_bytes()
+    assert report.main((tmp_path,)) == 2
+    assert "examples of novel.txt; the tables of shakespeare_chars are of" in capsys.readouterr().err
+    assert (report.RESULTS / "shakespeare_chars-seed-0.json").read_bytes() == before
+
+
 def test_a_changed_result_changes_the_table():
     results = tables.read_results()
     assert results, "no result file is committed"
