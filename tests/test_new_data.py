@@ -40,3 +40,13 @@ def test_groups_of_the_training_need_not_be_known_of_new_data(tmp_path):
     (tmp_path / "g.csv").write_text("\n".join(grouped) + "\n")
     series = loaded(tmp_path / "g.csv", group_column="who")
     assert len(series.preprocess.labelled(tmp_path / "s.csv")) == COUNT
+
+
+def test_a_column_of_the_training_that_new_data_have_not_may_be_renamed(tmp_path):
+    """The option that names another is one of ``train``."""
+    series = loaded(made.long_table(tmp_path / "s.csv"))
+    made.long_table(tmp_path / "bare.csv", label=False)
+    with pytest.raises(
+        DataError, match=r"no column 'label'; .*--data.label-column in training, or rename the one that"
+    ):
+        series.preprocess.labelled(tmp_path / "bare.csv")

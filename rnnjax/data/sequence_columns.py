@@ -49,7 +49,8 @@ def found(table: Table, wanted: str | None, usual: Sequence[str], option: str) -
         return next((lower[name] for name in usual if name in lower), None)
     if wanted not in table.columns:
         near = difflib.get_close_matches(wanted, table.columns, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; name another by {option}"
+        another = f"name another by {option} in training, or rename the one that holds it"  # new data are read so too
+        hint = f"; did you mean {near[0]!r}?" if near else f"; {another}"
         raise DataError(f"{table.path}: no column {wanted!r}; {named(table)}{hint}")
     return wanted
 
