@@ -24,6 +24,11 @@ def test_the_experiments_of_the_checkout_are_those_of_the_package():
     assert (FOLDER.name, TABLE.name) == ("image_folder", "text_table"), "work folders hold these names"
 
 
+def test_the_first_page_names_every_kind_of_data():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [kind for kind in own.KINDS if f"[`{kind} " not in page] == []
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_without_arguments_it_lists_the_kinds_with_an_example_each(arguments, capsys):
     assert main(arguments) == 0
