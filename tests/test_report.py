@@ -30,7 +30,7 @@ def test_check_names_every_page_that_differs_and_changes_none(monkeypatch, capsy
     assert report.main(check=True) == 0
     results = copy.deepcopy(RESULTS)
     results["digits_rows"][0]["metrics"]["test"]["accuracy"] -= 0.5
-    monkeypatch.setattr(tables, "read_results", lambda: results)
+    monkeypatch.setattr(tables, "read_results", lambda *_: results)
     before = [page.read_text(encoding="utf-8") for page in report.PAGES]
     assert report.main(check=True) == 1
     said = capsys.readouterr().err.splitlines()
