@@ -12,6 +12,7 @@ import pytest
 import rnnjax
 from rnnjax import data
 from rnnjax.errors import DataError
+from rnnjax.runs.announce import print_start
 from rnnjax.training.runner import Runner
 
 N = 40
@@ -290,3 +291,12 @@ def test_a_test_split_of_another_dtype_is_refused():
 def test_counts_of_many_values_are_held_out_at_random():
     data = rnnjax.Arrays(np.ones((64, 2)), np.arange(64) // 2, validation_fraction=0.25).load()
     assert len(data.validation) == 16
+
+
+@pytest.mark.parametrize(("batch", "seen"), [(32, None), (8, None), (20, "20 of the 32"), (16, None), (30, None)])
+def test_examples_that_full_batches_leave_out_are_said(
+    batch: int, seen: str | None, capsys: Any, tmp_path: Any
+) -> None:
+    print_start(program(batch_size=batch), 0, tmp_path)  # 32 training examples
+    said = capsys.readouterr().out
+    assert (f"an epoch sees {seen} training" in said) if seen else ("an epoch sees" not in said), said

@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnjax import terminal
 from rnnjax.data import preprocess
-from rnnjax.data.plan import padding_share
+from rnnjax.data.plan import Plan, padding_share
 from rnnjax.experiment import Experiment
 from rnnjax.runs import bars, environment, seeds
 from rnnjax.runs.display import duration, until_line
@@ -43,7 +43,7 @@ def print_start(program: Runner, seed: int, root: Path, *, again: bool = False) 
         f"{_padding(program, seed)}",
         *dataset.understood,
         *_groups(program),
-        *(f"note: {note}" for note in (*dataset.notes, *_late(program), *_chosen(program))),
+        *(f"note: {note}" for note in (*dataset.notes, *_late(program), *_left_over(program), *_chosen(program))),
     )
 
 
@@ -79,6 +79,19 @@ def _late(program: Runner) -> list[str]:
     return [
         f"a compiled call takes up to {train.steps_per_call} steps, and validation waits for its end; for one every "
         f"{train.evaluate_every} steps give --train.steps-per-call {train.evaluate_every}"
+    ]
+
+
+def _left_over(program: Runner) -> list[str]:
+    """That many examples are not in an epoch, of few data in large batches: all batches of training are full."""
+    dataset, batch = program.dataset, program.experiment.data.batch_size
+    examples = len(dataset.train)
+    left = examples - program.steps_per_epoch * batch
+    if type(dataset.plan) is not Plan or 10 * left < examples:
+        return []
+    return [
+        f"an epoch sees {examples - left:,} of the {examples:,} training {dataset.preprocess.rows}, others each time, "
+        f"since batches are full; a smaller --data.batch-size leaves fewer than {left:,} out"
     ]
 
 
