@@ -3,9 +3,10 @@
 The stack is a VGG (Simonyan and Zisserman 2014, arXiv:1409.1556) with batch norm: three blocks of two 3x3
 convolutions and a 2x2 max pooling, here between the two, as in Jordan 2024 (arXiv:2404.00498): at a block's end it
 would leave more than twice the multiplications. The recurrent heads read the pixels of the last feature maps one by
-one. The pooled head is the bar: a recurrence that does not pass it adds nothing. Wherever it is not trained, an image's
-logits are averaged with those of its mirror image. The variants ``fast_...`` have the same three heads on a stack that
-learns in fewer epochs (:mod:`experiments.fast_stack`).
+one. The pooled head is the bar: a recurrence that does not pass it adds nothing, and none has passed it beyond chance,
+here or in the variants ``fast_...``, the same three heads on a stack that learns in fewer epochs
+(:mod:`experiments.fast_stack`). Wherever it is not trained, an image's logits are averaged with those of its mirror
+image.
 """
 
 import sys
