@@ -1,9 +1,9 @@
 """Permuted MNIST: the pixels of :mod:`experiments.mnist_pixels` in one other order, by a fixed seed.
 
 All images are permuted alike, so that neighbours are far apart in time and nothing is near what it belongs to. The
-order is that of ``--data.permutation-seed`` and kept in the run; published figures are of other orders. What
-decides is what is remembered of the whole: the linear recurrences' states begin with memories longer than an image and
-with any phase, so that the last ones are near a random projection of all pixels, and only those are read.
+order is that of ``--data.permutation-seed`` and kept in the run; published figures are of other orders. What decides is
+what is remembered of the whole: the linear recurrences' states begin with memories of about an image or longer and with
+any phase, so that the last ones are near a random projection of all pixels, and only those are read.
 """
 
 import dataclasses

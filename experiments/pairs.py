@@ -19,12 +19,17 @@ def table(measured: Mapping[str, list[trials.Result]], tried: Mapping[str, list[
         members = " and ".join(_by_experiment(result["members"]))
         for pair in result["compared"]:
             one = f"{members} together" if pair["one"] == "together" else pair["one"]
-            low, high = (f"{100 * end:+.2f}" for end in pair["interval"])
-            p = "< 0.001" if pair["p"] < 0.001 else f"{pair['p']:.2g}"
-            line = f"| {one} | against {pair['other']} | {100 * pair['difference']:+.2f} | {low} to {high} | {p} |"
+            line = f"| {one} | against {pair['other']} | {' | '.join(figures(pair))} |"
             if line not in lines:
                 lines.append(line)
     return "\n".join(lines) if len(lines) > 2 else "Not yet measured."
+
+
+def figures(pair: Mapping[str, Any]) -> tuple[str, str, str]:
+    """A difference of accuracies in points, its interval, and p, of what :func:`experiments.blend.difference` found."""
+    low, high = (f"{100 * end:+.2f}" for end in pair["interval"])
+    p = "< 0.001" if pair["p"] < 0.001 else f"{pair['p']:.2g}"
+    return f"{100 * pair['difference']:+.2f}", f"{low} to {high}", p
 
 
 def _by_experiment(members: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import fields, tables
+from experiments import fields, pairs, tables
 from experiments.blend import difference
 from rnnjax.runs import right
 
@@ -19,9 +19,9 @@ def table(results: Mapping[str, tables.Results]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, bar in [(name, beside.bar) for rows in fields.FIELDS.values() for name, beside in rows.items()]:
-        pairs = _pairs(results.get(name, []), results.get(bar, [])) if bar else []
-        if pairs:
-            lines.append(_row(name, bar, pairs))
+        both = _pairs(results.get(name, []), results.get(bar, [])) if bar else []
+        if both:
+            lines.append(_row(name, bar, both))
     return "\n".join(lines) if len(lines) > 2 else "Not yet measured."
 
 
@@ -38,14 +38,12 @@ def _examples(result: Mapping[str, Any]) -> tuple[Any, ...] | None:
     return (kept["split"], kept["data"], kept["examples"]) if kept and kept["data"] else None
 
 
-def _row(name: str, bar: str, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    ours, theirs = (_shares([pair[side] for pair in pairs]) for side in (0, 1))
-    found = difference(name, ours, bar, theirs)
-    low, high = (f"{100 * end:+.2f}" for end in found["interval"])
-    p = "< 0.001" if found["p"] < 0.001 else f"{found['p']:.2g}"
-    test = "McNemar" if len(pairs) == 1 else "paired bootstrap"
-    seeds = " ".join(str(one["seed"]) for one, _ in pairs)
-    return f"| `{name}` | `{bar}` | {seeds} | {100 * found['difference']:+.2f} | {low} to {high} | {p} ({test}) |"
+def _row(name: str, bar: str, both: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
+    ours, theirs = (_shares([pair[side] for pair in both]) for side in (0, 1))
+    points, interval, p = pairs.figures(difference(name, ours, bar, theirs))
+    test = "McNemar" if len(both) == 1 else "paired bootstrap"
+    seeds = " ".join(str(one["seed"]) for one, _ in both)
+    return f"| `{name}` | `{bar}` | {seeds} | {points} | {interval} | {p} ({test}) |"
 
 
 def _shares(results: list[dict[str, Any]]) -> np.ndarray:
