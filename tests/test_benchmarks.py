@@ -89,6 +89,15 @@ def test_goals_are_geometric_means_of_ratios_of_medians_over_large_batches():
     assert goals.verdict(to_flax) == "missed"
 
 
+def test_the_shape_at_which_torch_is_most_ahead_has_a_goal_of_its_own():
+    large, other, small = (16, 2, 3, 4), (64, 2, 3, 4), (1, 2, 3, 4)
+    ours = [row("rnnjax fused", [time], shape=shape) for time, shape in ((1.0, large), (3.0, other), (9.0, small))]
+    largest = found(ours + [row("torch", [2.0], shape=shape) for shape in (large, other, small)])
+    what = "LSTM, 1 device: largest time / torch's of a shape"
+    assert largest[what] == {"what": what, "goal": 1.15, "measured": 1.5, "shapes": 2, "reached": False}
+    assert found(ours)[what]["measured"] is None and found(ours)[what]["reached"] is None
+
+
 def test_two_devices_are_compared_with_torch_on_all_threads_and_flax_on_two():
     rows = [
         row("rnnjax fused", [1.0], devices=2),

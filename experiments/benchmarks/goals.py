@@ -18,8 +18,8 @@ def evaluate(rows: Iterable[dict[str, Any]]) -> list[Goal]:
     """Every goal with what was measured: dicts of ``what``, ``goal``, ``measured``, ``shapes`` and ``reached``.
 
     ``measured`` is a geometric mean of ratios of medians over the ``shapes`` (a count) with B >= 16 at
-    which both sides were measured. ``goal`` and ``reached`` are None where nothing was asked, and
-    ``measured`` and ``reached`` where nothing was measured.
+    which both sides were measured, or the largest of these ratios where ``what`` says so. ``goal`` and
+    ``reached`` are None where nothing was asked, and ``measured`` and ``reached`` where nothing was measured.
     """
     timings = Timings(rows)
 
@@ -35,7 +35,7 @@ def evaluate(rows: Iterable[dict[str, Any]]) -> list[Goal]:
         ("lstm", 1, "flax", 0.88),
         ("lstm", 1, "keras", 0.85),
         ("lstm", 1, "torch", 1.0),
-        ("lstm", 2, "torch", 0.80),
+        ("lstm", 2, "torch", 0.70),
         ("lstm", 2, "flax", 0.85),
         ("gru", 1, "flax", 0.95),
         ("gru", 1, "torch", 0.80),
@@ -48,6 +48,9 @@ def evaluate(rows: Iterable[dict[str, Any]]) -> list[Goal]:
         goals.append(_goal(timings, name, goal, value))
         if (cell, devices, peer) == ("lstm", 1, "torch"):
             goals.append(_never_slower(timings))
+        if (devices, peer) == (1, "torch"):
+            what = f"{cell.upper()}, {on}: largest time / torch's of a shape"
+            goals.append(_goal(timings, what, 1.15, value, of=max))
     for cell in ("lstm", "gru"):
         for form, factor, what in (
             ("masked", 1.0, "time / plain's"),
@@ -57,7 +60,7 @@ def evaluate(rows: Iterable[dict[str, Any]]) -> list[Goal]:
             goals.append(
                 _goal(timings, f"{cell.upper()} {form}: {what}", 1.1, ratio(ours, _key(cell, FUSED, 1), factor))
             )
-            goals.append(_goal(timings, f"{cell.upper()} {form}: time / fastest peer's", 0.9, _fastest(timings, ours)))
+            goals.append(_goal(timings, f"{cell.upper()} {form}: time / fastest peer's", 0.95, _fastest(timings, ours)))
     for cell in ("lstm", "gru"):
         for peer in ("flax", "torch"):
             value = ratio(_key(cell, FUSED, 1), _key(cell, peer, 1))
@@ -81,12 +84,19 @@ def _key(cell: str, peer: str, devices: int, form: str = "plain") -> dict[str, A
     return {"cell": cell, "form": form, "mode": "train", "peer": peer, "devices": devices}
 
 
-def _goal(timings: Timings, what: str, goal: float | None, ratio: Ratio, small: bool = False) -> Goal:
+def _goal(
+    timings: Timings,
+    what: str,
+    goal: float | None,
+    ratio: Ratio,
+    small: bool = False,
+    of: Callable[[list[float]], float | None] = geometric_mean,
+) -> Goal:
     shapes = [shape for shape in timings.shapes() if (shape[0] < SMALLEST_BATCH) == small]
     values = [value for shape in shapes if (value := ratio(shape)) is not None]
-    mean = geometric_mean(values)
-    reached = None if mean is None or goal is None else mean <= goal
-    return {"what": what, "goal": goal, "measured": mean, "shapes": len(values), "reached": reached}
+    measured = of(values) if values else None
+    reached = None if measured is None or goal is None else measured <= goal
+    return {"what": what, "goal": goal, "measured": measured, "shapes": len(values), "reached": reached}
 
 
 def _fastest(timings: Timings, ours: dict[str, Any]) -> Ratio:

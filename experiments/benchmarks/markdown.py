@@ -150,8 +150,8 @@ def _goals(goals: Sequence[targets.Goal], causes: dict[str, str]) -> str:
 def _layers(result: Result) -> list[str]:
     """The plain forms, training and forward, shape by shape in milliseconds."""
     parts = [
-        "A dense head on the last real output; goals: geometric means over the shapes with B ≥ 16 of median ratios. "
-        + " ".join(result["choice"] or [])
+        "A dense head on the last real output; goals: geometric means (the largest where it says so) over the shapes "
+        "with B ≥ 16 of median ratios. " + " ".join(result["choice"] or [])
     ]
     for mode, title in (("train", "forward + backward + Adam"), ("forward", "forward")):
         timings = Timings(row for row in result["rows"] if (row["form"], row["mode"]) == ("plain", mode))
