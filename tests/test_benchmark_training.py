@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -426,24 +423,6 @@ def test_the_page_says_of_a_peer_with_speeds_that_it_failed(tmp_path):
     section = markdown.section(tmp_path, tmp_path / "README.md")
     assert "| addition | torch | 9 (9-9); RuntimeError: no memory |" in section
     assert "in whole training runs on A CPU, rnnjax" in markdown.short(tmp_path)
-
-
-def test_what_other_processes_take_is_seen(monkeypatch):
-    counters = iter([(10.0, 1.0), (16.0, 4.0)])  # busy seconds of all, and ours
-    monkeypatch.setattr(training.Neighbours, "_counters", staticmethod(lambda: next(counters)))
-    assert training.Neighbours().cores(2.0) == pytest.approx(1.5)
-
-
-@pytest.mark.slow
-def test_what_other_processes_take_is_measured():
-    neighbours, start = training.Neighbours(), time.perf_counter()
-    code = "import time; end = time.perf_counter() + 1.5\nwhile time.perf_counter() < end: pass"
-    if neighbours.cores(1.0) is None:
-        pytest.skip("no /proc/stat on this system")
-    subprocess.run([sys.executable, "-c", code], check=True)
-    cores = neighbours.cores(time.perf_counter() - start)
-    assert cores is not None
-    assert cores > 0.3
 
 
 def check_quick(out: Any, peers: list[tuple[str, int]]) -> None:

@@ -67,23 +67,39 @@ def run(tmp_path, *more, code=0):
 def test_all_is_measured_shown_and_written(pretended, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(record, "cores", lambda: 4)
     result = run(tmp_path)
-    assert [(row["peer"], row["workers"]) for row in result["rows"]] == [
-        (peer, workers) for workers in (1, 4) for peer in (OURS, TORCH, DRAFT)
+    assert [(row["sides"], row["peer"], row["workers"]) for row in result["rows"]] == [
+        ("50 x 40", peer, workers) for workers in (1, 4) for peer in (OURS, TORCH, DRAFT)
     ]
     assert all(row["samples"] == [0.5 if row["peer"] == OURS else 1.0] * 2 for row in result["rows"])
     assert [goal["reached"] for goal in result["goals"]] == [True, None, True, None, True, False]
-    assert result["draft"] == {"images": 16, "small": result["draft"]["small"]} and result["partial"] is False
+    (of,) = result["images"]
+    assert of["crops"] == of["images"] == 16 and of["sides"] == "50 x 40" and result["partial"] is False
     assert "× torch" in capsys.readouterr().out
     section = markdown.section(tmp_path, tmp_path / "README.md")
     for line in (
-        "| rnnjax | 4 | 32 (32-32) | 2.00 | 2 |  |",
-        "| streamed images, 4 workers: examples/s, rnnjax / torch | ≥ 1.2 | 2.000 | 1 | reached |",
+        "| 50 x 40 | rnnjax | 4 | 32 (32-32) | 2.00 | 2 |  |",
+        "| streamed images of 50 x 40, 4 workers: examples/s, rnnjax / torch | ≥ 1.2 | 2.000 | 1 | reached |",
         "| digits_rows | 0.40% | 0.40%, 0.40% | 1,234 |",
         "| digits_rows: share of the time that steps wait for data | ≤ 0.02 | 0.004 | 1 | reached |",
         "| 64 | 100.0 | 101.5 | 1.5 | 0 |",
         "16 made up images of ",
     ):
         assert line in section, f"{line}\nis not in\n{section}"
+
+
+def test_images_of_several_sides_are_timed_apart(pretended, tmp_path, monkeypatch):
+    """And memory with those of the first."""
+    measured = []
+    monkeypatch.setattr(input_streams, "in_a_child", lambda place, *asked: measured.append(place) or grown(*asked))
+    monkeypatch.setattr(part, "QUICK", part.QUICK | {"sides": ("50,40", "90,60")})
+    monkeypatch.setattr(record, "cores", lambda: 1)
+    result = run(tmp_path)
+    assert [row["sides"] for row in result["rows"]] == ["50 x 40"] * 3 + ["90 x 60"] * 3
+    widths = [of["width"] for of in result["images"]]
+    assert 42 <= widths[0] <= 58 and 76 <= widths[1] <= 104
+    asked = [goal["what"] for goal in result["goals"] if goal["what"].endswith("/ torch")]
+    assert [what.partition(",")[0] for what in asked] == ["streamed images of 50 x 40", "streamed images of 90 x 60"]
+    assert [place.parent.name for place in measured] == ["0"]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +109,9 @@ def test_all_is_measured_shown_and_written(pretended, tmp_path, capsys, monkeypa
         (["--memory-images", "100"], "--memory-images must be a multiple of 64"),
         (["--size", "0"], "must be positive"),
         (["--epochs", "0"], "must be positive"),
+        (["--sides", "500x400"], "--sides: WIDTH,HEIGHT in pixels, 16 at least, such as 500,400; got '500x400'"),
+        (["--sides", "500,4"], "got '500,4'"),
+        (["--sides"], "--sides must name at least one width and height"),
     ],
 )
 def test_wrong_options_are_usage_errors(options, message, capsys, pretended):
@@ -120,7 +139,7 @@ def test_an_interruption_writes_what_was_measured(pretended, tmp_path, monkeypat
     result = run(tmp_path, code=130)
     assert result["partial"] is True and result["rows"][0]["samples"] == [0.5] and result["memory"] is None
     section = markdown.section(tmp_path, tmp_path / "README.md")
-    assert "Stopped before its end." in section and "| rnnjax | 1 | 32 (32-32) |  | 1 |  |" in section
+    assert "Stopped before its end." in section and "| 50 x 40 | rnnjax | 1 | 32 (32-32) |  | 1 |  |" in section
 
 
 @pytest.mark.slow
@@ -217,7 +236,7 @@ def test_pytorch_loads_every_image_in_processes(made):
 @pytest.mark.parametrize("peer", [TORCH, DRAFT])
 def test_what_decodes_other_pixels_is_not_timed(made, peer, monkeypatch):
     monkeypatch.setattr(part, "apart", lambda *_: 3.0)
-    row = {"peer": peer, "workers": 1, "images": 16, "apart": None}
+    row = {"sides": "50 x 40", "peer": peer, "workers": 1, "images": 16, "apart": None}
     entry = harness.Entry(row, part._torch(row, part.Options(), made.files, []))
     harness.measure([entry], samples=1, seconds=1)
     assert entry.error == "failed: ValueError: it decodes other pixels than rnnjax: 3 of 255 apart"
@@ -290,13 +309,14 @@ def test_growth_beyond_what_the_feed_holds_misses_the_goal():
 
 def test_the_section_copes_with_what_was_not_measured(tmp_path):
     assert markdown.section(tmp_path, tmp_path / "README.md") == markdown.NOTHING
-    nothing = {"images": {}, "draft": None, "rows": [], "waits": [], "memory": None}
+    nothing = {"images": [], "rows": [], "waits": [], "memory": None}
     record.write({"part": "input", **CIRCUMSTANCES, "how": "So.", "goals": [], **nothing}, tmp_path / "input-cpu.json")
     assert markdown.section(tmp_path, tmp_path / "README.md").endswith("\n\nSo.")
-    row = {"peer": TORCH, "workers": 1, "images": 16, "apart": None, "samples": [], "error": "not installed (torch)"}
-    facts = {"images": 16, "height": 40.0, "width": 50.0, "kib": 2.0, "jpeg": "baseline"}
-    found = nothing | {"rows": [row], "images": facts, "size": 16, "batch": 4}
+    row = {"sides": "50 x 40", "peer": TORCH, "workers": 1, "images": 16, "apart": None, "samples": []}
+    row["error"] = "not installed (torch)"
+    facts = {"images": 16, "height": 40.0, "width": 50.0, "kib": 2.0, "jpeg": "baseline", "crops": 16, "small": 2}
+    found = nothing | {"rows": [row], "images": [facts], "size": 16, "batch": 4}
     record.write({"part": "input", **CIRCUMSTANCES, "how": "So.", "goals": [], **found}, tmp_path / "input-cpu.json")
     section = markdown.section(tmp_path, tmp_path / "README.md")
-    assert "| torch | 1 | not installed (torch) |  | 0 |  |" in section
-    assert "Not measured: torch, 1: not installed (torch)." in section
+    assert "| 50 x 40 | torch | 1 | not installed (torch) |  | 0 |  |" in section
+    assert "Not measured: 50 x 40, torch, 1: not installed (torch)." in section

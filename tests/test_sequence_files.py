@@ -1,12 +1,15 @@
 """A user's own numeric sequences, read from every layout: values, targets, splits, statistics, and refusals."""
 
 import datetime
+import io
 import json
 import re
+import struct
 import zipfile
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from rnnjax import data
 from rnnjax.data import sequence_reading, wav_files
@@ -304,6 +307,23 @@ def test_recordings_of_every_width_are_read_alike(width, channels):
     samples, rate = wav_files.read(made.wav_bytes(SERIES[0], channels=channels, width=width), "a")
     assert (samples.dtype, rate, len(samples)) == (np.int16, 8000, len(wanted))
     np.testing.assert_allclose(samples, wanted, atol=256 if width == 1 else 0)
+
+
+@pytest.mark.parametrize("width", [2, 4])
+def test_recordings_whose_header_is_extensible_are_read_as_scipy_reads_them(width):
+    """As recorders write those of more than 16 bits or two channels; floating-point ones are refused."""
+    plain = made.wav_bytes(SERIES[0], channels=2, width=width)
+    kind = bytes.fromhex("0100000000001000800000aa00389b71")
+    extension = struct.pack("<HHI", 22, 8 * width, 3) + kind
+    header = b"fmt " + struct.pack("<IH", 40, 0xFFFE) + plain[22:36] + extension
+    body = b"WAVE" + header + plain[36:]
+    file = b"RIFF" + struct.pack("<I", len(body)) + body
+    samples, rate = wav_files.read(file, "a.wav")
+    theirs_rate, theirs = wavfile.read(io.BytesIO(file))
+    assert rate == theirs_rate
+    np.testing.assert_array_equal(samples, np.round((theirs >> 8 * (width - 2)).mean(1)))
+    with pytest.raises(DataError, match=r"a\.wav: not a WAV file that can be read .*ffmpeg"):
+        wav_files.read(file.replace(kind, b"\x03" + kind[1:]), "a.wav")
 
 
 def test_files_beside_a_table_of_labels_have_its_labels_and_groups(tmp_path):

@@ -203,6 +203,20 @@ def test_a_month_that_is_missing_has_the_day_of_the_others(tmp_path):
     assert found.after(3) == ["2023-03-30", "2023-04-30", "2023-05-30"], "February is no longer than that"
 
 
+def test_months_may_be_written_without_a_mark(tmp_path):
+    months = [f"{year}{month:02}" for year in (2022, 2023) for month in range(1, 13)]
+    found = read(tmp_path, table(months))
+    assert found.step == Step(1, "months") and found.after(2) == ["202401", "202402"]
+    assert found.time(12) == "202301"
+
+
+@pytest.mark.parametrize("first", [2024101, 9991, 202401, 20240101, 160001])
+def test_numbers_that_go_on_by_one_are_no_dates_beyond_the_days_and_months_that_there_are(first):
+    """2024110 would be the tenth of January, if digits might be left out."""
+    found = times.parsed([str(first + n) for n in range(40)], [str(n) for n in range(40)], "t")
+    assert found.format == times.NUMBER and times.step_of(found.values)[0] == Step(1)
+
+
 def test_rows_without_times_keep_their_numbers_where_the_first_are_left_out(tmp_path):
     found = read(tmp_path, "a,b\n,1\n,2\n3,3\n5,4\n6,5\n", missing="forward")
     assert found.values.tolist() == [[3, 3], [5, 4], [6, 5]]

@@ -16,6 +16,7 @@ from rnnjax.errors import UsageError
 FARTHEST = 1
 """Levels of 255 by which a pixel of PyTorch's crop may differ from ours: Pillow rounds between the two directions in
 which it resizes, and an image's size decides which is the first; of ours, rows below the crop are left out."""
+LEAST_SIDE = 16
 COMPARED = 64
 """Images whose crops are compared, and looked at for whether they were decoded small."""
 HOW = (
@@ -39,8 +40,11 @@ class Options:
     other option than --out it is written to runs/benchmarks.
     """
 
+    sides: tuple[str, ...] = ("500,400", "1200,900")
+    """Widths and heights of the JPEGs that are made, in pixels, by about which theirs vary. Memory is measured with
+    those of the first."""
     images: int = 512
-    """JPEGs that are made, of about 500 x 400 pixels; whole pairs of batches."""
+    """JPEGs that are made of each; whole pairs of batches."""
     size: int = 224
     """Height and width to which they are cropped."""
     batch: int = 32
@@ -48,7 +52,7 @@ class Options:
     samples: int = 10
     """Epochs that are timed of each; what is too slow for the time gets fewer."""
     minutes: float = 15.0
-    """About how long the timing may take."""
+    """About how long the timing may take, for all sides together."""
     epochs: int = 2
     """Epochs of the trainings whose steps may wait."""
     memory_images: int = 4096
@@ -59,7 +63,7 @@ class Options:
     """Tiny images, few samples, and a training on embedded digits, to see that everything runs."""
 
 
-QUICK = {"images": 16, "size": 16, "batch": 4, "samples": 2, "epochs": 2, "memory_images": 64}
+QUICK = {"sides": ("50,40",), "images": 16, "size": 16, "batch": 4, "samples": 2, "epochs": 2, "memory_images": 64}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +80,7 @@ def run(options: Options) -> int:
     chosen = dataclasses.replace(options, **QUICK) if options.quick else options
     _check(chosen)
     began, load = time.monotonic(), record.start(1)
-    found: dict[str, Any] = {"images": {}, "draft": None, "rows": [], "waits": [], "memory": None}
+    found: dict[str, Any] = {"images": [], "rows": [], "waits": [], "memory": None}
     partial, console = False, terminal.console()
     try:
         _measure(chosen, found, console)
@@ -104,43 +108,57 @@ def _check(options: Options) -> None:
         if (given := getattr(options, name)) % call:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option} must be a multiple of {call}, which are two batches, got {given}")
+    if not options.sides:
+        raise UsageError("--sides must name at least one width and height; leave it out for the default choice")
+    for sides in options.sides:
+        _width_and_height(sides)
+
+
+def _width_and_height(sides: str) -> tuple[int, int]:
+    try:
+        width, height = map(int, sides.split(","))
+    except ValueError:
+        width = height = 0
+    if min(width, height) < LEAST_SIDE:
+        raise UsageError(f"--sides: WIDTH,HEIGHT in pixels, {LEAST_SIDE} at least, such as 500,400; got {sides!r}")
+    return width, height
 
 
 def _measure(options: Options, found: dict[str, Any], console: Any) -> None:
     """Adds all that is measured to ``found`` as it is there."""
     with tempfile.TemporaryDirectory(prefix="rnnjax-input-") as folder:
-        height, width = (40, 50) if options.quick else (400, 500)
-        made = input_files.make(Path(folder), options.images, height, width)
-        found["images"] = made.facts
-        split = input_streams.examples(made.data_dir, options.size)
-        crops = [input_streams.training_crop(split, row) for row in range(min(COMPARED, options.images))]
-        found["draft"] = {"images": len(crops), "small": sum(small for *_, small in crops)}
-        _time(options, made, split, crops, found["rows"])
+        places = [Path(folder, str(number)) for number in range(len(options.sides))]
+        for place, sides in zip(places, options.sides, strict=True):
+            _stream(options, place, sides, found)
         table = input_show.on_terminal(input_show.streams(found["rows"]))
         console.print(table, input_show.evidence(vars(options) | found), sep="\n")
         for experiment in input_runs.QUICK if options.quick else input_runs.EXPERIMENTS:
             found["waits"].append(input_runs.measure(experiment, options.epochs))
         console.print(input_show.on_terminal(input_show.waits(found["waits"])))
         asked = (options.size, options.batch, record.cores(), options.memory_images)
-        found["memory"] = input_streams.in_a_child(made.data_dir, *asked)
+        found["memory"] = input_streams.in_a_child(input_files.data_dir(places[0]), *asked)
         console.print(input_show.on_terminal(input_show.tables(found)[-1]))
 
 
-def _time(
-    options: Options, made: input_files.Photographs, split: Any, crops: list[Any], rows: list[dict[str, Any]]
-) -> None:
-    """Times ours and PyTorch's against one another, on one core and on all; adds their rows to ``rows``."""
+def _stream(options: Options, folder: Path, sides: str, found: dict[str, Any]) -> None:
+    """Makes images of these sides and times ours and PyTorch's against one another, on one core and on all."""
+    width, height = _width_and_height(sides)
+    made = input_files.make(folder, options.images, height, width)
+    split = input_streams.examples(made.data_dir, options.size)
+    crops = [input_streams.training_crop(split, row) for row in range(min(COMPARED, options.images))]
+    small = {"crops": len(crops), "small": sum(small for *_, small in crops)}
+    found["images"].append({"sides": f"{width} x {height}", **made.facts, **small})
     entries = []
     for workers in dict.fromkeys((1, record.cores())):
         for peer in (OURS, TORCH, DRAFT):
-            row = {"peer": peer, "workers": workers, "images": options.images, "apart": None}
-            ours = peer == OURS
+            row = {"sides": f"{width} x {height}", "peer": peer, "workers": workers, "images": options.images}
+            row["apart"], ours = None, peer == OURS
             build = _ours(row, options, split) if ours else _torch(row, options, made.files, crops)
             entries.append(harness.Entry(row, build))
     try:
-        harness.measure(entries, samples=options.samples, seconds=60 * options.minutes)
+        harness.measure(entries, samples=options.samples, seconds=60 * options.minutes / len(options.sides))
     finally:
-        rows += [entry.row | {"samples": entry.samples, "error": entry.error} for entry in entries]
+        found["rows"] += [entry.row | {"samples": entry.samples, "error": entry.error} for entry in entries]
 
 
 def _ours(row: dict[str, Any], options: Options, split: Any) -> harness.Build:

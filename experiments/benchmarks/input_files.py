@@ -41,7 +41,7 @@ def make(folder: Path, images: int, height: int, width: int) -> Photographs:
         files.append(str(folder / "files" / f"{number:05d}.jpg"))
         Path(files[-1]).write_bytes(encoded[-1])
     examples = [(image, number % CLASSES) for number, image in enumerate(encoded)]
-    write(folder / "tfds", NAME, CLASSES, {"train": examples}, shards=1)
+    write(data_dir(folder), NAME, CLASSES, {"train": examples}, shards=1)
     facts = {
         "images": images,
         "height": statistics.mean(int(size[0]) for size in sizes),
@@ -49,7 +49,12 @@ def make(folder: Path, images: int, height: int, width: int) -> Photographs:
         "kib": statistics.mean(map(len, encoded)) / 2**10,
         "jpeg": f"baseline, quality {QUALITY}, colors at half the size",
     }
-    return Photographs(folder / "tfds", files, facts)
+    return Photographs(data_dir(folder), files, facts)
+
+
+def data_dir(folder: Path) -> Path:
+    """Where in a folder TFDS finds what :func:`make` wrote."""
+    return folder / "tfds"
 
 
 def _windows(images: int, height: int, width: int) -> Iterator[np.ndarray]:

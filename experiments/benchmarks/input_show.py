@@ -32,10 +32,11 @@ def streams(rows: Sequence[Row]) -> Table:
     """Images a second, and how many times PyTorch's they are with as many workers."""
     lines = []
     for row in rows:
-        ratio = None if row["peer"] == TORCH else over(rows, row["peer"], TORCH, row["workers"])
-        line = [row["peer"], str(row["workers"]), rate(row), terminal.times(ratio), str(len(row["samples"]))]
+        ratio = None if row["peer"] == TORCH else over(rows, row["peer"], TORCH, (row["sides"], row["workers"]))
+        line = [row["sides"], row["peer"], str(row["workers"]), rate(row), terminal.times(ratio)]
+        line.append(str(len(row["samples"])))
         lines.append([*line, "" if row["apart"] is None else f"{row['apart']:g} of 255"])
-    columns = ["peer", "threads or processes", "images/s (quartiles)", "× torch", "samples", "pixels apart"]
+    columns = ["pixels", "peer", "threads or processes", "images/s (quartiles)", "× torch", "samples", "pixels apart"]
     return "JPEGs decoded and cropped at random", columns, lines
 
 
@@ -51,23 +52,28 @@ def waits(rows: Sequence[Row]) -> Table:
 
 def evidence(result: dict[str, Any]) -> str:
     """Of what the images are, and how they were decoded."""
-    of, drafted = result["images"], result["draft"]
-    said = (
+    size = result["size"]
+    said = [
         f"{of['images']:,} made up images of {of['width']:.0f} x {of['height']:.0f} pixels and {of['kib']:.0f} KiB on "
-        f"average (JPEG: {of['jpeg']}), cropped to {result['size']} x {result['size']} in batches of {result['batch']}."
+        f"average (JPEG: {of['jpeg']}), of which rnnjax decodes {of['small']} of {of['crops']} crops small."
+        for of in result["images"]
+    ]
+    said.append(
+        f"They are cropped to {size} x {size} in batches of {result['batch']}. rnnjax decodes a JPEG at 1/2, 1/4 or "
+        "1/8 of its size where the crop needs no more, and else no rows that lie wholly below the crop."
     )
-    if drafted is not None:
-        said += (
-            " rnnjax decodes a JPEG at 1/2, 1/4 or 1/8 of its size where the crop needs no more, which held for "
-            f"{drafted['small']} of {drafted['images']} crops; else it decodes no rows that lie wholly below the crop."
-        )
-    failed = [f"{row['peer']}, {row['workers']}: {row['error']}" for row in result["rows"] if row["error"]]
-    return said + f" Not measured: {'; '.join(failed)}." * bool(failed)
+    failed = [
+        f"{row['sides']}, {row['peer']}, {row['workers']}: {row['error']}" for row in result["rows"] if row["error"]
+    ]
+    return " ".join(said) + f" Not measured: {'; '.join(failed)}." * bool(failed)
 
 
-def over(rows: Sequence[Row], ours: str, theirs: str, workers: int) -> float | None:
-    """How many times another's images a second one's are, by medians; None where one was not measured."""
-    found = {row["peer"]: row["samples"] for row in rows if row["workers"] == workers}
+def over(rows: Sequence[Row], ours: str, theirs: str, of: tuple[str, int]) -> float | None:
+    """How many times another's images a second one's are, by medians, of these sides and so many workers.
+
+    None where one was not measured.
+    """
+    found = {row["peer"]: row["samples"] for row in rows if (row["sides"], row["workers"]) == of}
     if not (found.get(ours) and found.get(theirs)):
         return None
     return quartiles(found[theirs])[1] / quartiles(found[ours])[1]
@@ -76,10 +82,11 @@ def over(rows: Sequence[Row], ours: str, theirs: str, workers: int) -> float | N
 def evaluate(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The goals of the streams, with what was measured."""
     goals = []
-    for workers in dict.fromkeys(row["workers"] for row in rows):
+    for sides, workers in dict.fromkeys((row["sides"], row["workers"]) for row in rows):
         for theirs, goal in ((TORCH, FASTER), (DRAFT, None)):
-            measured = over(rows, OURS, theirs, workers)
-            what = f"streamed images, {workers} worker{'s' * (workers > 1)}: examples/s, rnnjax / {theirs}"
+            measured = over(rows, OURS, theirs, (sides, workers))
+            of = f"streamed images of {sides}, {workers} worker{'s' * (workers > 1)}"
+            what = f"{of}: examples/s, rnnjax / {theirs}"
             reached = None if measured is None or goal is None else measured >= goal
             goals.append({"what": what, "goal": goal, "measured": measured, "shapes": 1, "reached": reached})
     return goals

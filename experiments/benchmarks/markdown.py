@@ -109,8 +109,10 @@ def _heading(result: Result) -> str:
     """What was measured, on what, and by which command."""
     packages = ("jax", "flax", "keras", "torch", "equinox")
     versions = [f"{name} {result['versions'][name]}" for name in packages if result["versions"].get(name)]
+    others = result.get("cores_of_others")
+    beside = "" if others is None else f"other processes kept {others:.2f} cores busy; "
     return (
-        f"**{result['part']}** on {_machine(result)}; {', '.join(versions)}; malloc: {_malloc(result)}; "
+        f"**{result['part']}** on {_machine(result)}; {', '.join(versions)}; malloc: {_malloc(result)}; {beside}"
         f"{_numbers(result)}commit {(result['commit'] or 'unknown')[:8]}; `{result['command']}`."
         + " Stopped before its end."
         * bool(result.get("partial"))

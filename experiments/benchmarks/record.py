@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from experiments.benchmarks.neighbours import Neighbours
 from rnnjax.errors import DataError, UsageError
 from rnnjax.runs import environment as results
 
@@ -24,15 +25,20 @@ BUSY = 0.5
 Options = TypeVar("Options")
 
 _PEERS = ("torch", "keras", "equinox")
+_neighbours: Neighbours | None = None
+"""Since :func:`start`."""
 
 
 def start(devices: int) -> float:
     """Sets the number of CPU devices and switches the compilation cache off; call it before JAX is used.
 
+    From here on it is counted how many cores others keep busy, for :func:`circumstances`.
+
     Returns:
       The load of the machine over the last minute, which goes into the result: on a busy one, times
       are wrong and not by the same factor for all peers. It warns when more than a half core is busy.
     """
+    global _neighbours
     import jax
 
     from rnnjax.training import parallel
@@ -40,6 +46,7 @@ def start(devices: int) -> float:
     jax.config.update("jax_enable_compilation_cache", False)
     os.environ.setdefault("KERAS_BACKEND", "jax")
     parallel.start(cpu_devices=devices)
+    _neighbours = Neighbours()
     load = os.getloadavg()[0]
     if load > BUSY:
         print(f"warning: other programs keep {load:.1f} cores busy; times will be wrong", file=sys.stderr)
@@ -91,6 +98,7 @@ def circumstances() -> dict[str, Any]:
         "device": DataParallel().describe() | {"cores": cores()},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "compilation_cache": False,
+        "cores_of_others": _neighbours and _neighbours.cores(),
     }
 
 

@@ -25,6 +25,7 @@ import jax
 import tyro
 
 from experiments.benchmarks import record, training_rows
+from experiments.benchmarks.neighbours import Neighbours
 from experiments.benchmarks.training_course import Course, Peer
 from experiments.benchmarks.training_show import save_curves, show
 from experiments.benchmarks.training_tasks import TASKS, make
@@ -272,32 +273,6 @@ def _say(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
 
 
-class Neighbours:
-    """What other processes take of the CPU, from Linux' counters; a benchmark beside others misleads.
-
-    Threads that wait for one another by spinning, as PyTorch's do, lose far more than that share.
-    """
-
-    def __init__(self):
-        self._before = self._counters()
-
-    @staticmethod
-    def _counters() -> tuple[float, float] | None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            user, nice, system = Path("/proc/stat").read_text(encoding="ascii").split()[1:4]
-            ours = os.times()
-            return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK"), ours.user + ours.system
-        return None
-
-    def cores(self, seconds: float) -> float | None:
-        """Cores that others kept busy on average over the ``seconds`` since this was made; None if unknown."""
-        after = self._counters()
-        if after is None or self._before is None or seconds <= 0:
-            return None
-        every, ours = (now - before for now, before in zip(after, self._before, strict=True))
-        return max(0.0, every - ours) / seconds
-
-
 def _environment() -> dict[str, Any]:
     found = results.environment()
     packages = {name: _version(name) for name in ("keras", "torch")}
@@ -351,7 +326,7 @@ def run(
         tasks = QUICK
     order = random.Random(0)
     rows: list[Row] = []
-    neighbours, start, partial = Neighbours(), time.perf_counter(), False
+    neighbours, partial = Neighbours(), False
     try:
         for task in tasks:
             rows += measure_task(task, peers, rounds, segment, seeds if time_to_goal else (), quick, folder, order)
@@ -361,7 +336,7 @@ def run(
     differences = [*DIFFERENCES, *dict.fromkeys(said for task in tasks for said in make(task, quick).differences)]
     result = {"part": "training", "partial": partial, "quick": quick, "rows": rows, "goals": goals(rows)}
     result |= {"differences": differences} | _environment()
-    result |= {"cores_of_others": neighbours.cores(time.perf_counter() - start)}
+    result |= {"cores_of_others": neighbours.cores()}
     failed = any(row.get("failed") or row.get("not_prepared") for row in rows)
     out = record.out_path("training", out, whole=options == DEFAULTS and not failed and not partial)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -57,12 +57,13 @@ class EncodedImages:
         rows = np.arange(len(self))[rows]
         return self.crops(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
 
-    def crops(self, rows: np.ndarray, key: tuple[int, int] | None = None) -> np.ndarray:
+    def crops(self, rows: np.ndarray, key: tuple[int, int] | None = None, out: np.ndarray | None = None) -> np.ndarray:
         """Decodes and crops images.
 
         Args:
           rows: ``[n]`` row numbers in this split.
           key: seed and epoch, from which with the row's number its random crop follows; None for center crops.
+          out: where they are put; None for a new array.
 
         Returns:
           ``[n, size, size, channels]`` uint8.
@@ -70,7 +71,7 @@ class EncodedImages:
         Raises:
           DataError: at an image that cannot be read, or is cut off.
         """
-        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        out = np.empty((len(rows), *self.shape[1:]), np.uint8) if out is None else out
         encoded = self.fetch(self.numbers[rows].tolist())
         for place, (row, data) in enumerate(zip(rows.tolist(), encoded, strict=True)):
             where = f"{self.name}, record {int(self.numbers[row])}"

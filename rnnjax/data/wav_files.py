@@ -9,6 +9,9 @@ from rnnjax.data.sequences import count
 from rnnjax.errors import DataError
 
 _HINT = "convert it, as by ffmpeg -i IN -c:a pcm_s16le OUT.wav"
+_EXTENSIBLE = b"\xfe\xff"
+_WHOLE_NUMBERS = bytes.fromhex("0100000000001000800000aa00389b71")
+"""The kind of samples that an extensible header names: Microsoft's KSDATAFORMAT_SUBTYPE_PCM."""
 _HEADER = 1024
 """Bytes that a header may have beside the samples: what is longer than that holds some."""
 
@@ -20,7 +23,7 @@ def read(data: bytes, place: str) -> tuple[np.ndarray, int]:
       DataError: if it is no WAV file of whole numbers, or is cut off, or holds nothing, or its header says two things.
     """
     try:
-        with wave.open(io.BytesIO(data)) as file:
+        with wave.open(io.BytesIO(_plain(data))) as file:
             channels, width, rate, frames = file.getparams()[:4]
             raw = file.readframes(frames)
     except (wave.Error, EOFError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
@@ -46,13 +49,28 @@ def read(data: bytes, place: str) -> tuple[np.ndarray, int]:
     return np.round(samples.mean(1)).astype(np.int16), rate
 
 
+def _plain(data: bytes) -> bytes:
+    """The same file; where a header of the extensible kind says that its samples are whole numbers, as a plain one
+    says it: Python reads such files from 3.12 on only.
+    """
+    at = _format(data)
+    extensible = data[at : at + 2] == _EXTENSIBLE and data[at + 24 : at + 40] == _WHOLE_NUMBERS
+    return data[:at] + _WHOLE_NUMBERS[:2] + data[at + 2 :] if extensible else data
+
+
 def _frame_bytes(data: bytes) -> int:
     """The bytes of all channels' sample by the header's own account, which the standard library does not look at."""
+    at = _format(data)
+    return int.from_bytes(data[at + 12 : at + 14], "little")
+
+
+def _format(data: bytes) -> int:
+    """Where the header says the format, or the end."""
     at = 12
     while at < len(data) and data[at : at + 4] != b"fmt ":
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + size + size % 2
-    return int.from_bytes(data[at + 20 : at + 22], "little")
+    return at + 8
 
 
 def _samples(raw: bytes, width: int) -> np.ndarray:

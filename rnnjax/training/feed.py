@@ -6,6 +6,7 @@ the devices work. Both follow the same plan and give the same numbers. Images th
 are always streamed, and grain's threads decode them.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ class Feed:
         return Fed(chunk, data, self._arguments(chunk, epoch, rows=_places(ids.shape), ids=ids))
 
     def _decoded(self, chunks: Sequence[Chunk], epoch: int, key: tuple[int, int] | None) -> Iterator[Fed]:
-        """Threads decode parts of the next two chunks; here they are put together."""
+        """Threads decode the next two chunks part by part, each part into its place."""
         every = [self._parallel.shard(chunk.rows) for chunk in chunks]
         parts = [(number, start) for number, ids in enumerate(every) for start in range(0, ids.size, _PART)]
         if not parts:
@@ -95,18 +96,27 @@ class Feed:
 
         (name,) = self._examples.encoded
         images: Any = self._examples[name]
+        begun: dict[int, np.ndarray] = {}
+        lock = threading.Lock()
 
-        def decode(part: tuple[int, int]) -> np.ndarray:
+        def decode(part: tuple[int, int]) -> tuple[int, int]:
             number, start = part
-            return images.crops(every[number].reshape(-1)[start : start + _PART], key)
+            rows = every[number].reshape(-1)
+            with lock:
+                if number not in begun:
+                    begun[number] = np.empty((len(rows), *images.shape[1:]), images.dtype)
+                out = begun[number]
+            images.crops(rows[start : start + _PART], key, out[start : start + _PART])
+            return part  # grain leaves out what is None
 
         ahead = max(2 * len(parts) // len(chunks), self._workers)
         options = grain.ReadOptions(num_threads=self._workers, prefetch_buffer_size=ahead)
         decoded = iter(grain.MapDataset.source(parts).map(decode).to_iter_dataset(options))
-        for chunk, ids in zip(chunks, every, strict=True):
-            pieces = [next(decoded) for _ in range(0, ids.size, _PART)]
+        for number, (chunk, ids) in enumerate(zip(chunks, every, strict=True)):
+            for _ in range(0, ids.size, _PART):
+                next(decoded)  # in the order of the parts
             devices, steps, batch = ids.shape
-            inputs = np.concatenate(pieces).reshape(devices, steps * batch, *images.shape[1:])
+            inputs = begun.pop(number).reshape(devices, steps * batch, *images.shape[1:])
             flat = ids.reshape(devices, -1)
             rest = {other: array[flat] for other, array in self._examples.stored().items() if other != name}
             data = {name: inputs, **rest}
