@@ -31,6 +31,14 @@ PRODUCT = Shape(16, 5, 8, 8)
 # Products.
 
 
+def test_xla_is_told_to_multiply_by_eigen():
+    """By whose name a fusion of products is called is all that the compiled text says of it."""
+    given = step_products.problem(128, 128, "forward")
+    lowered = jax.jit(step_products.chain("forward", 30)).lower(*given)
+    assert "ynn" not in (lowered.compile(step_products.OPTIONS[step_products.EIGEN]).as_text() or "")
+    assert set(step_products.PEERS) == set(step_show.WAYS)
+
+
 @pytest.mark.parametrize("direction", step_products.DIRECTIONS)
 def test_a_chain_of_products_is_that_of_numpy_and_keeps_its_size(direction):
     given = step_products.problem(6, 8, direction)
@@ -257,7 +265,7 @@ def run(tmp_path, *more, code=0):
 
 def test_all_of_it_is_shown_and_written(pretended, tmp_path, capsys):
     result = run(tmp_path)
-    assert len(result["products"]) == 2 and len(result["rows"]) == 4 and len(result["loops"]) == 2
+    assert len(result["products"]) == 3 and len(result["rows"]) == 4 and len(result["loops"]) == 2
     assert all(len(row["samples"]) == 2 for row in result["products"] + result["rows"])
     assert [goal["shapes"] for goal in result["goals"]] == [1, 1] and result["partial"] is False
     assert "What is not a product in one step" in capsys.readouterr().out
@@ -330,6 +338,7 @@ def test_the_section_is_made_of_the_file(tmp_path):
         for direction, peer, seconds in (
             ("forward", "xla", 0.002), ("forward", "torch", 0.001),
             ("backward", "xla", 0.006), ("backward", "torch", 0.003),
+            ("forward", step_products.EIGEN, 0.0015),
         )
     ]  # fmt: skip
     threshold = {"cell": "lstm", "features": 4, "steps": 64, "samples": [64e-6], "error": None}
@@ -342,8 +351,9 @@ def test_the_section_is_made_of_the_file(tmp_path):
     record.write({"part": "step", **CIRCUMSTANCES, **content}, tmp_path / "step-cpu.json")
     section = markdown.section(tmp_path, tmp_path / "README.md")
     for line in (
-        "| 16, 4 | forward | 20.0 (20.0-20.0) | 10.0 (10.0-10.0) | 0.1 | 0.2 | 2.00 |",
-        "| B16 T10 D3 H4 | 0.80 | 0.40 | 2.00 |",
+        "| 16, 4 | forward | 20.0 (20.0-20.0) | 15.0 (15.0-15.0) | 10.0 (10.0-10.0) | 0.1 | 0.1 | 0.2 | 2.00 | 1.50 |",
+        "| 16, 4 | backward | 60.0 (60.0-60.0) |  | 30.0 (30.0-30.0) | 0.0 |  | 0.1 | 2.00 |  |",
+        "| B16 T10 D3 H4 | 0.80 |  | 0.40 | 2.00 |  |",
         "| LSTM 4 | streaming | 1.00 (1.00-1.00) |  |  |",
         "| LSTM 4 | 2.00 (2.00-2.00) | 1.00 (1.00-1.00) * |",
         "Not measured: torch: not installed (torch).",

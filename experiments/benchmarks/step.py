@@ -29,8 +29,9 @@ PRODUCTS, QUICK_PRODUCTS = 200, 20
 HOW = (
     f"Products: [B, H] by [H, 4H] and [B, 4H] by [4H, H], as a step of an LSTM has them, {PRODUCTS} in one call "
     f"(with --quick {QUICK_PRODUCTS}), each made of the one before: forward the four quarters of its columns are "
-    "added, backward it is taken four times under different factors. XLA has them in one compiled loop, PyTorch in a "
-    "loop of Python, into memory that is kept. Of a training step they are T times both; products over all steps at "
+    "added, backward it is taken four times under different factors. XLA has them in one compiled loop, once as it "
+    "multiplies by itself, which is by YNNPACK, and once by Eigen; PyTorch in a loop of Python, into memory that is "
+    "kept. Of a training step they are T times both; products over all steps at "
     "once are not among them.",
     "Divided: read from the optimized text of the gradient of a layer's summed squares. An operation is divided where "
     "its backend_config has outer_dimension_partitions. Where it has none, it is in place if its root is a "

@@ -1,4 +1,7 @@
-"""The matrix products of a recurrent step alone, one after another in one compiled loop, beside PyTorch's."""
+"""The matrix products of a recurrent step alone, one after another in one compiled loop, beside PyTorch's.
+
+XLA has two ways to multiply on a CPU, of which it takes one unless it is told: both are timed.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +17,10 @@ GATES = 4
 SIGNS = (1.0, -1.0, 0.5, -2.0)
 """What the [B, H] of a backward product is multiplied by to make the four parts of the next one's [B, 4H]."""
 DIRECTIONS = ("forward", "backward")
-PEERS = ("xla", "torch")
+EIGEN = "xla, Eigen"
+PEERS = ("xla", EIGEN, "torch")
+OPTIONS = {EIGEN: {"xla_cpu_experimental_ynn_fusion_type": ""}}
+"""With what XLA compiles a peer: it multiplies by YNNPACK, or by Eigen where it has no fusions for that."""
 FARTHEST = 1e-3
 """How far two results may be apart, as a share of the largest value: float32 after hundreds of products."""
 ORDINARY = (0.1, 10.0)
@@ -93,7 +99,7 @@ def _call(peer: str, given: Problem, direction: str, products: int) -> Callable[
 
         return step_torch.products(given, direction, products)
     state, weights = map(jnp.array, given)
-    run = jax.jit(chain(direction, products))
+    run = jax.jit(chain(direction, products), compiler_options=OPTIONS.get(peer))
     return lambda: run(state, weights).block_until_ready()
 
 

@@ -12,6 +12,9 @@ Result = dict[str, Any]
 
 GOAL = 1.0
 OURS, PEER = "rnnjax", "torch"
+WAYS = {"xla": "XLA", "xla, Eigen": "XLA by Eigen", PEER: "PyTorch"}
+"""Who multiplies; XLA as it does by itself is the first."""
+RATIOS = [f"{name} / {WAYS[PEER]}" for peer, name in WAYS.items() if peer != PEER]
 WHATS = {"stream": "streaming", "generation": "generation"}
 
 
@@ -64,15 +67,15 @@ def products(rows: Sequence[Row]) -> Table:
     lines = []
     for shape, direction in dict.fromkeys((tuple(row["shape"]), row["direction"]) for row in rows):
         at = {row["peer"]: row for row in rows if (tuple(row["shape"]), row["direction"]) == (shape, direction)}
-        ours, theirs = (_median([at[peer]]) if peer in at else None for peer in ("xla", PEER))
+        taken = {peer: _median([at[peer]]) if peer in at else None for peer in WAYS}
         rates = [
-            "" if taken is None else f"{8 * shape[0] * shape[3] ** 2 * at[peer]['products'] / taken / 1e9:.1f}"
-            for peer, taken in (("xla", ours), (PEER, theirs))
+            "" if seconds is None else f"{8 * shape[0] * shape[3] ** 2 * at[peer]['products'] / seconds / 1e9:.1f}"
+            for peer, seconds in taken.items()
         ]
-        spreads = [_microseconds(at[peer], "products") if peer in at else "" for peer in ("xla", PEER)]
-        ratio = terminal.times(None if ours is None or theirs is None else ours / theirs)
-        lines.append([f"{shape[0]}, {shape[3]}", direction, *spreads, *rates, ratio])
-    columns = ["B, H", "product", "XLA", "PyTorch", "XLA, GFLOP/s", "PyTorch, GFLOP/s", "XLA / PyTorch"]
+        spreads = [_microseconds(at[peer], "products") if peer in at else "" for peer in WAYS]
+        lines.append([f"{shape[0]}, {shape[3]}", direction, *spreads, *rates, *_to_pytorch(taken)])
+    names = list(WAYS.values())
+    columns = ["B, H", "product", *names, *(f"{name}, GFLOP/s" for name in names), *RATIOS]
     return "The product of one step, microseconds: median (quartiles)", columns, lines
 
 
@@ -80,16 +83,18 @@ def sums(rows: Sequence[Row]) -> Table:
     """T times a forward and a backward product, at each shape of the layers."""
     lines = []
     for shape in dict.fromkeys(tuple(row["shape"]) for row in rows):
-        ours, theirs = (_sum([row for row in rows if tuple(row["shape"]) == shape], peer) for peer in ("xla", PEER))
-        ratio = terminal.times(None if ours is None or theirs is None else ours / theirs)
-        shown = ["" if value is None else terminal.milliseconds(value) for value in (ours, theirs)]
-        lines.append(["B{} T{} D{} H{}".format(*shape), *shown, ratio])
-    columns = ["shape", "XLA", "PyTorch", "XLA / PyTorch"]
-    return (
-        "The products of an LSTM's steps alone, forward and backward, in a training step, milliseconds",
-        columns,
-        lines,
-    )
+        at = [row for row in rows if tuple(row["shape"]) == shape]
+        taken = {peer: _sum(at, peer) for peer in WAYS}
+        shown = ["" if value is None else terminal.milliseconds(value) for value in taken.values()]
+        lines.append(["B{} T{} D{} H{}".format(*shape), *shown, *_to_pytorch(taken)])
+    title = "The products of an LSTM's steps alone, forward and backward, in a training step, milliseconds"
+    return title, ["shape", *WAYS.values(), *RATIOS], lines
+
+
+def _to_pytorch(taken: dict[str, float | None]) -> list[str]:
+    theirs = taken[PEER]
+    ratios = [None if not (ours and theirs) else ours / theirs for peer, ours in taken.items() if peer != PEER]
+    return [terminal.times(ratio) for ratio in ratios]
 
 
 def _sum(rows: Sequence[Row], peer: str) -> float | None:
