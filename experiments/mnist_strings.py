@@ -1,8 +1,8 @@
 """Strings of 3 to 6 MNIST digits side by side: read from left to right, written digit by digit with attention.
 
 Two convolutions, a bidirectional LSTM over the columns that they leave, and a decoder that looks at them (Bahdanau et
-al. 2015, arXiv:1409.0473). The variant classifies each digit by itself and is told how many there are; in pairs neither
-is told to be ahead of the other: what recurrence gives is the number of digits.
+al. 2015, arXiv:1409.0473). The variant classifies each digit by itself, and is told how many there are, which the
+reader finds out; in pairs the two are not told apart.
 """
 
 import sys

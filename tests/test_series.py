@@ -203,11 +203,18 @@ def test_a_month_that_is_missing_has_the_day_of_the_others(tmp_path):
     assert found.after(3) == ["2023-03-30", "2023-04-30", "2023-05-30"], "February is no longer than that"
 
 
+def test_a_column_of_infinite_numbers_counts_nothing(tmp_path):
+    with pytest.raises(DataError, match=r"table\.csv"):
+        read(tmp_path, "a,b\n,inf\n,inf\n")
+
+
 def test_months_may_be_written_without_a_mark(tmp_path):
     months = [f"{year}{month:02}" for year in (2022, 2023) for month in range(1, 13)]
     found = read(tmp_path, table(months))
     assert found.step == Step(1, "months") and found.after(2) == ["202401", "202402"]
     assert found.time(12) == "202301"
+    old = read(tmp_path, table([f"0850{month:02}" for month in range(1, 13)]), time_format="%Y%m")
+    assert old.step == Step(1, "months"), "where the format is said, in any year"
 
 
 @pytest.mark.parametrize("first", [2024101, 9991, 202401, 20240101, 160001])

@@ -127,8 +127,8 @@ def _width_and_height(sides: str) -> tuple[int, int]:
 def _measure(options: Options, found: dict[str, Any], console: Any) -> None:
     """Adds all that is measured to ``found`` as it is there."""
     with tempfile.TemporaryDirectory(prefix="rnnjax-input-") as folder:
-        places = [Path(folder, str(number)) for number in range(len(options.sides))]
-        for place, sides in zip(places, options.sides, strict=True):
+        places = {sides: Path(folder, str(number)) for number, sides in enumerate(options.sides)}
+        for sides, place in places.items():
             _stream(options, place, sides, found)
         table = input_show.on_terminal(input_show.streams(found["rows"]))
         console.print(table, input_show.evidence(vars(options) | found), sep="\n")
@@ -136,7 +136,7 @@ def _measure(options: Options, found: dict[str, Any], console: Any) -> None:
             found["waits"].append(input_runs.measure(experiment, options.epochs))
         console.print(input_show.on_terminal(input_show.waits(found["waits"])))
         asked = (options.size, options.batch, record.cores(), options.memory_images)
-        found["memory"] = input_streams.in_a_child(input_files.data_dir(places[0]), *asked)
+        found["memory"] = input_streams.in_a_child(input_files.data_dir(places[options.sides[0]]), *asked)
         console.print(input_show.on_terminal(input_show.tables(found)[-1]))
 
 

@@ -68,14 +68,9 @@ def products(rows: Sequence[Row]) -> Table:
     for shape, direction in dict.fromkeys((tuple(row["shape"]), row["direction"]) for row in rows):
         at = {row["peer"]: row for row in rows if (tuple(row["shape"]), row["direction"]) == (shape, direction)}
         taken = {peer: _median([at[peer]]) if peer in at else None for peer in WAYS}
-        rates = [
-            "" if seconds is None else f"{8 * shape[0] * shape[3] ** 2 * at[peer]['products'] / seconds / 1e9:.1f}"
-            for peer, seconds in taken.items()
-        ]
         spreads = [_microseconds(at[peer], "products") if peer in at else "" for peer in WAYS]
-        lines.append([f"{shape[0]}, {shape[3]}", direction, *spreads, *rates, *_to_pytorch(taken)])
-    names = list(WAYS.values())
-    columns = ["B, H", "product", *names, *(f"{name}, GFLOP/s" for name in names), *RATIOS]
+        lines.append([f"{shape[0]}, {shape[3]}", direction, *spreads, *_to_pytorch(taken)])
+    columns = ["B, H", "product", *WAYS.values(), *RATIOS]
     return "The product of one step, microseconds: median (quartiles)", columns, lines
 
 

@@ -11,6 +11,8 @@ from experiments.benchmarks import goals
 from experiments.benchmarks.timings import Timings, geometric_mean, quartiles
 
 WIDTH = 118
+SHORT = 20
+"""Signs of a cell that is not broken: a median with its quartiles."""
 AGAINST = ("flax", "torch")
 """Over whose times the ratios are that stand in the tables."""
 
@@ -24,11 +26,16 @@ def console() -> Console:
 def make(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> Table:
     """A table; the first ``left`` columns are words, the others numbers.
 
-    All is shown as it is: what errors say in brackets would be a style to Rich, or an error of its own.
+    All is shown as it is: what errors say in brackets would be a style to Rich, or an error of its own. Where there is
+    not enough room, titles and what is long are broken between words; what is short is not, and no column vanishes.
     """
-    table = Table(title=escape(title), title_justify="left")
+    table, rows = Table(title=escape(title), title_justify="left"), [list(row) for row in rows]
     for place, column in enumerate(columns):
-        table.add_column(escape(column), justify="left" if place < left else "right", no_wrap=place >= left)
+        cells = [row[place] for row in rows]
+        whole = max((len(cell) for cell in cells if len(cell) <= SHORT), default=0)
+        words = (len(word) for text in (column, *cells) for word in text.split())
+        least = max(whole, min(max(words, default=0), SHORT))
+        table.add_column(escape(column), justify="left" if place < left else "right", min_width=least)
     for row in rows:
         table.add_row(*map(escape, row))
     return table

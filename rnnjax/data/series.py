@@ -226,7 +226,9 @@ class _Reader:
             return True
         if not re.fullmatch(r"unnamed: \d+|row|id|column\d+", name.strip().lower()):
             return False
-        return None not in numbers and bool((np.diff(np.array(numbers, float)) == 1).all())
+        if None in numbers or not np.isfinite(made := np.array(numbers, float)).all():
+            return False
+        return bool((np.diff(made) == 1).all())
 
     def _numbers(self, name: str) -> np.ndarray:
         """The column as float64, NaN where a cell holds nothing."""

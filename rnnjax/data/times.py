@@ -21,9 +21,10 @@ _DATES = (
     *("%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y"),
     *("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%d %b %Y", "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d", "%Y%m"),
 )
-_COMPACT = {"%Y%m%d": r"\d{8}(?!\d)", "%Y%m": r"(1[6-9]|2[01])\d{4}(?!\d)"}
-"""How dates without a mark between their parts look: Python would find some in other numbers too, as 2024-11-1 in
-2024111, and months are looked for from 1600 to 2199 alone."""
+_DIGITS = {"%Y%m%d": 8, "%Y%m": 6}
+"""Of dates without a mark between their parts: Python would find some in other numbers too, as 2024-11-1 in 2024111."""
+_RECENT = re.compile(r"(1[6-9]|2[01])\d\d\d\d")
+"""Six digits that are taken for a month where its format is not said."""
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
 FORMATS = tuple(f"{date}{clock}" for date in _DATES for clock in _CLOCKS)
 """Those that are tried where a time is not in the form of ISO 8601; a format may be said in their place."""
@@ -134,6 +135,8 @@ def fits(texts: Sequence[str]) -> list[str]:
         return []
     found = [format for format in (ISO, *FORMATS) if _read(texts[0], format) is not None]
     found = [format for format in found if all(_read(text, format) is not None for text in texts)]
+    if "%Y%m" in found and not all(map(_RECENT.fullmatch, texts)):
+        found.remove("%Y%m")
     if ISO in found:
         return [ISO]
     return found or ([NUMBER] if all(_number(text) is not None for text in texts) else [])
@@ -202,8 +205,8 @@ def text_of(value: Any) -> str:
 def _read(text: str, format: str) -> datetime.datetime | None:
     try:
         if format != ISO:
-            compact = _COMPACT.get(format.split(" ")[0])
-            known = compact is None or re.match(compact, text)
+            digits = _DIGITS.get(format.split(" ")[0])
+            known = digits is None or re.match(rf"\d{{{digits}}}(?!\d)", text)
             return datetime.datetime.strptime(text, format) if known else None
         # Eight digits are a date of ISO 8601; a number is none.
         return datetime.datetime.fromisoformat(text) if re.match(r"\d{4}-\d|\d{8}T", text) else None
